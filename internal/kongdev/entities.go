@@ -41,6 +41,7 @@ type Route struct {
 	Methods                 []string
 	Hosts                   []string
 	Paths                   []string
+	SNIs                    []string // wildcard or plain; only requests over TLS are held to it
 	Headers                 map[string][]string
 	StripPath               bool
 	PreserveHost            bool

@@ -1,0 +1,306 @@
+package kongdev
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A router finds the route of a request by the rules of Kong's default router
+// flavor, traditional_compatible. It is safe for concurrent use.
+type router struct {
+	entries []routeEntry // best first
+}
+
+// routeMatch is a found route with what Kong derives from the match. service
+// is nil for a route without a service.
+type routeMatch struct {
+	route        *Route
+	service      *Service
+	path         string // the part of the path that matched; "" when the route has no paths
+	prefix       string // path when the route strips it, else ""; Kong's X-Forwarded-Prefix
+	captures     captures
+	upstreamPath string // escaped, without a query
+}
+
+// captures are a regex path's groups, empty for any other path. unnamed has
+// every group, the named ones too, from the first; full is the whole match.
+type captures struct {
+	full    string
+	unnamed []string
+	named   map[string]string
+}
+
+// routeEntry is a route, or one part of a route whose paths differ in length.
+type routeEntry struct {
+	route    *Route
+	id       string
+	priority uint64
+	hosts    []hostRule
+	prefixes []string
+	regexes  []*regexp.Regexp
+	headers  []headerRule
+}
+
+type hostRule struct {
+	exact, prefix, suffix string
+	port                  int // 0 = any
+}
+
+type headerRule struct {
+	name     string // canonical
+	values   []string
+	patterns []*regexp.Regexp
+}
+
+// newRouter compiles the routes. The error lists every expression that does
+// not compile; a loaded file has none.
+func newRouter(d *Declarative) (*router, error) {
+	r := &router{}
+	for _, route := range d.Routes {
+		groups := groupPaths(route.Paths)
+		for i, paths := range groups {
+			id := route.ID
+			if len(groups) > 1 {
+				id = uuidV5(splitNamespace, fmt.Sprintf("%s#%d", route.ID, i+1))
+			}
+			e, err := newRouteEntry(route, id, paths)
+			if err != nil {
+				return nil, fmt.Errorf("route %q: %w", route.Name, err)
+			}
+			r.entries = append(r.entries, e)
+		}
+	}
+	slices.SortStableFunc(r.entries, func(a, b routeEntry) int {
+		switch {
+		case a.priority != b.priority && a.priority > b.priority:
+			return -1
+		case a.priority != b.priority:
+			return 1
+		}
+		return strings.Compare(b.id, a.id) // Kong's router keeps (priority, id) in order and reads it backwards
+	})
+	return r, nil
+}
+
+func newRouteEntry(route *Route, id string, paths []string) (routeEntry, error) {
+	e := routeEntry{route: route, id: id, priority: routePriority(route, paths)}
+	for _, p := range paths {
+		if !isRegexPath(p) {
+			e.prefixes = append(e.prefixes, p)
+			continue
+		}
+		re, err := compilePath(p)
+		if err != nil {
+			return e, err
+		}
+		e.regexes = append(e.regexes, re)
+	}
+	for _, h := range route.Hosts {
+		e.hosts = append(e.hosts, newHostRule(h))
+	}
+	for name, values := range route.Headers {
+		rule := headerRule{name: http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))}
+		for _, v := range values {
+			if pattern, ok := strings.CutPrefix(v, "~*"); ok {
+				re, err := regexp.Compile(strings.ToLower(pattern))
+				if err != nil {
+					return e, fmt.Errorf("headers: %q: %w", name, err)
+				}
+				rule.patterns = append(rule.patterns, re)
+				continue
+			}
+			rule.values = append(rule.values, strings.ToLower(v))
+		}
+		e.headers = append(e.headers, rule)
+	}
+	return e, nil
+}
+
+// compilePath compiles a "~" path, anchored at its start as Kong does.
+func compilePath(path string) (*regexp.Regexp, error) {
+	re, err := regexp.Compile("^" + strings.ReplaceAll(path[1:], "?<", "?P<"))
+	if err != nil {
+		return nil, fmt.Errorf("paths: invalid regex %q: %w", path, err)
+	}
+	return re, nil
+}
+
+func isRegexPath(p string) bool { return strings.HasPrefix(p, "~") }
+
+func newHostRule(h string) hostRule {
+	host, port := splitHostPort(h)
+	switch {
+	case strings.HasPrefix(host, "*"):
+		return hostRule{suffix: host[1:], port: port}
+	case strings.HasSuffix(host, "*"):
+		return hostRule{prefix: host[:len(host)-1], port: port}
+	}
+	return hostRule{exact: host, port: port}
+}
+
+// splitHostPort splits at the first colon when a number follows it.
+func splitHostPort(s string) (host string, port int) {
+	name, number, ok := strings.Cut(s, ":")
+	if !ok {
+		return s, 0
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return s, 0
+	}
+	return name, n
+}
+
+// match finds the route of a request.
+func (r *router) match(req *http.Request) (routeMatch, bool) {
+	path := normalizePath(requestPath(req))
+	if !utf8.ValidString(path) {
+		return routeMatch{}, false // Kong's router refuses the value and answers 404
+	}
+	host, port := splitHostPort(req.Host)
+	if port == 0 {
+		port = localPort(req)
+	}
+	for i := range r.entries {
+		e := &r.entries[i]
+		if !e.matchesRest(req, host, port) {
+			continue
+		}
+		matched, groups, ok := e.matchPath(path)
+		if !ok {
+			continue
+		}
+		m := routeMatch{route: e.route, service: e.route.Service, path: matched, captures: groups}
+		base, postfix := "/", path
+		if m.service != nil && m.service.Path != "" {
+			base = m.service.Path
+		}
+		if e.route.StripPath {
+			m.prefix = matched
+			cut := len(matched)
+			if cut == 0 {
+				cut = 1 // no paths: Kong strips the "/" every path begins with
+			}
+			postfix = path[min(cut, len(path)):]
+		}
+		m.upstreamPath = escapePath(joinUpstream(base, path, postfix, e.route.StripPath))
+		return m, true
+	}
+	return routeMatch{}, false
+}
+
+// matchesRest checks all but the path.
+func (e *routeEntry) matchesRest(req *http.Request, host string, port int) bool {
+	if len(e.route.Methods) > 0 && !slices.Contains(e.route.Methods, req.Method) {
+		return false
+	}
+	if len(e.hosts) > 0 && !slices.ContainsFunc(e.hosts, func(h hostRule) bool { return h.matches(host, port) }) {
+		return false
+	}
+	if len(e.route.SNIs) > 0 && req.TLS != nil && !matchesSNI(e.route.SNIs, req.TLS) {
+		return false
+	}
+	for _, h := range e.headers {
+		if !slices.ContainsFunc(req.Header[h.name], h.matches) {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *routeEntry) matchPath(path string) (string, captures, bool) {
+	if len(e.prefixes) == 0 && len(e.regexes) == 0 {
+		return "", captures{}, true
+	}
+	for _, p := range e.prefixes {
+		if strings.HasPrefix(path, p) {
+			return p, captures{}, true
+		}
+	}
+	for _, re := range e.regexes {
+		groups := re.FindStringSubmatch(path)
+		if groups == nil {
+			continue
+		}
+		if len(groups) == 1 {
+			return groups[0], captures{}, true
+		}
+		c := captures{full: groups[0], unnamed: groups[1:], named: map[string]string{}}
+		for i, name := range re.SubexpNames() {
+			if name != "" {
+				c.named[name] = groups[i]
+			}
+		}
+		return groups[0], c, true
+	}
+	return "", captures{}, false
+}
+
+func (h hostRule) matches(host string, port int) bool {
+	if h.port != 0 && h.port != port {
+		return false
+	}
+	switch {
+	case h.suffix != "":
+		return strings.HasSuffix(host, h.suffix)
+	case h.prefix != "":
+		return strings.HasPrefix(host, h.prefix)
+	}
+	return host == h.exact
+}
+
+func (h headerRule) matches(value string) bool {
+	value = strings.ToLower(value)
+	return slices.Contains(h.values, value) ||
+		slices.ContainsFunc(h.patterns, func(re *regexp.Regexp) bool { return re.MatchString(value) })
+}
+
+func matchesSNI(snis []string, state *tls.ConnectionState) bool {
+	return slices.ContainsFunc(snis, func(sni string) bool {
+		switch {
+		case strings.HasPrefix(sni, "*"):
+			return strings.HasSuffix(state.ServerName, strings.TrimSuffix(sni[1:], "."))
+		case strings.HasSuffix(sni, "*"):
+			return strings.HasPrefix(state.ServerName, sni[:len(sni)-1])
+		}
+		return state.ServerName == strings.TrimSuffix(sni, ".")
+	})
+}
+
+// requestPath is the path as the client sent it, without the query.
+func requestPath(req *http.Request) string {
+	uri := req.RequestURI
+	if uri == "" {
+		uri = req.URL.RequestURI()
+	}
+	if !strings.HasPrefix(uri, "/") { // absolute form
+		if _, rest, ok := strings.Cut(uri, "://"); ok {
+			slash := strings.IndexAny(rest, "/?")
+			if slash < 0 {
+				return "/"
+			}
+			uri = rest[slash:]
+			if uri[0] == '?' {
+				return "/"
+			}
+		}
+	}
+	path, _, _ := strings.Cut(uri, "?")
+	return path
+}
+
+// localPort is the port the request arrived at, 0 when unknown.
+func localPort(req *http.Request) int {
+	a, ok := req.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return 0
+	}
+	return a.Port
+}

@@ -1,0 +1,273 @@
+package kongdev
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRouterMatch(t *testing.T) {
+	up := &Service{Name: "up", Path: ""}
+	based := &Service{Name: "based", Path: "/base"}
+	routes := []*Route{
+		{Name: "root", ID: entityID("routes", "root"), Paths: []string{"/"}, Service: up},
+		{Name: "short", ID: entityID("routes", "short"), Paths: []string{"/api"}, StripPath: true, Service: based},
+		{Name: "long", ID: entityID("routes", "long"), Paths: []string{"/api/orders", "/ao"}, StripPath: true, Service: up},
+		{Name: "regex", ID: entityID("routes", "regex"), Paths: []string{`~/items/(?<id>\d+)(/.*)?`}, Service: up},
+		{Name: "urgent", ID: entityID("routes", "urgent"), Paths: []string{`~/items/9.*`}, RegexPriority: 5, Service: up},
+		{Name: "method", ID: entityID("routes", "method"), Paths: []string{"/api"}, Methods: []string{"DELETE"}, Service: up},
+		{Name: "host", ID: entityID("routes", "host"), Hosts: []string{"plain.test"}, StripPath: true, Service: based},
+		{Name: "wild", ID: entityID("routes", "wild"), Hosts: []string{"*.wild.test", "wild.*"}, Service: up},
+		{Name: "port", ID: entityID("routes", "port"), Hosts: []string{"ported.test:9000"}, Service: up},
+		{Name: "header", ID: entityID("routes", "header"), Headers: map[string][]string{"x_kind": {"Gold", "silver"}}, Paths: []string{"/h"}, Service: up},
+		{Name: "pattern", ID: entityID("routes", "pattern"), Headers: map[string][]string{"x-kind": {"~*^v[0-9]+$"}}, Paths: []string{"/h"}, Service: nil},
+	}
+	r, err := newRouter(&Declarative{Routes: routes})
+	require.NoError(t, err)
+
+	tests := []struct {
+		name, method, target, host, header string
+		want                               string
+		upstream, prefix                   string
+	}{
+		{"prefix", "GET", "/hello?x=1", "", "", "root", "/hello", ""},
+		{"longer prefix wins", "GET", "/api/orders/1", "", "", "long", "/1", "/api/orders"},
+		{"another path of the same route", "GET", "/ao/1", "", "", "long", "/1", "/ao"},
+		{"stripped onto a base path", "GET", "/api/x", "", "", "short", "/base/x", "/api"},
+		{"stripped to nothing", "GET", "/api", "", "", "short", "/base", "/api"},
+		{"stripped to a slash", "GET", "/api/", "", "", "short", "/base/", "/api"},
+		{"prefix is no path segment", "GET", "/apis", "", "", "short", "/base/s", "/api"},
+		{"more kinds of rule win", "DELETE", "/api/x", "", "", "method", "/api/x", ""},
+		{"regex beats prefix", "GET", "/items/42", "", "", "regex", "/items/42", ""},
+		{"regex priority", "GET", "/items/99", "", "", "urgent", "/items/99", ""},
+		{"plain host beats everything short of four rules", "DELETE", "/items/42", "plain.test", "", "host", "/base/items/42", ""},
+		{"host with any port", "GET", "/", "plain.test:8000", "", "host", "/base", ""},
+		{"leading wildcard", "GET", "/nowhere", "a.b.wild.test", "", "root", "/nowhere", ""},
+		{"trailing wildcard", "GET", "/nowhere", "wild.example", "", "root", "/nowhere", ""},
+		{"host port matches", "GET", "/", "ported.test:9000", "", "port", "/", ""},
+		{"host port differs", "GET", "/", "ported.test:9001", "", "root", "/", ""},
+		{"header value without case", "GET", "/h", "", "GOLD", "header", "/h", ""},
+		{"header pattern", "GET", "/h", "", "V12", "pattern", "/h", ""},
+		{"header value unknown", "GET", "/h", "", "lead", "root", "/h", ""},
+		{"dots and slashes are resolved first", "GET", "/x/../api//orders/./1", "", "", "long", "/1", "/api/orders"},
+		{"percent triplets are decoded first", "GET", "/%61pi/orders/%c3%a9%2f", "", "", "long", "/%C3%A9%2F", "/api/orders"},
+		{"bytes that are not UTF-8 match nothing", "GET", "/%ff", "", "", "", "", ""},
+		{"absolute form", "GET", "http://other.test/api/x?y", "other.test", "", "short", "/base/x", "/api"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			req := httptest.NewRequest(tt.method, tt.target, nil)
+			if tt.host != "" {
+				req.Host = tt.host
+			}
+			if tt.header != "" {
+				req.Header.Set("X-Kind", tt.header)
+			}
+			m, ok := r.match(req)
+			if tt.want == "" {
+				require.False(t, ok)
+				return
+			}
+			require.True(t, ok)
+			assert.Equal(t, tt.want, m.route.Name)
+			assert.Equal(t, tt.upstream, m.upstreamPath)
+			assert.Equal(t, tt.prefix, m.prefix)
+			assert.Equal(t, m.route.Service, m.service)
+		})
+	}
+}
+
+func TestRouterWildcardHostsAlone(t *testing.T) {
+	r, err := newRouter(&Declarative{Routes: []*Route{{Name: "wild", ID: "a", Hosts: []string{"*.wild.test", "wild.*"}}}})
+	require.NoError(t, err)
+	for host, want := range map[string]bool{
+		"a.wild.test": true, "a.b.wild.test": true, "a.wild.test:1": true, "wild.test": true, "wild.x.y": true,
+		"wildtest": false, "x.wild.test.org": false, "": false,
+	} {
+		req := httptest.NewRequest("GET", "/", nil)
+		req.Host = host
+		_, ok := r.match(req)
+		assert.Equal(t, want, ok, host)
+	}
+}
+
+func TestRouterPortOfTheListener(t *testing.T) {
+	r, err := newRouter(&Declarative{Routes: []*Route{{Name: "p", ID: "a", Hosts: []string{"h.test:9000"}}}})
+	require.NoError(t, err)
+	for port, want := range map[int]bool{9000: true, 8000: false} {
+		req := httptest.NewRequest("GET", "/", nil)
+		req.Host = "h.test"
+		req = req.WithContext(context.WithValue(req.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{Port: port})))
+		_, ok := r.match(req)
+		assert.Equal(t, want, ok, port)
+	}
+}
+
+func TestRouterCaptures(t *testing.T) {
+	r, err := newRouter(&Declarative{Routes: []*Route{
+		{Name: "regex", ID: "a", Paths: []string{`~/items/(?<id>\d+)(?:/(\w+))?`}, StripPath: true},
+		{Name: "bare", ID: "b", Paths: []string{`~/bare/\d+`}},
+	}})
+	require.NoError(t, err)
+
+	m, ok := r.match(httptest.NewRequest("GET", "/items/42/sizes/x", nil))
+	require.True(t, ok)
+	assert.Equal(t, captures{full: "/items/42/sizes", unnamed: []string{"42", "sizes"}, named: map[string]string{"id": "42"}}, m.captures)
+	assert.Equal(t, "/x", m.upstreamPath)
+
+	m, ok = r.match(httptest.NewRequest("GET", "/bare/1", nil))
+	require.True(t, ok)
+	assert.Equal(t, captures{}, m.captures, "a regex without groups has no captures")
+	_, ok = r.match(httptest.NewRequest("GET", "/x/items/42", nil))
+	assert.False(t, ok, "a regex is anchored at the start")
+}
+
+func TestRouterRefusesBadRegex(t *testing.T) {
+	_, err := newRouter(&Declarative{Routes: []*Route{{Name: "bad", Paths: []string{"~/a(?=b)"}}}})
+	assert.ErrorContains(t, err, `route "bad": paths: invalid regex "~/a(?=b)"`)
+	_, err = newRouter(&Declarative{Routes: []*Route{{Name: "bad", Headers: map[string][]string{"x": {"~*["}}}}})
+	assert.ErrorContains(t, err, `route "bad": headers: "x"`)
+}
+
+// The numbers are what LuaJIT computes from Kong 3.9.1's expressions.
+func TestRoutePriority(t *testing.T) {
+	tests := []struct {
+		name  string
+		route Route
+		paths []string
+		want  uint64
+	}{
+		{"prefix", Route{}, []string{"/api"}, 1<<29 | 4},
+		{"method and prefix", Route{Methods: []string{"GET"}}, []string{"/"}, 2<<29 | 1},
+		{"plain host", Route{Hosts: []string{"a"}}, nil, 1<<60 | 1<<29},
+		{"wildcard host", Route{Hosts: []string{"a", "*.b"}}, nil, 1 << 29},
+		{"regex", Route{RegexPriority: 2}, []string{"~/"}, 1<<51 | 1<<29 | 2<<19},
+		{"negative regex priority", Route{RegexPriority: -1}, []string{"~/"}, 0xFFFFFFFFFFF80000},
+		{"regex priority without a regex", Route{RegexPriority: 2}, []string{"/"}, 1<<29 | 1},
+		{"headers", Route{Headers: map[string][]string{"a": {"1"}, "b": {"1"}}}, nil, 1<<29 | 2<<20},
+		{"four rules", Route{Hosts: []string{"*.b"}, Methods: []string{"GET"}, Headers: map[string][]string{"a": {"1"}}}, []string{"/"}, 0xFFFFFFFF80100001},
+	}
+	for _, tt := range tests {
+		assert.Equal(t, tt.want, routePriority(&tt.route, tt.paths), tt.name)
+	}
+}
+
+func TestGroupPaths(t *testing.T) {
+	assert.Equal(t, [][]string{nil}, groupPaths(nil))
+	assert.Equal(t,
+		[][]string{{"~/regex.*$", "~/.*"}, {"/long-path"}, {"/one", "/two"}, {"/three"}},
+		groupPaths([]string{"~/regex.*$", "/long-path", "/one", "/two", "/three", "~/.*"}))
+}
+
+func TestRouterTieGoesToTheGreaterID(t *testing.T) {
+	for _, order := range [][]string{{"a", "b"}, {"b", "a"}} {
+		var routes []*Route
+		for _, id := range order {
+			routes = append(routes, &Route{ID: id, Name: id, Paths: []string{"/x"}})
+		}
+		r, err := newRouter(&Declarative{Routes: routes})
+		require.NoError(t, err)
+		m, ok := r.match(httptest.NewRequest("GET", "/x", nil))
+		require.True(t, ok)
+		assert.Equal(t, "b", m.route.ID)
+	}
+}
+
+// Kong documents this table for path_handling v0.
+func TestJoinUpstream(t *testing.T) {
+	tests := []struct {
+		base, route string
+		strip       bool
+		path, want  string
+	}{
+		{"/s", "/fv0", false, "/fv0/req", "/s/fv0/req"},
+		{"/s", "/fv0", false, "/fv0", "/s/fv0"},
+		{"/s", "/tv0", true, "/tv0/req", "/s/req"},
+		{"/s", "/tv0", true, "/tv0", "/s"},
+		{"/s", "/fv0/", false, "/fv0/req", "/s/fv0/req"},
+		{"/s", "/tv0/", true, "/tv0/req", "/s/req"},
+		{"/s", "/tv0/", true, "/tv0/", "/s/"},
+		{"/s/", "/fv0", false, "/fv0", "/s/fv0"},
+		{"/s/", "/tv0", true, "/tv0", "/s"},
+		{"/s/", "/tv0", true, "/tv0/req", "/s/req"},
+		{"/s/", "/tv0/", true, "/tv0/", "/s/"},
+		{"/", "/x", true, "/x", "/"},
+		{"/", "/", false, "/", "/"},
+		{"/s", "/", false, "/", "/s"},
+		{"/s", "/a", true, "/a../b", "/s/b"},
+		{"/s", "/a", true, "/a..", "/s"},
+		{"/s", "/a", true, "/a./b", "/s/b"},
+	}
+	for _, tt := range tests {
+		postfix := strings.TrimPrefix(tt.path, tt.route)
+		assert.Equal(t, tt.want, joinUpstream(tt.base, tt.path, postfix, tt.strip), "%+v", tt)
+	}
+}
+
+func TestNormalizePath(t *testing.T) {
+	tests := map[string]string{
+		"":                 "",
+		"/":                "/",
+		"/a/b":             "/a/b",
+		"/a//b///c":        "/a/b/c",
+		"/a/./b/../c":      "/a/c",
+		"/../../a":         "/a",
+		"/a/..":            "/",
+		"/a/.":             "/a/",
+		"/a/%2e%2E/b":      "/b",
+		"/%7euser/%2fx":    "/~user/%2Fx",
+		"/%41%e4%bd%a0":    "/A你",
+		"/%zz/%4":          "/%zz/%4",
+		"/a.b/c..d/...":    "/a.b/c..d/...",
+		"/a/b/../../../..": "/",
+	}
+	for in, want := range tests {
+		assert.Equal(t, want, normalizePath(in), in)
+	}
+}
+
+// A normalized path names one place: normalizing it again changes nothing but
+// what double encoding hid, and no dot segment or empty segment is left.
+func FuzzNormalizePath(f *testing.F) {
+	for _, s := range []string{"/", "/a/../b", "/%2e%2e/x", "//x//", "/a%2fb", "/%", "..", "./x", "/.."} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !strings.HasPrefix(s, "/") {
+			s = "/" + s
+		}
+		n := normalizePath(s)
+		if n == "" {
+			return
+		}
+		for _, bad := range []string{"//", "/./", "/../"} {
+			if strings.Contains(n, bad) {
+				t.Fatalf("normalizePath(%q) = %q holds %q", s, n, bad)
+			}
+		}
+		if strings.HasSuffix(n, "/.") || strings.HasSuffix(n, "/..") {
+			t.Fatalf("normalizePath(%q) = %q ends in a dot segment", s, n)
+		}
+		for _, c := range []byte(escapePath(n)) {
+			if c <= ' ' || c >= 0x7f {
+				t.Fatalf("escapePath(%q) leaves byte %#x", n, c)
+			}
+		}
+	})
+}
+
+func TestUUIDV5(t *testing.T) {
+	assert.Equal(t, "da7ba03a-f1be-52d4-8a7e-c8f32640689a", entityID("routes", "r"), "as recorded from a real gateway")
+	assert.Equal(t, "dea4c45f-3d88-5461-8ebd-05ae5bbbf87a", entityID("services", "up"), "as recorded from a real gateway")
+	assert.Equal(t, "57c54a02-281e-5f35-80a3-b3f03419fd4f", entityID("routes", "regex"), "as recorded from a real gateway")
+	assert.True(t, isUUID("da7ba03a-f1be-52d4-8a7e-c8f32640689a"))
+	for _, bad := range []string{"", "da7ba03af1be52d48a7ec8f32640689a", "da7ba03a-f1be-52d4-8a7e-c8f32640689g", "da7ba03a-f1be-52d4-8a7e-c8f32640689a0"} {
+		assert.False(t, isUUID(bad), bad)
+	}
+}
