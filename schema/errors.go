@@ -1,0 +1,103 @@
+package schema
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Kong's texts. They are an interface: people search for them.
+const (
+	textRecord           = "expected a record"
+	textInteger          = "expected an integer"
+	textRequired         = "required field missing"
+	textRequiredForCheck = "field required for entity check"
+	textUnknown          = "unknown field"
+)
+
+// A FieldError is one mistake in a configuration.
+type FieldError struct {
+	// Field is the path below config: names joined by dots, items of lists by position from 0, as in "routes[0].path".
+	// It is empty for a mistake of several fields.
+	Field string
+	// Text is what is wrong, in Kong's words where Kong has some.
+	Text string
+	// Hint is a remedy that Kong would not give, for instance a similar name. It may be empty.
+	Hint string
+}
+
+// Error returns "field: text".
+func (e *FieldError) Error() string {
+	if e.Field == "" {
+		return e.Text
+	}
+	return e.Field + ": " + e.Text
+}
+
+// Errors returns the mistakes that an error of this package holds, sorted by field.
+func Errors(err error) []*FieldError {
+	var list []*FieldError
+	var walk func(error)
+	walk = func(err error) {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range joined.Unwrap() {
+				walk(e)
+			}
+			return
+		}
+		var e *FieldError
+		if errors.As(err, &e) {
+			list = append(list, e)
+		} else if err != nil {
+			list = append(list, &FieldError{Text: err.Error()})
+		}
+	}
+	walk(err)
+	sort.SliceStable(list, func(i, j int) bool { return list[i].Field < list[j].Field })
+	return list
+}
+
+// Violation returns the sentence with which Kong refuses such a configuration, for instance
+// "schema violation (config.batch_size: value should be between 1 and 1000)".
+func Violation(err error) string {
+	list := Errors(err)
+	var entity, fields []string
+	for _, e := range list {
+		if e.Field == "" {
+			entity = append(entity, "config.@entity: {\n  \""+e.Text+"\"\n}")
+		} else {
+			fields = append(fields, "config."+e.Error())
+		}
+	}
+	texts := append(entity, fields...)
+	switch len(texts) {
+	case 0:
+		return ""
+	case 1:
+		return "schema violation (" + texts[0] + ")"
+	}
+	return fmt.Sprintf("%d schema violations (%s)", len(texts), strings.Join(texts, "; "))
+}
+
+// join is errors.Join for mistakes.
+func join(list []*FieldError) error {
+	errs := make([]error, len(list))
+	for i, e := range list {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
+}
+
+// quotedList writes names as Kong does: 'a', 'b'.
+func quotedList(names []string) string {
+	return "'" + strings.Join(names, "', '") + "'"
+}
+
+// under is the path of a field below another.
+func under(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
