@@ -1,7 +1,7 @@
 package kongdev
 
-// WorkspaceID is the id of Kong's default workspace. Kong makes a random one
-// per installation; kongdev always uses this, so that recordings compare.
+// WorkspaceID is the id that Kong gives its default workspace when it runs
+// without a database.
 const WorkspaceID = "0dc6f45b-8f8d-40d2-a504-473544ee190b"
 
 // Declarative is a loaded kong.yml: flat lists in the order of the file,
@@ -13,11 +13,13 @@ type Declarative struct {
 	Consumers []*Consumer
 	Upstreams []*Upstream
 	Plugins   []*PluginEntity
+	Notes     []string // what the file says that has no effect here, "file:line: text"
 }
 
 // Service is Kong's service entity. Empty strings and nil lists stand for
-// Kong's null. Times are in milliseconds, except CreatedAt and UpdatedAt,
-// which are seconds since 1970.
+// Kong's null. Timeouts are in milliseconds, CreatedAt and UpdatedAt in
+// seconds since 1970. The routes of a service that is not Enabled
+// match nothing.
 type Service struct {
 	ID, Name       string
 	Protocol, Host string
@@ -115,4 +117,7 @@ type PluginEntity struct {
 	UpdatedAt    int64
 	File         string
 	Line         int
+
+	at    string         // path in the file, like services[0].plugins[1]
+	lines map[string]int // lines of the config's fields
 }

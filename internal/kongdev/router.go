@@ -64,6 +64,9 @@ type headerRule struct {
 func newRouter(d *Declarative) (*router, error) {
 	r := &router{}
 	for _, route := range d.Routes {
+		if route.Service != nil && !route.Service.Enabled {
+			continue
+		}
 		groups := groupPaths(route.Paths)
 		for i, paths := range groups {
 			id := route.ID

@@ -13,8 +13,8 @@ import (
 )
 
 func TestRouterMatch(t *testing.T) {
-	up := &Service{Name: "up", Path: ""}
-	based := &Service{Name: "based", Path: "/base"}
+	up := &Service{Name: "up", Enabled: true}
+	based := &Service{Name: "based", Path: "/base", Enabled: true}
 	routes := []*Route{
 		{Name: "root", ID: entityID("routes", "root"), Paths: []string{"/"}, Service: up},
 		{Name: "short", ID: entityID("routes", "short"), Paths: []string{"/api"}, StripPath: true, Service: based},
@@ -95,6 +95,13 @@ func TestRouterWildcardHostsAlone(t *testing.T) {
 		_, ok := r.match(req)
 		assert.Equal(t, want, ok, host)
 	}
+}
+
+func TestRouterLeavesDisabledServicesOut(t *testing.T) {
+	r, err := newRouter(&Declarative{Routes: []*Route{{Name: "off", Paths: []string{"/"}, Service: &Service{Enabled: false}}}})
+	require.NoError(t, err)
+	_, ok := r.match(httptest.NewRequest("GET", "/", nil))
+	assert.False(t, ok)
 }
 
 func TestRouterPortOfTheListener(t *testing.T) {
