@@ -30,6 +30,7 @@ type document struct {
 	problems Problems
 	notes    []string
 	values   int // handed out so far, against maxValues
+	lines    int // of the file; no problem is behind the last one
 }
 
 // A fileObject is one mapping of a document.
@@ -45,7 +46,7 @@ type fileObject struct {
 // parseDocument reads the first document of data. The object is nil when there is
 // nothing that can be read on; then a problem says why.
 func parseDocument(file string, data []byte) (*document, *fileObject) {
-	d := &document{file: file}
+	d := &document{file: file, lines: 1 + bytes.Count(bytes.TrimRight(data, "\n"), []byte("\n"))}
 	if len(data) > maxFileBytes {
 		d.problem(0, "", "the file is larger than %d bytes; split it", maxFileBytes)
 		return d, nil
@@ -111,7 +112,7 @@ func validPrefix(data []byte) int {
 
 func (d *document) problem(line int, field, format string, args ...any) {
 	if len(d.problems) < maxProblems {
-		d.problems = append(d.problems, Problem{File: d.file, Line: line, Field: field, Text: fmt.Sprintf(format, args...)})
+		d.problems = append(d.problems, Problem{File: d.file, Line: min(line, d.lines), Field: field, Text: fmt.Sprintf(format, args...)})
 	}
 }
 

@@ -1,5 +1,7 @@
 package kongdev
 
+import "go.yaml.in/yaml/v3"
+
 // WorkspaceID is the id that Kong gives its default workspace when it runs
 // without a database.
 const WorkspaceID = "0dc6f45b-8f8d-40d2-a504-473544ee190b"
@@ -118,6 +120,6 @@ type PluginEntity struct {
 	File         string
 	Line         int
 
-	at    string         // path in the file, like services[0].plugins[1]
-	lines map[string]int // lines of the config's fields
+	at   string     // path in the file, like services[0].plugins[1]
+	node *yaml.Node // the config as written, for the lines of its fields
 }

@@ -16,8 +16,6 @@ type pluginScope struct {
 
 var pluginFields = []string{"name", "instance_name", "config", "enabled", "protocols", "service", "route", "consumer", "ordering"} // read-only
 
-var httpFamily = []string{"grpc", "grpcs", "http", "https"} // read-only
-
 func (l *loader) plugin(o *fileObject, in pluginScope) {
 	if o == nil {
 		return
@@ -40,14 +38,10 @@ func (l *loader) plugin(o *fileObject, in pluginScope) {
 	if !o.has("name") {
 		o.fail("", "name: required field missing")
 	}
-	p.lines = map[string]int{}
-	if n := o.fields["config"]; n != nil {
+	if p.node = o.fields["config"]; p.node != nil {
 		switch config := o.value("config").(type) {
 		case map[string]any:
 			p.Config = config
-			if c := l.doc.object(n, o.field("config"), 0); c != nil {
-				p.lines = c.lines
-			}
 		case []any:
 			if len(config) > 0 {
 				o.fail("config", "expected a record")

@@ -198,6 +198,7 @@ func TestParseProblems(t *testing.T) {
 	}{
 		{"empty", "", []string{`kong.yml:1: the file is empty; it needs at least _format_version: "3.0"`}},
 		{"only a comment", "# x\n", []string{`kong.yml:1: the file is empty; it needs at least _format_version: "3.0"`}},
+		{"nothing but a separator", "---", []string{`kong.yml:1: expected a record`}},
 		{"a list", "- a\n", []string{`kong.yml:1: expected a record`}},
 		{"not YAML", v + "services: [", []string{`kong.yml:2: not valid YAML: did not find expected node content`}},
 		{"not UTF-8", v + "a: \xff\n", []string{`kong.yml:2: not UTF-8; save the file as UTF-8`}},
@@ -400,8 +401,7 @@ func FuzzLoad(f *testing.F) {
 			if !errors.As(err, &problems) {
 				t.Fatalf("error is %T: %v", err, err)
 			}
-			lines := strings.Count(string(data), "\n") + strings.Count(string(data), "\r") + strings.Count(string(data), "\u0085") +
-				strings.Count(string(data), "\u2028") + strings.Count(string(data), "\u2029") + 1
+			lines := 1 + strings.Count(string(data), "\n")
 			for _, p := range problems {
 				if p.File != "kong.yml" || p.Line < 0 || p.Line > lines || p.Text == "" {
 					t.Fatalf("problem %+v in a file of %d lines", p, lines)

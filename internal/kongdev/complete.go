@@ -1,0 +1,172 @@
+package kongdev
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"kong-go-plugins/schema"
+)
+
+// luaPlugins are the plugins inside Kong Gateway 3.9. They are written in Lua
+// and cannot run here.
+var luaPlugins = []string{ // read-only
+	"acl", "acme", "ai-prompt-decorator", "ai-prompt-guard", "ai-prompt-template", "ai-proxy", "ai-request-transformer",
+	"ai-response-transformer", "aws-lambda", "azure-functions", "basic-auth", "bot-detection", "correlation-id", "cors", "datadog",
+	"file-log", "grpc-gateway", "grpc-web", "hmac-auth", "http-log", "ip-restriction", "jwt", "key-auth", "ldap-auth", "loggly",
+	"oauth2", "opentelemetry", "post-function", "pre-function", "prometheus", "proxy-cache", "rate-limiting", "redirect",
+	"request-size-limiting", "request-termination", "request-transformer", "response-ratelimiting", "response-transformer",
+	"session", "standard-webhooks", "statsd", "syslog", "tcp-log", "udp-log", "zipkin",
+}
+
+// PluginNames are the names of the configured plugins, each once, sorted.
+func (d *Declarative) PluginNames() []string {
+	names := map[string]bool{}
+	for _, p := range d.Plugins {
+		names[p.Name] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// CompletePlugins checks every plugin configuration against the schema that
+// its plugin dumped, as Kong's control plane does, and fills the defaults in.
+// The error is Problems.
+func (d *Declarative) CompletePlugins(schemas map[string]schema.Plugin) error {
+	var problems Problems
+	for _, p := range d.Plugins {
+		problems = append(problems, p.complete(schemas)...)
+	}
+	return problems.orNil()
+}
+
+func (p *PluginEntity) complete(schemas map[string]schema.Plugin) Problems {
+	var problems Problems
+	fail := func(line int, field, format string, args ...any) {
+		problems = append(problems, Problem{File: p.File, Line: line, Field: p.at + field, Text: fmt.Sprintf(format, args...)})
+	}
+	s, ok := schemas[p.Name]
+	if !ok {
+		fail(p.Line, ".name", "plugin '%s' not enabled; %s", clip(p.Name), p.notEnabled(slices.Sorted(maps.Keys(schemas))))
+		return problems
+	}
+	scopes := map[string]bool{"route": p.Route != nil, "service": p.Service != nil, "consumer": p.Consumer != nil}
+	for _, scope := range s.Forbidden {
+		if scopes[scope] {
+			fail(p.Line, "."+scope, "value must be null: plugin %q takes no %s", p.Name, scope)
+		}
+	}
+	allowed, fallback := s.Protocols, s.DefaultProtocols
+	if allowed == nil {
+		allowed = []string{"grpc", "grpcs", "http", "https"}
+	}
+	if fallback == nil {
+		fallback = allowed
+	}
+	if len(p.Protocols) == 0 {
+		p.Protocols = slices.Clone(fallback)
+	}
+	for _, protocol := range p.Protocols {
+		if !slices.Contains(allowed, protocol) {
+			fail(p.Line, ".protocols", "expected one of: %s", strings.Join(allowed, ", "))
+			break
+		}
+	}
+	config, err := s.Complete(p.Config)
+	if err != nil {
+		for _, e := range schema.Errors(err) {
+			text := e.Text
+			if e.Hint != "" {
+				text += " (" + e.Hint + ")"
+			}
+			field := ".config"
+			if e.Field != "" {
+				field += "." + e.Field
+			}
+			fail(p.configLine(e.Field), field, "%s", text)
+		}
+		return problems
+	}
+	p.Config = config
+	return problems
+}
+
+// notEnabled is the remedy for a plugin that no server offers.
+func (p *PluginEntity) notEnabled(offered []string) string {
+	if slices.Contains(luaPlugins, p.Name) {
+		return "it is written in Lua and part of Kong; kongdev runs external plugins only: remove it from this file"
+	}
+	if len(offered) == 0 {
+		return "no plugin server is running; name the folder with its binary by -plugins"
+	}
+	return fmt.Sprintf("running are: %s%s; add its binary to the folder named by -plugins",
+		strings.Join(offered, ", "), didYouMean(p.Name, offered))
+}
+
+// configLine finds the line of a path below config, like nodes[0].name: the
+// value's, or that of the nearest value around it.
+func (p *PluginEntity) configLine(path string) int {
+	line, n := p.Line, p.node
+	if n != nil {
+		line = n.Line
+	}
+	for _, part := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		n = followAlias(n)
+		if n == nil {
+			return line
+		}
+		var next *yaml.Node
+		switch n.Kind {
+		case yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				if n.Content[i].Value == part {
+					line, next = n.Content[i].Line, n.Content[i+1]
+				}
+			}
+		case yaml.SequenceNode:
+			if i, err := strconv.Atoi(part); err == nil && i >= 0 && i < len(n.Content) {
+				line, next = n.Content[i].Line, n.Content[i]
+			}
+		}
+		if next == nil {
+			return line
+		}
+		n = next
+	}
+	return line
+}
+
+// Substitute replaces the address of a built-in server, like
+// http://collector.kongdev, in every string of the plugins' configurations: a
+// plugin is a process of its own and needs a real one. addresses maps the one
+// to the other.
+func (d *Declarative) Substitute(addresses map[string]string) {
+	var walk func(v any) any
+	walk = func(v any) any {
+		switch v := v.(type) {
+		case string:
+			for from, to := range addresses {
+				rest, ok := strings.CutPrefix(v, from)
+				rest = strings.TrimPrefix(rest, ":80")
+				if ok && (rest == "" || strings.ContainsRune("/?#", rune(rest[0]))) {
+					return strings.TrimSuffix(to, "/") + rest
+				}
+			}
+		case []any:
+			for i := range v {
+				v[i] = walk(v[i])
+			}
+		case map[string]any:
+			for k := range v {
+				v[k] = walk(v[k])
+			}
+		}
+		return v
+	}
+	for _, p := range d.Plugins {
+		walk(p.Config)
+	}
+}
