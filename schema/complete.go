@@ -145,6 +145,10 @@ func (w *walker) value(path string, f *Field, v any, implied bool) any {
 		w.fail(path, "%s", orErr(f, "value must be null"))
 		return nil
 	}
+	if f.Extra["abstract"] == true {
+		w.fail(path, "error in schema definition: abstract field was not specialized")
+		return nil
+	}
 	if f.Type == Record {
 		m, ok := w.table(v)
 		if !ok {
@@ -156,7 +160,7 @@ func (w *walker) value(path string, f *Field, v any, implied bool) any {
 	before := len(w.errs)
 	out := w.typed(path, f, v)
 	if len(w.errs) > before {
-		return out
+		return v // something is set, as far as the rules over several fields go
 	}
 	if s, ok := out.(string); ok && f.Type == String && f.Referenceable && isReference(s) {
 		if w.received {
@@ -225,6 +229,8 @@ func (w *walker) typed(path string, f *Field, v any) any {
 		return w.json(path, f, v)
 	case Foreign:
 		return v
+	case "function":
+		w.fail(path, "expected a function")
 	default:
 		w.fail(path, "invalid type: %s", shown(string(f.Type)))
 	}

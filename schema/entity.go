@@ -139,7 +139,7 @@ func (e entityCheck) conditionalAtLeastOneOf(c *ConditionalAtLeastOneOf) []*Fiel
 // matches checks a field by its own declaration with the attributes of match over it, and returns nil when it passes.
 func (e entityCheck) matches(field string, match *Field) []*FieldError {
 	v, _ := e.lookup(field)
-	base := e.f.field(strings.Split(field, "."))
+	base := e.f.field(splitPath(field))
 	if base == nil {
 		base = &Field{}
 	}
@@ -227,13 +227,15 @@ func (e entityCheck) skip(fields []string) bool {
 		}
 		s, isString := v.(string)
 		if isString && isReference(s) {
-			if f := e.f.field(strings.Split(field, ".")); f != nil && f.Referenceable {
+			if f := e.f.field(splitPath(field)); f != nil && f.Referenceable {
 				return true
 			}
 		}
 	}
 	return false
 }
+
+func splitPath(field string) []string { return strings.Split(field, ".") }
 
 func (e entityCheck) anyWrong(fields []string) bool {
 	for _, field := range fields {

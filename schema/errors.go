@@ -80,8 +80,9 @@ func Violation(err error) string {
 	return fmt.Sprintf("%d schema violations (%s)", len(texts), strings.Join(texts, "; "))
 }
 
-// join is errors.Join for mistakes.
+// join is errors.Join for mistakes, sorted by field.
 func join(list []*FieldError) error {
+	sort.SliceStable(list, func(i, j int) bool { return list[i].Field < list[j].Field })
 	errs := make([]error, len(list))
 	for i, e := range list {
 		errs[i] = e
