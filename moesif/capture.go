@@ -1,0 +1,140 @@
+package moesif
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kong-go-plugins/internal/pluginserver"
+	"kong-go-plugins/schema"
+)
+
+const (
+	// queueGrace is how long a queue outlives its last configuration: Kong makes every configuration anew when any of
+	// them changes.
+	queueGrace = time.Minute
+	// retireTime is how long a queue that nothing configures any more may still try to send what it holds.
+	retireTime = 10 * time.Minute
+)
+
+// A Capture is what all configurations of one process share: the queues, what is kept between the phases of a request,
+// and the metrics. Make it with NewCapture; it starts nothing before the first event. Safe for concurrent use.
+type Capture struct {
+	schema schema.Plugin
+	stats  *stats
+	report func(cause, text string)
+	queues *pluginserver.Registry[queueKey, *Queue]
+
+	bodies *pending[heldBody] // by Kong's request id, from response to log
+	issued *pending[struct{}] // the transaction ids that we made and whose log has not come
+
+	stop   context.Context // ends when the time to drain is over
+	cancel context.CancelFunc
+	unsent atomic.Int64
+}
+
+// A queueKey tells queues apart: two applications never share one, however alike their ids are.
+type queueKey struct {
+	endpoint      string
+	applicationID string
+}
+
+// A heldBody is what the response phase leaves for the log phase. Its existence alone says that Kong buffered the
+// response.
+type heldBody struct {
+	request []byte
+}
+
+// NewCapture returns a Capture that reports errors to report, which says a cause at most once a minute.
+func NewCapture(report func(cause, text string)) *Capture {
+	c := &Capture{schema: Schema(), stats: newStats(), report: report}
+	c.stop, c.cancel = context.WithCancel(context.Background())
+	lost := func(reason string) { c.stats.stateLost.WithLabelValues(reason).Inc() }
+	c.bodies = newPending(func(b heldBody) int { return cap(b.request) }, lost)
+	c.issued = newPending(func(struct{}) int { return 0 }, lost)
+	c.queues = pluginserver.NewRegistry[queueKey](queueGrace, c.retire)
+	return c
+}
+
+// Register adds the plugin's metrics to r.
+func (c *Capture) Register(r prometheus.Registerer) { c.stats.register(r, c) }
+
+// Close sends what is queued and returns when that is done or ctx is. The error says how many events were left.
+func (c *Capture) Close(ctx context.Context) error {
+	defer context.AfterFunc(ctx, c.cancel)()
+	c.queues.Close()
+	if n := c.unsent.Load(); n > 0 {
+		return fmt.Errorf("%d events could not be sent in time", n)
+	}
+	return nil
+}
+
+// retire ends a queue that no configuration uses.
+func (c *Capture) retire(q *Queue) {
+	ctx, cancel := context.WithTimeout(c.stop, retireTime)
+	defer cancel()
+	c.unsent.Add(int64(q.Close(ctx)))
+}
+
+// queued returns how much all queues hold.
+func (c *Capture) queued() (events, bytes int) {
+	c.queues.Each(func(_ queueKey, q *Queue) {
+		e, b := q.size()
+		events += e
+		bytes += b
+	})
+	return events, bytes
+}
+
+// acquire returns the queue of a configuration, with that configuration's limits.
+func (c *Capture) acquire(s *settings) (q *Queue, release func()) {
+	build := func() sender { return newUploader(s.endpoint, s.applicationID, s.queue) }
+	host := s.endpoint
+	if u, err := url.Parse(s.endpoint); err == nil {
+		host = u.Host
+	}
+	q, release = c.queues.Acquire(queueKey{s.endpoint, s.applicationID}, func() *Queue {
+		return newQueue(s.queue, build(), c.stats, func(cause, text string) {
+			c.report(cause+" "+host, host+": "+text)
+		})
+	})
+	q.configure(s.queue, build)
+	return q, release
+}
+
+// A lease holds the queue of one configuration from its first event until the configuration is gone.
+type lease struct {
+	mu      sync.Mutex
+	queue   *Queue
+	release func()
+	ended   bool
+}
+
+// get returns the queue. After end it is lent for the one event only.
+func (l *lease) get(c *Capture, s *settings) (q *Queue, done func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return c.acquire(s)
+	}
+	if l.queue == nil {
+		l.queue, l.release = c.acquire(s)
+	}
+	return l.queue, func() {}
+}
+
+// end gives the queue back.
+func (l *lease) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	if l.release != nil {
+		l.release()
+		l.queue, l.release = nil, nil
+	}
+}

@@ -1,0 +1,50 @@
+package moesif
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestParseAddress(t *testing.T) {
+	for in, want := range map[string]string{
+		"203.0.113.7": "203.0.113.7", " 203.0.113.7 ": "203.0.113.7", "203.0.113.7:80": "203.0.113.7",
+		"2001:db8::1": "2001:db8::1", "[2001:db8::1]": "2001:db8::1", "[2001:db8::1]:443": "2001:db8::1", "2001:DB8:0::1": "2001:db8::1",
+		"::ffff:10.0.0.1": "10.0.0.1", "for=203.0.113.7": "203.0.113.7", `For="[2001:db8::1]:443";proto=https`: "2001:db8::1",
+		"proto=https; for=203.0.113.7:81": "203.0.113.7",
+		"":                                "", "unknown": "", "foo::bar": "", "1.2.3": "", "256.1.1.1": "", "1.2.3.4:99999": "", "fe80::1%eth0": "", "[1.2.3.4]": "",
+		"[2001:db8::1": "", "by=1.2.3.4": "", "for=_hidden": "", "unix:": "",
+	} {
+		got, ok := parseAddress(in)
+		assert.Equal(t, want, got, "parseAddress(%q)", in)
+		assert.Equal(t, want != "", ok, "parseAddress(%q)", in)
+	}
+}
+
+func TestClientIP(t *testing.T) {
+	h := func(pairs ...string) headers {
+		var h headers
+		for i := 0; i < len(pairs); i += 2 {
+			h = append(h, headerField{pairs[i], []string{pairs[i+1]}})
+		}
+		return h
+	}
+	for _, c := range []struct {
+		name   string
+		h      headers
+		masked []string
+		kongs  string
+		want   string
+	}{
+		{"Kong's", nil, nil, "10.0.0.9", "10.0.0.9"},
+		{"left-most valid", h("x-forwarded-for", "unknown, 203.0.113.7, 10.0.0.1"), nil, "10.0.0.9", "203.0.113.7"},
+		{"order of headers", h("x-real-ip", "1.1.1.1", "x-client-ip", "2.2.2.2"), nil, "10.0.0.9", "2.2.2.2"},
+		{"an invalid one is passed over", h("x-client-ip", "nobody", "x-real-ip", "1.1.1.1"), nil, "", "1.1.1.1"},
+		{"repeated", headers{{"x-forwarded-for", []string{"junk", "2001:db8::1"}}}, nil, "", "2001:db8::1"},
+		{"RFC 7239", h("forwarded", `for="_x", for="[2001:db8::2]"`), nil, "", "2001:db8::2"},
+		{"a masked header is not read", h("x-forwarded-for", "203.0.113.7"), []string{"x-forwarded-for"}, "10.0.0.9", "10.0.0.9"},
+		{"nothing", nil, nil, "unix:", ""},
+	} {
+		assert.Equal(t, c.want, clientIP(c.h, c.masked, c.kongs), c.name)
+	}
+}

@@ -1,0 +1,72 @@
+package moesif
+
+import (
+	"encoding/json"
+	"sync"
+	"sync/atomic"
+)
+
+// Config is one configuration as Kong sends it, and the plugin's handlers for it. Make it with New; it is read-only from
+// the first event on.
+type Config struct {
+	ApplicationID                   string   `json:"application_id"` // secret: never logged
+	APIEndpoint                     string   `json:"api_endpoint"`
+	Timeout                         int      `json:"timeout"`
+	ConnectTimeout                  int      `json:"connect_timeout"` // milliseconds, as every time here
+	SendTimeout                     int      `json:"send_timeout"`
+	Keepalive                       int      `json:"keepalive"`
+	EventQueueSize                  int      `json:"event_queue_size"`
+	APIVersion                      string   `json:"api_version"`
+	DisableCaptureRequestBody       bool     `json:"disable_capture_request_body"`
+	DisableCaptureResponseBody      bool     `json:"disable_capture_response_body"`
+	RequestMasks                    []string `json:"request_masks"`
+	RequestBodyMasks                []string `json:"request_body_masks"`
+	RequestHeaderMasks              []string `json:"request_header_masks"`
+	ResponseMasks                   []string `json:"response_masks"`
+	ResponseBodyMasks               []string `json:"response_body_masks"`
+	ResponseHeaderMasks             []string `json:"response_header_masks"`
+	RequestQueryMasks               []string `json:"request_query_masks"`
+	BatchSize                       int      `json:"batch_size"`
+	DisableTransactionID            bool     `json:"disable_transaction_id"`
+	Debug                           bool     `json:"debug"`
+	DisableGzipPayloadDecompression bool     `json:"disable_gzip_payload_decompression"`
+	UserIDHeader                    string   `json:"user_id_header"`
+	CompanyIDHeader                 string   `json:"company_id_header"`
+	AuthorizationHeaderName         string   `json:"authorization_header_name"`
+	AuthorizationUserIDField        string   `json:"authorization_user_id_field"`
+	AuthorizationCompanyIDField     string   `json:"authorization_company_id_field"`
+	MaxCallbackTimeSpent            int      `json:"max_callback_time_spent"`
+	RequestMaxBodySizeLimit         int      `json:"request_max_body_size_limit"`
+	ResponseMaxBodySizeLimit        int      `json:"response_max_body_size_limit"`
+	EnableCompression               bool     `json:"enable_compression"`
+
+	FlushAfterMS         int  `json:"flush_after_ms"`
+	QueueMaxBytes        int  `json:"queue_max_bytes"`
+	TrustConsumerHeaders bool `json:"trust_consumer_headers"`
+
+	capture  *Capture
+	decoded  error                     // what Schema found wrong in Kong's JSON
+	resolve  func() (*settings, error) // check, run once
+	reported atomic.Bool
+	lease    lease
+}
+
+// New returns a configuration with the defaults, whose events go through c.
+func New(c *Capture) *Config {
+	config := &Config{capture: c}
+	c.schema.SetDefaults(config)
+	config.resolve = sync.OnceValues(config.check)
+	return config
+}
+
+// UnmarshalJSON reads Kong's configuration. It never fails, because a decoding error would cost every request of this
+// configuration a 500: what is wrong is reported once, by the first event.
+func (c *Config) UnmarshalJSON(data []byte) error {
+	c.decoded = c.capture.schema.Decode(data, (*plainConfig)(c))
+	return nil
+}
+
+// plainConfig is Config without its methods, so that decoding into it does not come back to UnmarshalJSON.
+type plainConfig Config
+
+var _ json.Unmarshaler = (*Config)(nil)

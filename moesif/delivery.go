@@ -1,0 +1,141 @@
+package moesif
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+)
+
+// send is the queue's goroutine: it takes batches in order and delivers each before the next, until the queue is closed
+// and empty, or the time for that is over.
+func (q *Queue) send() {
+	defer close(q.done)
+	for {
+		batch := q.next()
+		if batch == nil {
+			return
+		}
+		q.deliverSafely(batch)
+	}
+}
+
+// deliverSafely drops what is left of a batch whose delivery panics: a defect here must not cost every route its plugin.
+func (q *Queue) deliverSafely(batch [][]byte) {
+	q.settled = 0
+	defer func() {
+		if p := recover(); p != nil {
+			rest := batch[q.settled:]
+			q.notice("panic", fmt.Sprintf("sending %d events panicked: %v\n%s", len(rest), p, debug.Stack()))
+			q.drop(dropPanic, rest)
+		}
+	}()
+	q.deliver(batch)
+}
+
+// deliver sends events, in order, until the collector has taken or refused each of them. It is the only place that
+// retries. When the time to drain is over it returns with the rest still on the account, which Close drops.
+func (q *Queue) deliver(events [][]byte) {
+	for failures := 0; q.ctx.Err() == nil; {
+		closing := q.isClosing()
+		switch o := q.attempt(events); o.class {
+		case sent:
+			q.resumed()
+			q.stats.sent.Add(float64(len(events)))
+			q.release(events)
+			return
+		case split:
+			q.resumed()
+			if len(events) == 1 {
+				q.drop(dropRefused, events)
+				return
+			}
+			half := len(events) / 2
+			q.deliver(events[:half])
+			q.deliver(events[half:])
+			return
+		case hold:
+			q.holding(o)
+			if closing {
+				q.cancel() // nobody will act in the seconds that are left
+			}
+			q.pause(probeEvery)
+		case retry:
+			q.failing(o)
+			wait := max(backoff(failures), o.after)
+			failures++
+			if closing {
+				wait = min(wait, time.Second)
+			}
+			q.pause(wait)
+		}
+	}
+}
+
+// attempt uploads once and counts it.
+func (q *Queue) attempt(events [][]byte) outcome {
+	q.mu.Lock()
+	up, set := q.upload, q.set
+	q.mu.Unlock()
+	start := time.Now()
+	o := up.upload(q.ctx, events)
+	took := time.Since(start)
+	q.stats.uploaded(o, took)
+	if set.debug {
+		slog.Info("moesif: upload", "events", len(events), "result", o.class.String(), "status", o.status, "took", took)
+	}
+	return o
+}
+
+// pause waits d, or until the queue begins to close, or until the time to drain is over.
+func (q *Queue) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	closing := q.closing
+	if q.isClosing() {
+		closing = nil // already known
+	}
+	select {
+	case <-timer.C:
+	case <-closing:
+	case <-q.ctx.Done():
+	}
+}
+
+// drop gives events up.
+func (q *Queue) drop(reason string, events [][]byte) {
+	q.release(events)
+	q.drops.add(reason, len(events))
+}
+
+// failing says that the collector cannot take events at the moment.
+func (q *Queue) failing(o outcome) {
+	if q.ctx.Err() != nil {
+		return // we have hung up ourselves
+	}
+	why := fmt.Sprintf("answered %d", o.status)
+	if o.status == 0 {
+		why = "is out of reach: " + o.err.Error()
+	}
+	events, _ := q.size()
+	q.notice("failing", fmt.Sprintf("the collector %s; %d events wait and are tried again", why, events))
+}
+
+// holding says, once per change, that the collector will take nothing until somebody acts.
+func (q *Queue) holding(o outcome) {
+	if q.held == o.status {
+		return
+	}
+	q.held = o.status
+	events, _ := q.size()
+	q.notice(fmt.Sprintf("held %d", o.status), fmt.Sprintf("the collector answered %d: %s; %d events wait and are tried again every minute",
+		o.status, remedy(o.status), events))
+}
+
+// resumed says that a queue that was held is moving again.
+func (q *Queue) resumed() {
+	if q.held != 0 {
+		q.held = 0
+		slog.Info("moesif: the collector answers again")
+	}
+}

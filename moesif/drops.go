@@ -1,0 +1,95 @@
+package moesif
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// dropInterval is how often dropped events are spoken of.
+const dropInterval = time.Minute
+
+// drops counts the events that a queue lost and says so at once, then once a minute as long as there are more.
+type drops struct {
+	stats *stats
+	say   func(text string)
+
+	mu     sync.Mutex
+	counts map[string]int // since the last line, by reason
+	timer  *time.Timer    // runs while lines are held back
+	closed bool
+}
+
+func newDrops(s *stats, say func(text string)) *drops {
+	return &drops{stats: s, say: say, counts: make(map[string]int)}
+}
+
+// add counts n dropped events.
+func (d *drops) add(reason string, n int) {
+	if n == 0 {
+		return
+	}
+	d.stats.dropped.WithLabelValues(reason).Add(float64(n))
+	d.mu.Lock()
+	d.counts[reason] += n
+	var text string
+	if d.timer == nil {
+		text = d.takeLocked()
+		if !d.closed {
+			d.timer = time.AfterFunc(dropInterval, d.tick)
+		}
+	}
+	d.mu.Unlock()
+	if text != "" {
+		d.say(text)
+	}
+}
+
+func (d *drops) tick() {
+	d.mu.Lock()
+	text := d.takeLocked()
+	switch {
+	case d.closed:
+	case text == "":
+		d.timer = nil
+	default:
+		d.timer.Reset(dropInterval)
+	}
+	d.mu.Unlock()
+	if text != "" {
+		d.say(text)
+	}
+}
+
+// takeLocked returns the line for what was counted, "" for nothing, and starts anew.
+func (d *drops) takeLocked() string {
+	if len(d.counts) == 0 {
+		return ""
+	}
+	total := 0
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(d.counts)) {
+		total += d.counts[reason]
+		parts = append(parts, fmt.Sprintf("%s %d", reason, d.counts[reason]))
+	}
+	clear(d.counts)
+	return fmt.Sprintf("%d events dropped (%s)", total, strings.Join(parts, ", "))
+}
+
+// close says what is left to say.
+func (d *drops) close() {
+	d.mu.Lock()
+	d.closed = true
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+	text := d.takeLocked()
+	d.mu.Unlock()
+	if text != "" {
+		d.say(text)
+	}
+}

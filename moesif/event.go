@@ -1,0 +1,99 @@
+package moesif
+
+import (
+	"slices"
+	"strconv"
+)
+
+// timeFormat is RFC 3339 in UTC with exactly three decimals.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// encodeEvent writes the event of one exchange as the collector wants it. It is a pure function; the result is always
+// valid JSON in UTF-8, and is encoded once: batches only join it.
+func encodeEvent(x *exchange, s *settings) []byte {
+	requestBody := captureBody(wireBody{x.requestBody, x.request.joined("content-type"), x.request.joined("content-encoding")},
+		bodyRules{s.requestBodyLimit, s.gunzip, s.requestBodyMask})
+	responseBody := captureBody(wireBody{x.responseBody, x.response.joined("content-type"), x.response.joined("content-encoding")},
+		bodyRules{s.responseBodyLimit, s.gunzip, s.responseBodyMask})
+	user, company := s.identity.identify(x)
+
+	var hidden []string // the values that masks have taken out
+	hide := func(value string) { hidden = append(hidden, value) }
+
+	b := make([]byte, 0, 1536+len(x.url)+requestBody.size()+responseBody.size())
+	b = append(b, `{"request":{"time":"`...)
+	b = x.started.UTC().AppendFormat(b, timeFormat)
+	b = append(b, `","uri":`...)
+	b = appendString(b, maskQuery(x.url, s.queryMasks, hide))
+	b = append(b, `,"verb":`...)
+	b = appendString(b, x.method)
+	b = append(b, `,"headers":`...)
+	b = x.request.appendTo(b, s.requestHeaderMasks, hide)
+	b = appendMember(b, "api_version", s.apiVersion)
+	b = appendMember(b, "ip_address", clientIP(x.request, s.requestHeaderMasks, x.clientIP))
+	b = requestBody.appendTo(b)
+
+	b = append(b, `},"response":{"time":"`...)
+	b = x.started.Add(x.took).UTC().AppendFormat(b, timeFormat)
+	b = append(b, `","status":`...)
+	b = strconv.AppendInt(b, int64(x.status), 10)
+	b = append(b, `,"headers":`...)
+	b = x.response.appendTo(b, s.responseHeaderMasks, func(string) {})
+	b = responseBody.appendTo(b)
+	b = append(b, '}')
+
+	b = appendMember(b, "session_token", sessionToken(x, hidden))
+	b = appendMember(b, "user_id", user)
+	b = appendMember(b, "company_id", company)
+	b = appendMember(b, "transaction_id", x.transactionID)
+	b = append(b, `,"direction":"Incoming","weight":1,"metadata":{"kong":`...)
+	b = appendKong(b, x)
+	b = append(b, "}}"...)
+	if cap(b)-len(b) > len(b)/4 { // it may wait in the queue for long
+		b = slices.Clone(b)
+	}
+	return b
+}
+
+// sessionToken is the credential's key, or else its id. A key that a mask has taken out of the event does not come back
+// this way.
+func sessionToken(x *exchange, hidden []string) string {
+	if x.credentialKey != "" && !slices.Contains(hidden, x.credentialKey) {
+		return x.credentialKey
+	}
+	return x.credentialID
+}
+
+// appendKong appends what Kong knows of the request's way.
+func appendKong(dst []byte, x *exchange) []byte {
+	dst = append(dst, '{')
+	start := len(dst)
+	if len(x.routeHosts) > 0 {
+		dst = append(dst, `,"route_hosts":[`...)
+		for i, h := range x.routeHosts {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendString(dst, h)
+		}
+		dst = append(dst, ']')
+	}
+	dst = appendMember(dst, "route_name", x.routeName)
+	dst = appendMember(dst, "service_name", x.serviceName)
+	dst = appendMember(dst, "request_id", x.requestID)
+	if len(dst) > start {
+		dst = slices.Delete(dst, start, start+1) // the first comma
+	}
+	return append(dst, '}')
+}
+
+// appendMember appends a comma and a member, or nothing for "".
+func appendMember(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	dst = append(dst, ',', '"')
+	dst = append(dst, name...)
+	dst = append(dst, '"', ':')
+	return appendString(dst, value)
+}

@@ -1,0 +1,146 @@
+package moesif
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"time"
+)
+
+// An exchange is one request with its response: everything that an event is made of.
+type exchange struct {
+	requestID string
+	method    string
+	url       string // scheme://host:port and the request target
+	request   headers
+	secret    headers // the request headers of which Kong shows only that they are there, where needed; never sent
+	status    int
+	response  headers
+	sent      int64 // bytes sent to the client, headers included; 0 when unknown
+	started   time.Time
+	took      time.Duration
+	clientIP  string
+
+	consumer      *consumer
+	authenticated bool // a credential was accepted; its id below, the credential itself is asked for
+	credentialID  string
+	credentialKey string
+
+	routeName   string
+	routeHosts  []string
+	serviceName string
+
+	transactionID string // the event's own
+
+	requestBody  []byte
+	responseBody []byte
+}
+
+// A consumer is Kong's consumer; unset members are "".
+type consumer struct {
+	ID       string `json:"id"`
+	Username string `json:"username"`
+	CustomID string `json:"custom_id"`
+}
+
+// serialized is Kong's serialized log as far as it is used. The members that Kong versions write in different types are
+// kept raw.
+type serialized struct {
+	Request struct {
+		ID      string          `json:"id"`
+		URL     string          `json:"url"`
+		URI     string          `json:"uri"`
+		Method  string          `json:"method"`
+		Headers json.RawMessage `json:"headers"`
+	} `json:"request"`
+	Response struct {
+		Status  float64         `json:"status"`
+		Size    json.RawMessage `json:"size"`
+		Headers json.RawMessage `json:"headers"`
+	} `json:"response"`
+	Latencies struct {
+		Request float64 `json:"request"`
+	} `json:"latencies"`
+	StartedAt           float64   `json:"started_at"`
+	ClientIP            string    `json:"client_ip"`
+	Consumer            *consumer `json:"consumer"`
+	AuthenticatedEntity *struct {
+		ID string `json:"id"`
+	} `json:"authenticated_entity"`
+	Route struct {
+		Name  string          `json:"name"`
+		Hosts json.RawMessage `json:"hosts"`
+	} `json:"route"`
+	Service struct {
+		Name string `json:"name"`
+	} `json:"service"`
+}
+
+var errNotAnObject = errors.New("kong's serialized log is not a JSON object")
+
+// readExchange reads Kong's serialized log. A member of an unexpected type is left unset: another plugin can change any
+// of them, and an event without it is better than none. Invalid UTF-8 becomes U+FFFD.
+func readExchange(log []byte, now time.Time) (*exchange, error) {
+	var s serialized
+	if err := json.Unmarshal(log, &s); err != nil {
+		if _, typed := errors.AsType[*json.UnmarshalTypeError](err); !typed || !isObject(log) {
+			return nil, errNotAnObject
+		}
+	}
+	x := &exchange{
+		requestID:   s.Request.ID,
+		method:      s.Request.Method,
+		url:         s.Request.URL,
+		request:     parseHeaders(s.Request.Headers),
+		status:      int(s.Response.Status),
+		response:    parseHeaders(s.Response.Headers),
+		clientIP:    s.ClientIP,
+		consumer:    s.Consumer,
+		routeName:   s.Route.Name,
+		serviceName: s.Service.Name,
+		started:     now,
+	}
+	if x.url == "" {
+		x.url = s.Request.URI
+	}
+	_ = json.Unmarshal(s.Response.Size, &x.sent) // 0 when it is text, or absent
+	if t := s.StartedAt; t > 0 && t < maxUnixMillis {
+		x.started = time.UnixMilli(int64(t))
+	}
+	if d := s.Latencies.Request; d > 0 && d < maxUnixMillis {
+		x.took = time.Duration(math.Round(d)) * time.Millisecond
+	}
+	if s.AuthenticatedEntity != nil {
+		x.authenticated = true
+		x.credentialID = s.AuthenticatedEntity.ID
+	}
+	elements(s.Route.Hosts, func(v []byte) {
+		if isString(v) {
+			x.routeHosts = append(x.routeHosts, unquote(v))
+		}
+	})
+	return x, nil
+}
+
+// maxUnixMillis is the last millisecond of the year 9999; RFC 3339 has no later one.
+const maxUnixMillis = 253402300799999
+
+// header returns the first value of a request header that is not blank, the real one of a redacted header.
+func (x *exchange) header(name string) string {
+	if v := x.secret.first(name); v != "" {
+		return v
+	}
+	v := x.request.first(name)
+	if v == redacted && isRedacted(name) {
+		return ""
+	}
+	return v
+}
+
+// isRedacted reports whether Kong writes REDACTED for the values of a header.
+func isRedacted(name string) bool { return name == "authorization" || name == "proxy-authorization" }
+
+func isObject(v []byte) bool {
+	i := skipSpace(v, 0)
+	return i < len(v) && v[i] == '{'
+}

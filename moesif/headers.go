@@ -1,0 +1,107 @@
+package moesif
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// headers are the headers of one message as Kong serializes them: lower-case names in Kong's order, at most 100.
+type headers []headerField
+
+type headerField struct {
+	name   string
+	values []string
+}
+
+// redacted is what Kong writes for the values of authorization and proxy-authorization.
+const redacted = "REDACTED"
+
+// parseHeaders reads the headers object of Kong's serialized log. A value is a text, a list of texts, or true.
+func parseHeaders(object []byte) headers {
+	var h headers
+	members(object, func(name string, value []byte) {
+		f := headerField{name: strings.ToLower(name)}
+		one := func(v []byte) {
+			if isString(v) {
+				f.values = append(f.values, unquote(v))
+			} else {
+				f.values = append(f.values, string(v))
+			}
+		}
+		if len(value) > 0 && value[0] == '[' {
+			elements(value, one)
+		} else {
+			one(value)
+		}
+		h = append(h, f)
+	})
+	return h
+}
+
+// values returns what the message has under a lower-case name.
+func (h headers) values(name string) []string {
+	for _, f := range h {
+		if f.name == name {
+			return f.values
+		}
+	}
+	return nil
+}
+
+// first returns the first value that is not blank.
+func (h headers) first(name string) string {
+	for _, v := range h.values(name) {
+		if v = strings.TrimSpace(v); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// joined returns the values as one, as the collector wants a repeated header.
+func (h headers) joined(name string) string { return strings.Join(h.values(name), ", ") }
+
+// only returns the fields of h that are named, with their values from raw, which Kong does not redact.
+func (h headers) only(raw map[string][]string, names []string) headers {
+	var out headers
+	for _, f := range h {
+		if v := raw[f.name]; len(v) > 0 && contains(names, f.name) {
+			out = append(out, headerField{f.name, v})
+		}
+	}
+	return out
+}
+
+// appendTo appends the headers as a JSON object, without the masked ones. seen is told each value left out.
+func (h headers) appendTo(dst []byte, maskedNames []string, seen func(value string)) []byte {
+	dst = append(dst, '{')
+	first := true
+	for _, f := range h {
+		if contains(maskedNames, f.name) {
+			for _, v := range f.values {
+				seen(v)
+			}
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = appendString(dst, f.name)
+		dst = append(dst, ':')
+		dst = appendString(dst, strings.Join(f.values, ", "))
+	}
+	return append(dst, '}')
+}
+
+// contentLength returns the Content-Length, 0 when there is none that can be read.
+func contentLength(h headers) int64 {
+	n, err := strconv.ParseInt(h.first("content-length"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func contains(list []string, s string) bool { return slices.Contains(list, s) }

@@ -1,0 +1,29 @@
+// Package moesif is a Kong plugin that logs API traffic to Moesif's API analytics service.
+//
+// For every request it makes one event: who asked what, the answer, and both bodies. The handlers (phases.go) only ask
+// Kong; encodeEvent (event.go) is a pure function; a Queue (queue.go) holds the encoded events of one application and
+// sends them in batches, in order, until the collector has them.
+//
+// The plugin never stops traffic. A wrong configuration, a collector that is away, a full queue or a defect of its own
+// costs events, which are counted and spoken of, never a request.
+package moesif
+
+import (
+	"kong-go-plugins/internal/pluginserver"
+)
+
+// Plugin returns what pluginserver.Run needs to know. It starts nothing.
+func Plugin() pluginserver.Plugin {
+	reports := pluginserver.NewReports()
+	capture := NewCapture(reports.Report)
+	return pluginserver.Plugin{
+		Name:     "moesif",
+		Version:  Version,
+		Priority: Priority,
+		Schema:   Schema(),
+		New:      func() any { return New(capture) },
+		FailOpen: true,
+		Drain:    capture.Close,
+		Metrics:  capture.Register,
+	}
+}

@@ -1,0 +1,234 @@
+package moesif
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// maxBatchBytes is the largest upload, in bytes before compression. The collector takes 50 MB; an event that is larger
+// alone still goes, by itself.
+const maxBatchBytes = 8 << 20
+
+// eventOverhead is what an event costs in memory beside its bytes.
+const eventOverhead = 48
+
+// A Queue holds the events of one application until the collector has them, in order. One goroutine sends; Add never
+// waits for it. Safe for concurrent use.
+type Queue struct {
+	stats  *stats
+	drops  *drops
+	notice func(cause, text string) // an error line, at most once a minute per cause
+
+	closing chan struct{} // closed by Close: send what is there and end
+	ctx     context.Context
+	cancel  context.CancelFunc // the time for that is over
+	done    chan struct{}      // the sender has ended
+	wake    chan struct{}      // there may be something to do
+
+	mu     sync.Mutex
+	set    queueSettings
+	upload sender
+	events []queued // FIFO; [:head] is gone
+	head   int
+	count  int // waiting and on their way
+	bytes  int
+	ended  bool
+
+	// Of the sending goroutine alone.
+	settled int // events of the current batch that were sent or dropped, from its front
+	held    int // the status that holds the queue, 0 for none
+}
+
+// A sender makes one attempt to send events.
+type sender interface {
+	upload(ctx context.Context, events [][]byte) outcome // called by one goroutine at a time
+	close()                                              // gives idle connections back; may be called at any time
+}
+
+type queued struct {
+	event []byte
+	at    time.Time
+}
+
+// newQueue starts a queue. Close ends it.
+func newQueue(set queueSettings, up sender, s *stats, notice func(cause, text string)) *Queue {
+	ctx, cancel := context.WithCancel(context.Background())
+	q := &Queue{
+		stats: s, notice: notice,
+		closing: make(chan struct{}), ctx: ctx, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1),
+		set: set, upload: up,
+	}
+	q.drops = newDrops(s, func(text string) { notice("dropped", text) })
+	go q.send()
+	return q
+}
+
+// configure changes the settings of a running queue: those of the newest configuration count. A batch on its way keeps
+// the old ones.
+func (q *Queue) configure(set queueSettings, build func() sender) {
+	q.mu.Lock()
+	changed := set != q.set
+	if changed {
+		q.set = set
+		q.upload.close()
+		q.upload = build()
+	}
+	q.mu.Unlock()
+	if changed {
+		q.signal()
+	}
+}
+
+// Add queues an event and reports whether there was room. It never blocks: an event that does not fit is dropped and
+// counted. The event must not be changed afterwards.
+func (q *Queue) Add(event []byte) bool {
+	size := cap(event) + eventOverhead
+	q.mu.Lock()
+	reason := ""
+	switch {
+	case q.ended:
+		reason = dropClosed
+	case size > q.set.maxBytes:
+		reason = dropTooLarge
+	case q.count >= q.set.maxEvents || q.bytes+size > q.set.maxBytes:
+		reason = dropQueueFull
+	}
+	if reason != "" {
+		q.mu.Unlock()
+		q.drops.add(reason, 1)
+		return false
+	}
+	waiting := len(q.events) - q.head
+	q.events = append(q.events, queued{event, time.Now()})
+	q.count++
+	q.bytes += size
+	wake := waiting == 0 || waiting+1 == q.set.batchEvents || q.bytes >= maxBatchBytes
+	q.mu.Unlock()
+	q.stats.queued.Inc()
+	if wake {
+		q.signal()
+	}
+	return true
+}
+
+// size returns how many events the queue holds, those on their way included, and their memory.
+func (q *Queue) size() (events, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.count, q.bytes
+}
+
+// Close sends what is queued and returns when that is done or ctx is; what is left then is dropped, counted and its
+// number returned. A later Add drops its event. Close may be called more than once.
+func (q *Queue) Close(ctx context.Context) (left int) {
+	q.mu.Lock()
+	first := !q.ended
+	q.ended = true
+	q.mu.Unlock()
+	if first {
+		close(q.closing)
+	}
+	select {
+	case <-q.done:
+	case <-ctx.Done():
+		q.cancel()
+		<-q.done
+	}
+	q.cancel()
+	q.mu.Lock()
+	left = q.count
+	q.count, q.bytes, q.events, q.head = 0, 0, nil, 0
+	q.upload.close()
+	q.mu.Unlock()
+	q.drops.add(dropShutdown, left)
+	q.drops.close()
+	return left
+}
+
+func (q *Queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *Queue) isClosing() bool {
+	select {
+	case <-q.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// next waits for a batch: enough events, enough bytes, or old enough ones. It returns nil when the queue is closing and
+// empty, or when the time to drain is over.
+func (q *Queue) next() [][]byte {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		batch, wait := q.take()
+		if batch != nil || q.ctx.Err() != nil {
+			return batch
+		}
+		closing := q.closing
+		if q.isClosing() {
+			return nil
+		}
+		timer.Reset(wait)
+		select {
+		case <-q.wake:
+		case <-timer.C:
+		case <-closing:
+		case <-q.ctx.Done():
+		}
+	}
+}
+
+// take removes the next batch from the waiting events, or says how long to wait for one. Its events still count until
+// release is called.
+func (q *Queue) take() (batch [][]byte, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	waiting := q.events[q.head:]
+	if len(waiting) == 0 {
+		return nil, time.Hour
+	}
+	n, bytes := 0, 0
+	for n < len(waiting) && n < q.set.batchEvents {
+		if bytes += len(waiting[n].event) + 1; n > 0 && bytes > maxBatchBytes {
+			break
+		}
+		n++
+	}
+	full := n == q.set.batchEvents || n < len(waiting)
+	if age := time.Since(waiting[0].at); !full && age < q.set.flushAfter && !q.isClosing() {
+		return nil, q.set.flushAfter - age
+	}
+	batch = make([][]byte, n)
+	for i := range batch {
+		batch[i] = waiting[i].event
+		waiting[i] = queued{}
+	}
+	q.head += n
+	if q.head == len(q.events) {
+		q.events, q.head = q.events[:0], 0
+	} else if q.head > len(q.events)/2 {
+		q.events = q.events[:copy(q.events, q.events[q.head:])]
+		clear(q.events[len(q.events):cap(q.events)])
+		q.head = 0
+	}
+	return batch, 0
+}
+
+// release takes events that were sent or dropped off the account.
+func (q *Queue) release(events [][]byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.count -= len(events)
+	q.settled += len(events)
+	for _, e := range events {
+		q.bytes -= cap(e) + eventOverhead
+	}
+}

@@ -1,0 +1,155 @@
+package moesif
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// settings is a checked configuration in the form that the handlers use. It is never changed.
+type settings struct {
+	applicationID string
+	endpoint      string // without a trailing slash
+	apiVersion    string
+
+	captureRequestBody  bool
+	captureResponseBody bool
+	requestBodyLimit    int64
+	responseBodyLimit   int64
+	gunzip              bool
+
+	requestHeaderMasks  []string // lower case
+	responseHeaderMasks []string
+	requestBodyMask     *bodyMask // nil when nothing is masked
+	responseBodyMask    *bodyMask
+	queryMasks          []string
+
+	transactionID bool
+	identity      identityRules
+	queue         queueSettings
+}
+
+// queueSettings is what a queue and its sender need to know.
+type queueSettings struct {
+	maxEvents, maxBytes int
+	batchEvents         int
+	flushAfter          time.Duration
+	connectTimeout      time.Duration
+	sendTimeout         time.Duration
+	keepalive           time.Duration // 0: no connection is kept
+	compress            bool
+	debug               bool
+}
+
+// check turns the configuration into settings, or says everything that is wrong with it, each with its field.
+func (c *Config) check() (*settings, error) {
+	if c.decoded != nil {
+		return nil, c.decoded
+	}
+	var wrong []error
+	fail := func(field string, err error) {
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", field, err))
+		}
+	}
+
+	if strings.TrimSpace(c.ApplicationID) == "" {
+		fail("application_id", errors.New("required; it is on the API keys page of your Moesif account"))
+	} else if strings.ContainsFunc(c.ApplicationID, notVisibleASCII) {
+		fail("application_id", errors.New("holds a blank or a character that no header can carry; copy it again"))
+	}
+	endpoint, err := checkEndpoint(c.APIEndpoint)
+	fail("api_endpoint", err)
+	requestMask, err := newBodyMask(firstNonEmpty(c.RequestBodyMasks, c.RequestMasks))
+	fail("request_body_masks", err)
+	responseMask, err := newBodyMask(firstNonEmpty(c.ResponseBodyMasks, c.ResponseMasks))
+	fail("response_body_masks", err)
+	if wrong != nil {
+		return nil, errors.Join(wrong...)
+	}
+
+	return &settings{
+		applicationID:       c.ApplicationID,
+		endpoint:            endpoint,
+		apiVersion:          c.APIVersion,
+		captureRequestBody:  !c.DisableCaptureRequestBody,
+		captureResponseBody: !c.DisableCaptureResponseBody,
+		requestBodyLimit:    int64(c.RequestMaxBodySizeLimit),
+		responseBodyLimit:   int64(c.ResponseMaxBodySizeLimit),
+		gunzip:              !c.DisableGzipPayloadDecompression,
+		requestHeaderMasks:  lowerNames(c.RequestHeaderMasks),
+		responseHeaderMasks: lowerNames(c.ResponseHeaderMasks),
+		requestBodyMask:     requestMask,
+		responseBodyMask:    responseMask,
+		queryMasks:          slices.Clone(c.RequestQueryMasks),
+		transactionID:       !c.DisableTransactionID,
+		identity: identityRules{
+			userHeader:           lowerName(c.UserIDHeader),
+			companyHeader:        lowerName(c.CompanyIDHeader),
+			tokenHeaders:         lowerNames(strings.Split(c.AuthorizationHeaderName, ",")),
+			userClaim:            c.AuthorizationUserIDField,
+			companyClaim:         c.AuthorizationCompanyIDField,
+			trustConsumerHeaders: c.TrustConsumerHeaders,
+		},
+		queue: queueSettings{
+			maxEvents:      c.EventQueueSize,
+			maxBytes:       c.QueueMaxBytes,
+			batchEvents:    c.BatchSize,
+			flushAfter:     millis(c.FlushAfterMS),
+			connectTimeout: millis(c.ConnectTimeout),
+			sendTimeout:    millis(c.SendTimeout),
+			keepalive:      millis(c.Keepalive),
+			compress:       c.EnableCompression,
+			debug:          c.Debug,
+		},
+	}, nil
+}
+
+// checkEndpoint returns the base URL without a trailing slash. Its errors do not repeat the value, which may hold a
+// password.
+func checkEndpoint(s string) (string, error) {
+	u, err := url.Parse(strings.TrimSpace(s))
+	switch {
+	case err != nil:
+		return "", errors.New("not a URL; write https://host, for instance https://api.moesif.net")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", errors.New("must start with https:// or http://, for instance https://api.moesif.net")
+	case u.Hostname() == "":
+		return "", errors.New("has no host; write https://host, for instance https://api.moesif.net")
+	case u.User != nil:
+		return "", errors.New("must not hold a user name or password")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", errors.New("must not hold a query or a fragment; the paths are appended to it")
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+
+func lowerName(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+// lowerNames returns the names in lower case without blanks around them, the empty ones left out.
+func lowerNames(names []string) []string {
+	var lower []string
+	for _, n := range names {
+		if n = lowerName(n); n != "" {
+			lower = append(lower, n)
+		}
+	}
+	return lower
+}
+
+// firstNonEmpty returns the first list that has an entry: the deprecated mask names count only when the others are unset.
+func firstNonEmpty(lists ...[]string) []string {
+	for _, l := range lists {
+		if len(l) > 0 {
+			return l
+		}
+	}
+	return nil
+}
+
+func notVisibleASCII(r rune) bool { return r <= ' ' || r > '~' }

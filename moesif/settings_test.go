@@ -1,0 +1,106 @@
+package moesif
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func newTestCapture(t testing.TB) *Capture {
+	t.Helper()
+	return NewCapture(func(cause, text string) { t.Logf("report: %s: %s", cause, text) })
+}
+
+// configOf reads a configuration as Kong sends it.
+func configOf(t testing.TB, c *Capture, json string) *Config {
+	t.Helper()
+	config := New(c)
+	require.NoError(t, config.UnmarshalJSON([]byte(json)))
+	return config
+}
+
+func settingsOf(t testing.TB, json string) *settings {
+	t.Helper()
+	s, err := configOf(t, newTestCapture(t), json).check()
+	require.NoError(t, err)
+	return s
+}
+
+func TestSchemaFitsConfig(t *testing.T) {
+	require.NoError(t, Schema().Check())
+	require.NoError(t, Schema().CheckStruct(New(newTestCapture(t))))
+	assert.Len(t, Schema().Fields, 33)
+}
+
+// The defaults are those of Moesif's Lua plugin 2.1, but for the smaller queue.
+func TestDefaults(t *testing.T) {
+	c := configOf(t, newTestCapture(t), `{"application_id":"app"}`)
+	c.capture, c.resolve = nil, nil
+	assert.Equal(t, &Config{
+		ApplicationID: "app", APIEndpoint: "https://api.moesif.net", Timeout: 1000, ConnectTimeout: 1000, SendTimeout: 5000, Keepalive: 5000,
+		EventQueueSize: 100000, APIVersion: "1.0", BatchSize: 50, AuthorizationHeaderName: "authorization", AuthorizationUserIDField: "sub",
+		MaxCallbackTimeSpent: 750, RequestMaxBodySizeLimit: 100000, ResponseMaxBodySizeLimit: 100000,
+		RequestMasks: []string{}, RequestBodyMasks: []string{}, RequestHeaderMasks: []string{}, ResponseMasks: []string{}, ResponseBodyMasks: []string{},
+		ResponseHeaderMasks: []string{}, RequestQueryMasks: []string{},
+		FlushAfterMS: 1000, QueueMaxBytes: 67108864, TrustConsumerHeaders: true,
+	}, c)
+}
+
+func TestUnset(t *testing.T) {
+	s := settingsOf(t, `{"application_id":"app","user_id_header":"","company_id_header":null,"authorization_header_name":"","authorization_company_id_field":"",
+		"api_version":null,"batch_size":null,"request_masks":null,"__seq__":5,"route_id":"x"}`)
+	assert.Equal(t, identityRules{userClaim: "sub", trustConsumerHeaders: true}, s.identity)
+	assert.Equal(t, "1.0", s.apiVersion)
+	assert.Equal(t, 50, s.queue.batchEvents)
+	assert.Nil(t, s.requestBodyMask)
+}
+
+func TestSettings(t *testing.T) {
+	s := settingsOf(t, `{"application_id":"app","api_endpoint":"http://collector:8080/base//","request_masks":["a"],"response_masks":["b"],"response_body_masks":["c"],
+		"request_header_masks":[" X-Secret "],"authorization_header_name":"X-Api-Key, ,Authorization","batch_size":7.0,"disable_transaction_id":true}`)
+	assert.Equal(t, "http://collector:8080/base", s.endpoint)
+	assert.Equal(t, map[string]bool{"a": true}, s.requestBodyMask.names, "the deprecated name counts when the other is unset")
+	assert.Equal(t, map[string]bool{"c": true}, s.responseBodyMask.names)
+	assert.Equal(t, []string{"x-secret"}, s.requestHeaderMasks)
+	assert.Equal(t, []string{"x-api-key", "authorization"}, s.identity.tokenHeaders)
+	assert.Equal(t, 7, s.queue.batchEvents)
+	assert.False(t, s.transactionID)
+}
+
+func TestBadSettings(t *testing.T) {
+	for config, want := range map[string][]string{
+		`{}`:                                     {"application_id"},
+		`{"application_id":" "}`:                 {"application_id: required"},
+		`{"application_id":"topsecret\n"}`:       {"application_id: holds a blank"},
+		`{"application_id":"a","batch_size":0}`:  {"batch_size"},
+		`{"application_id":"a","batch_size":[]}`: {"batch_size"},
+		`{"application_id":"a","api_endpoint":"api.moesif.net"}`:                                                 {"api_endpoint: must start with https://"},
+		`{"application_id":"a","api_endpoint":"http://"}`:                                                        {"api_endpoint: has no host"},
+		`{"application_id":"a","api_endpoint":"http://x y/"}`:                                                    {"api_endpoint: not a URL"},
+		`{"application_id":"a","api_endpoint":"http://u:topsecret@h"}`:                                           {"api_endpoint: must not hold a user name"},
+		`{"application_id":"a","api_endpoint":"http://h/?topsecret"}`:                                            {"api_endpoint: must not hold a query"},
+		`{"application_id":"a","api_endpoint":"ftp://h","request_body_masks":["a..b"],"response_masks":["[x]"]}`: {"api_endpoint:", "request_body_masks:", "response_body_masks:"},
+		`{"application_id":"a","batch_size":0,"send_timeout":"x"}`:                                               {"batch_size", "send_timeout"},
+		`nonsense`: {""},
+	} {
+		_, err := configOf(t, newTestCapture(t), config).check()
+		require.Error(t, err, config)
+		for _, w := range want {
+			assert.ErrorContains(t, err, w, config)
+		}
+		assert.NotContains(t, err.Error(), "topsecret", config)
+	}
+}
+
+func TestBadConfigurationIsReportedOnce(t *testing.T) {
+	var reports []string
+	c := NewCapture(func(_, text string) { reports = append(reports, text) })
+	config := configOf(t, c, `{"application_id":"a","batch_size":0}`)
+	for range 3 {
+		assert.Nil(t, config.settings())
+	}
+	require.Len(t, reports, 1)
+	assert.Contains(t, reports[0], "batch_size")
+	assert.Equal(t, 1.0, counterValue(t, c.stats.configErrors))
+}
