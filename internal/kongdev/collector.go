@@ -1,0 +1,445 @@
+package kongdev
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// The limits of Moesif's collector, in bytes before compression. Source: its
+// public API documentation.
+const (
+	maxEventBytes = 1 << 20
+	maxBatchBytes = 50 << 20
+)
+
+// maxKeptBytes bounds what a collector remembers; older events are forgotten.
+const maxKeptBytes = 256 << 20
+
+// A Collector stands in for Moesif's event collector: it takes
+// POST /v1/events/batch and /v1/events, checks them as strictly as the
+// documentation reads, and keeps the events. GET /v1/config and /v1/rules answer
+// what SetConfig and SetRules set. It is safe for concurrent use and is an
+// http.Handler.
+type Collector struct {
+	mu        sync.Mutex
+	events    []json.RawMessage // oldest first
+	batches   []Batch
+	keptBytes int
+	total     int
+	dropped   int // events forgotten for their bytes
+	refused   int
+	fault     Fault
+	faults    int           // how often the fault was set
+	arrived   chan struct{} // closed and replaced when anything above changes
+	config    tagged
+	rules     tagged
+}
+
+// A Batch is one accepted POST.
+type Batch struct {
+	Events      int // how many events it held
+	WireBytes   int // body as sent
+	Bytes       int // body after decompression
+	Encoding    string
+	UserAgent   string
+	Application string // the application id: a secret in real life, never print it
+	At          time.Time
+}
+
+// A Fault is how a Collector misbehaves. The zero value is none. Only
+// requests that carry events are affected.
+type Fault struct {
+	Status     int    // answer this instead of taking the events
+	RetryAfter string // Retry-After header of that answer
+	Hang       bool   // answer nothing until the client gives up or the fault is changed
+	Cut        bool   // cut the connection without an answer
+	After      bool   // take the events first: the sender cannot know
+	Containing string // only batches with this text in an event; "" = all
+	Times      int    // this many requests, then none; 0 = until changed
+}
+
+// tagged is a document that clients poll for, with the tag that names its
+// version.
+type tagged struct{ body, tag string }
+
+// NewCollector returns a Collector without events.
+func NewCollector() *Collector {
+	return &Collector{
+		arrived: make(chan struct{}),
+		config:  tagged{`{"sample_rate":100,"user_sample_rate":{},"company_sample_rate":{}}`, "kongdev-config-1"},
+		rules:   tagged{`[]`, "kongdev-rules-1"},
+	}
+}
+
+// Events are the events kept so far in order of arrival, each as it was sent.
+func (c *Collector) Events() []json.RawMessage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.events)
+}
+
+// Batches are the accepted POSTs of the kept events, in order of arrival.
+func (c *Collector) Batches() []Batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.batches)
+}
+
+// Total is how many events were accepted, forgotten ones too; refused is how
+// many requests with events were not accepted.
+func (c *Collector) Total() (accepted, refused int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total, c.refused
+}
+
+// Wait returns the events once at least n were accepted. When ctx ends first
+// the error says how many there were.
+func (c *Collector) Wait(ctx context.Context, n int) ([]json.RawMessage, error) {
+	for {
+		c.mu.Lock()
+		total, arrived := c.total, c.arrived
+		c.mu.Unlock()
+		if total >= n {
+			return c.Events(), nil
+		}
+		select {
+		case <-ctx.Done():
+			return c.Events(), fmt.Errorf("%d of %d events arrived: %w", total, n, ctx.Err())
+		case <-arrived:
+		}
+	}
+}
+
+// WaitRefused returns once at least n requests were not accepted, a hanging
+// one included.
+func (c *Collector) WaitRefused(ctx context.Context, n int) error {
+	for {
+		c.mu.Lock()
+		refused, arrived := c.refused, c.arrived
+		c.mu.Unlock()
+		if refused >= n {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d requests refused: %w", refused, n, ctx.Err())
+		case <-arrived:
+		}
+	}
+}
+
+// Reset forgets all events and counts; the fault stays.
+func (c *Collector) Reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events, c.batches, c.keptBytes, c.total, c.dropped, c.refused = nil, nil, 0, 0, 0, 0
+}
+
+// SetFault makes the next requests fail as f says; Fault{} ends that and
+// lets hanging requests go.
+func (c *Collector) SetFault(f Fault) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fault = f
+	c.faults++
+	c.signalLocked()
+}
+
+// SetConfig sets what GET /v1/config answers and the version that every
+// answer names.
+func (c *Collector) SetConfig(body, tag string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.config = tagged{body, tag}
+}
+
+// SetRules is SetConfig for GET /v1/rules.
+func (c *Collector) SetRules(body, tag string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rules = tagged{body, tag}
+}
+
+func (c *Collector) signalLocked() {
+	close(c.arrived)
+	c.arrived = make(chan struct{})
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	config, rules := c.config, c.rules
+	c.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Moesif-Config-Etag", config.tag)
+	w.Header().Set("X-Moesif-Rules-Tag", rules.tag)
+
+	allowed, known := map[string]string{
+		"/v1/events": http.MethodPost, "/v1/events/batch": http.MethodPost, "/v1/config": http.MethodGet, "/v1/rules": http.MethodGet,
+	}[r.URL.Path]
+	switch {
+	case !known:
+		refuse(w, http.StatusNotFound, "no such path; events go to /v1/events/batch")
+		return
+	case r.Method != allowed:
+		w.Header().Set("Allow", allowed)
+		refuse(w, http.StatusMethodNotAllowed, "use "+allowed)
+		return
+	case strings.TrimSpace(r.Header.Get("X-Moesif-Application-Id")) == "":
+		c.countRefused()
+		refuse(w, http.StatusUnauthorized, "header X-Moesif-Application-Id is missing")
+		return
+	}
+	switch r.URL.Path {
+	case "/v1/config":
+		_, _ = io.WriteString(w, config.body)
+	case "/v1/rules":
+		_, _ = io.WriteString(w, rules.body)
+	default:
+		c.take(w, r)
+	}
+}
+
+// take handles a request with events.
+func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
+	batch, events, err := readBatch(r)
+	var bad *badBatch
+	if err != nil {
+		var known *badBatch
+		bad = &badBatch{http.StatusBadRequest, err.Error()}
+		if errors.As(err, &known) {
+			bad.status = known.status
+		}
+	}
+	fault, set := c.nextFault(events)
+	if fault != nil && fault.After && bad == nil {
+		c.keep(batch, events)
+	}
+	if fault != nil {
+		c.countRefused()
+		c.misbehave(w, r, *fault, set)
+		return
+	}
+	if bad != nil {
+		c.countRefused()
+		refuse(w, bad.status, bad.text)
+		return
+	}
+	c.keep(batch, events)
+	w.WriteHeader(http.StatusCreated)
+}
+
+// nextFault is the fault for a request with these events, nil for none, and
+// the number of its SetFault.
+func (c *Collector) nextFault(events []json.RawMessage) (*Fault, int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.fault
+	if f.Status == 0 && !f.Hang && !f.Cut {
+		return nil, 0
+	}
+	if f.Containing != "" && !slices.ContainsFunc(events, func(e json.RawMessage) bool { return bytes.Contains(e, []byte(f.Containing)) }) {
+		return nil, 0
+	}
+	if f.Times > 0 {
+		if f.Times == 1 {
+			c.fault = Fault{}
+		} else {
+			c.fault.Times--
+		}
+	}
+	return &f, c.faults
+}
+
+func (c *Collector) misbehave(w http.ResponseWriter, r *http.Request, f Fault, set int) {
+	switch {
+	case f.Hang:
+		for {
+			c.mu.Lock()
+			still, arrived := c.faults == set, c.arrived
+			c.mu.Unlock()
+			if !still {
+				panic(http.ErrAbortHandler)
+			}
+			select {
+			case <-r.Context().Done():
+				return
+			case <-arrived:
+			}
+		}
+	case f.Cut:
+		panic(http.ErrAbortHandler)
+	}
+	if f.RetryAfter != "" {
+		w.Header().Set("Retry-After", f.RetryAfter)
+	}
+	refuse(w, f.Status, "told to fail")
+}
+
+func (c *Collector) keep(b Batch, events []json.RawMessage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events = append(c.events, events...)
+	c.batches = append(c.batches, b)
+	c.keptBytes += b.Bytes
+	c.total += len(events)
+	for c.keptBytes > maxKeptBytes && len(c.batches) > 1 {
+		oldest := c.batches[0]
+		c.batches, c.events = c.batches[1:], c.events[oldest.Events:]
+		c.keptBytes -= oldest.Bytes
+		c.dropped += oldest.Events
+	}
+	c.signalLocked()
+}
+
+func (c *Collector) countRefused() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused++
+	c.signalLocked()
+}
+
+func refuse(w http.ResponseWriter, status int, text string) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
+}
+
+// A badBatch is a request that the collector does not take.
+type badBatch struct {
+	status int
+	text   string
+}
+
+func (e *badBatch) Error() string { return e.text }
+
+// readBatch reads and checks a request with events.
+func readBatch(r *http.Request) (Batch, []json.RawMessage, error) {
+	b := Batch{
+		Encoding:    r.Header.Get("Content-Encoding"),
+		UserAgent:   r.UserAgent(),
+		Application: r.Header.Get("X-Moesif-Application-Id"),
+		At:          time.Now(),
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return b, nil, &badBatch{http.StatusUnsupportedMediaType, "Content-Type must be application/json"}
+	}
+	wire, err := io.ReadAll(io.LimitReader(r.Body, maxBatchBytes+1))
+	b.WireBytes = len(wire)
+	if err != nil {
+		return b, nil, fmt.Errorf("body: %w", err)
+	}
+	if len(wire) > maxBatchBytes {
+		return b, nil, &badBatch{http.StatusRequestEntityTooLarge, fmt.Sprintf("batch is larger than %d bytes", maxBatchBytes)}
+	}
+	body, err := inflate(wire, b.Encoding)
+	if err != nil {
+		return b, nil, err
+	}
+	b.Bytes = len(body)
+	events := []json.RawMessage{body}
+	if strings.HasSuffix(r.URL.Path, "/batch") {
+		events = nil
+		if err := json.Unmarshal(body, &events); err != nil {
+			return b, nil, fmt.Errorf("body must be a JSON array of events: %w", err)
+		}
+		if events == nil {
+			return b, nil, errors.New("body must be a JSON array of events, not null")
+		}
+	}
+	b.Events = len(events)
+	for i, e := range events {
+		if err := checkEvent(e); err != nil {
+			return b, events, fmt.Errorf("event %d: %w", i, err)
+		}
+	}
+	return b, events, nil
+}
+
+// inflate undoes the content encoding; what would grow beyond the limit of a
+// batch is refused before it does.
+func inflate(wire []byte, encoding string) ([]byte, error) {
+	var r io.Reader
+	var err error
+	switch strings.ToLower(encoding) {
+	case "", "identity":
+		return wire, nil
+	case "gzip":
+		r, err = gzip.NewReader(bytes.NewReader(wire))
+	case "deflate":
+		r, err = zlib.NewReader(bytes.NewReader(wire))
+	default:
+		return nil, &badBatch{http.StatusUnsupportedMediaType, "Content-Encoding must be gzip, deflate or absent"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("body is not %s: %w", encoding, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(r, maxBatchBytes+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("body is not %s: %w", encoding, err)
+	case len(body) > maxBatchBytes:
+		return nil, &badBatch{http.StatusRequestEntityTooLarge, fmt.Sprintf("batch is larger than %d bytes", maxBatchBytes)}
+	}
+	return body, nil
+}
+
+// checkEvent checks what every event must have.
+func checkEvent(raw json.RawMessage) error {
+	if len(raw) > maxEventBytes {
+		return &badBatch{http.StatusRequestEntityTooLarge, fmt.Sprintf("larger than %d bytes", maxEventBytes)}
+	}
+	var e struct {
+		Request *struct {
+			Time    string                     `json:"time"`
+			URI     string                     `json:"uri"`
+			Verb    string                     `json:"verb"`
+			Headers map[string]json.RawMessage `json:"headers"`
+		} `json:"request"`
+		Response *struct {
+			Time   string `json:"time"`
+			Status int    `json:"status"`
+		} `json:"response"`
+	}
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return err
+	}
+	switch {
+	case e.Request == nil:
+		return errors.New("request is missing")
+	case e.Request.Verb == "":
+		return errors.New("request.verb is missing")
+	case !strings.Contains(e.Request.URI, "://"):
+		return errors.New("request.uri is no absolute URL")
+	case !isEventTime(e.Request.Time):
+		return errors.New("request.time is no ISO 8601 time")
+	case e.Response != nil && !isEventTime(e.Response.Time):
+		return errors.New("response.time is no ISO 8601 time")
+	case e.Response != nil && (e.Response.Status < 100 || e.Response.Status > 999):
+		return errors.New("response.status is no HTTP status")
+	}
+	return nil
+}
+
+// isEventTime takes a time with a zone or without, which means UTC.
+func isEventTime(s string) bool {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
+		if _, err := time.Parse(layout, s); err == nil {
+			return true
+		}
+	}
+	return false
+}
