@@ -1,0 +1,172 @@
+package pluginserver
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/Kong/go-pdk"
+)
+
+// handleEvent runs one handler for one phase of one request.
+func (s *server) handleEvent(c *conn, call call) outcome {
+	phase := phaseOf(call.event)
+	e := &event{srv: s, stream: c.stream, phase: phase, sequence: call.sequence, started: s.now()}
+	s.counts.event(phase)
+
+	in := s.instances.get(call.instance)
+	if in == nil {
+		// Allowed by the protocol, and the only way to say it: Kong starts the instance and repeats the event.
+		s.counts.unknownInstance.Add(1)
+		s.log.Info("kong named an instance of another process; it will start it again", "instance", call.instance)
+		return hangUp
+	}
+	in.used.Store(e.started)
+
+	if s.policyOnly {
+		return s.byPolicy(e)
+	}
+	if err := in.build(s.plugin.New); err != nil {
+		s.counts.badConfig.Add(1)
+		s.reports.Report("config", fmt.Sprintf("instance %d: %v", in.id, err))
+		return s.byPolicy(e)
+	}
+	handler := in.handlers.of(phase)
+	if handler == nil {
+		handler = func(*pdk.PDK) {} // a phase that we never announced, or that -phases has taken back
+	}
+
+	c.event.Store(e)
+	s.run(e, handler)
+	if !e.finish() {
+		return taken
+	}
+	c.event.Store(nil)
+	return e.outcome()
+}
+
+// byPolicy answers an event that no handler can run for.
+func (s *server) byPolicy(e *event) outcome {
+	e.mu.Lock()
+	e.giveUp()
+	e.mu.Unlock()
+	return e.outcome()
+}
+
+// outcome tells what the connection is good for after the event.
+func (e *event) outcome() outcome {
+	switch {
+	case e.stream.between:
+		return goOn
+	default: // after Exit, or after the stream failed: Kong closes
+		return linger
+	}
+}
+
+// run calls the handler. A panic is this event's alone.
+func (s *server) run(e *event, handler func(*pdk.PDK)) {
+	kong := pdk.Init(e)
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked(e, p, panicPlace())
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.giveUp()
+		}
+	}()
+	handler(kong)
+}
+
+// panicked counts a panic and logs its stack once per place.
+func (s *server) panicked(e *event, p any, place string) {
+	s.counts.panics.Add(1)
+	if first := s.panics.add(place); first {
+		s.log.Error("handler panicked; the request was answered by policy", "phase", e.phase.String(), "place", place,
+			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
+	s.reports.Report("panic "+place, fmt.Sprintf("handler panicked in %s at %s (stack in the plugin's own log)", e.phase, place))
+}
+
+// panicPlace names the function and line that panicked. It is called from the deferred function that recovers.
+func panicPlace() string {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	panicking := false
+	for {
+		f, more := frames.Next()
+		if panicking && !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", f.Function, f.Line)
+		}
+		if strings.HasPrefix(f.Function, "runtime.gopanic") || strings.HasPrefix(f.Function, "runtime.sigpanic") ||
+			strings.HasPrefix(f.Function, "runtime.panic") || strings.HasPrefix(f.Function, "runtime.goPanic") {
+			panicking = true
+		}
+		if !more {
+			return "unknown place"
+		}
+	}
+}
+
+// now is the server's clock: nanoseconds since it began, as of the last tick.
+func (s *server) now() int64 { return s.clock.Load() }
+
+func (s *server) since(t int64) time.Duration {
+	return time.Since(s.epoch) - time.Duration(t)
+}
+
+// watchdog advances the clock, ends handlers whose time is up, and forgets instances that nobody names.
+func (s *server) watchdog() {
+	defer s.watch.Done()
+	tick := time.NewTicker(min(max(s.budget/8, time.Millisecond), 100*time.Millisecond))
+	defer tick.Stop()
+	nextExpiry := time.Duration(0)
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		elapsed := time.Since(s.epoch)
+		s.clock.Store(int64(elapsed))
+		for _, c := range s.connections() {
+			s.checkBudget(c)
+		}
+		if elapsed >= nextExpiry {
+			nextExpiry = elapsed + 10*time.Second
+			for _, in := range s.instances.expire(int64(elapsed)) {
+				s.onInstanceGone(in.id)
+				in.close()
+			}
+		}
+	}
+}
+
+// checkBudget answers in the place of a handler whose time is up. A handler that is waiting for Kong is not late: the
+// lock is taken then. The late one keeps a dead event; the connection is served by a new goroutine.
+func (s *server) checkBudget(c *conn) {
+	e := c.event.Load()
+	if e == nil || s.since(e.started) < s.budget || !e.mu.TryLock() {
+		return
+	}
+	if e.state != running || e.left > 0 || c.event.Load() != e {
+		e.mu.Unlock()
+		return
+	}
+	e.taken = true
+	e.giveUp() // its context ends by its own deadline
+	c.event.Store(nil)
+	e.mu.Unlock()
+
+	s.counts.timeouts.Add(1)
+	s.reports.Report("timeout", fmt.Sprintf("a handler did not return within %v in %s; the request was answered by policy", s.budget, e.phase))
+	go func() {
+		switch e.outcome() {
+		case goOn:
+			s.converse(c)
+		default:
+			s.linger(c)
+		}
+	}()
+}

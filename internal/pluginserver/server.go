@@ -1,0 +1,427 @@
+package pluginserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	defaultBudget = 30 * time.Second // of a handler; Kong itself gives up after 60 s
+	lingerTime    = time.Minute      // how long a connection that is over is read until Kong closes it
+	leaveStep     = 4 * time.Millisecond
+	backlogWait   = 20 * time.Millisecond
+)
+
+type serverConfig struct {
+	plugin         Plugin
+	name           string                           // the plugin's name as told to Kong
+	phases         []string                         // advertised phases
+	budget         time.Duration                    // per event; 0 = 30 s
+	refuseByExit   bool                             // Refuse answers by Exit, not by Kong's delayed response
+	log            *slog.Logger                     // nil = slog.Default()
+	registerer     prometheus.Registerer            // nil = none
+	reports        *Reports                         // nil = new ones
+	policyOnly     bool                             // no handlers: every event is answered by the plugin's policy
+	busy           *busyFlags                       // nil = none shared
+	onOpen         func(id uint32, c *net.UnixConn) // accepted or adopted
+	onClose        func(id uint32)                  // ended by Kong or by us, but not handed over
+	onInstance     func(id int32, config []byte)
+	onInstanceGone func(id int32)
+}
+
+// A server speaks Kong's protocol ProtoBuf:1 for one plugin.
+type server struct {
+	serverConfig
+	instances instances
+	counts    counts
+	panics    repeats
+	epoch     time.Time
+	clock     atomic.Int64 // nanoseconds since epoch, advanced by the watchdog: reading it costs nothing
+
+	mu        sync.Mutex
+	conns     map[*conn]struct{}
+	listener  *net.UnixListener
+	accepting chan struct{} // closed when serve has returned
+	give      func(id uint32)
+	stopped   bool
+
+	serving sync.WaitGroup // connections
+	stop    chan struct{}
+	stopOne sync.Once
+	watch   sync.WaitGroup
+}
+
+// A conn is one connection of Kong with its place in the server.
+type conn struct {
+	*stream
+	id    uint32
+	event atomic.Pointer[event] // the one that a handler is running
+	leave atomic.Bool           // end or hand over as soon as it is idle and clean
+}
+
+func newServer(c serverConfig) *server {
+	if c.budget == 0 {
+		c.budget = defaultBudget
+	}
+	if c.log == nil {
+		c.log = slog.Default()
+	}
+	if c.reports == nil {
+		c.reports = NewReports()
+	}
+	if c.onOpen == nil {
+		c.onOpen = func(uint32, *net.UnixConn) {}
+	}
+	if c.onClose == nil {
+		c.onClose = func(uint32) {}
+	}
+	if c.onInstance == nil {
+		c.onInstance = func(int32, []byte) {}
+	}
+	if c.onInstanceGone == nil {
+		c.onInstanceGone = func(int32) {}
+	}
+	s := &server{
+		serverConfig: c,
+		instances:    instances{byID: map[int32]*instance{}},
+		conns:        map[*conn]struct{}{},
+		epoch:        time.Now(),
+		stop:         make(chan struct{}),
+	}
+	s.clock.Store(1)
+	if c.registerer != nil {
+		c.registerer.MustRegister(&collector{s})
+		if c.plugin.Metrics != nil {
+			c.plugin.Metrics(c.registerer)
+		}
+	}
+	s.watch.Add(1)
+	go s.watchdog()
+	return s
+}
+
+// serve accepts connections until stopAccepting. It returns nil then, else the listener's error.
+func (s *server) serve(l *net.UnixListener) error {
+	done := make(chan struct{})
+	s.mu.Lock()
+	s.listener, s.accepting = l, done
+	stopped := s.stopped
+	s.mu.Unlock()
+	defer close(done)
+	if stopped {
+		return nil
+	}
+	for {
+		c, err := l.AcceptUnix()
+		var ne net.Error
+		switch {
+		case err == nil:
+			s.open(c)
+		case s.isStopped():
+			return nil
+		case errors.As(err, &ne) && ne.Timeout():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default: // out of descriptors, mostly; the backlog waits
+			s.reports.Report("accept", "cannot accept connections: "+err.Error()+"; raise the limit of open files")
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+func (s *server) isStopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
+}
+
+// stopAccepting takes what is in the backlog and returns when serve has.
+func (s *server) stopAccepting() {
+	s.mu.Lock()
+	l, accepting := s.listener, s.accepting
+	s.stopped = l == nil // serve has not begun: it will not
+	s.mu.Unlock()
+	if l == nil {
+		return
+	}
+	_ = l.SetDeadline(time.Now().Add(backlogWait))
+	<-accepting
+}
+
+// adopt serves an idle, clean connection that another process has accepted.
+func (s *server) adopt(c *net.UnixConn) { s.open(c) }
+
+func (s *server) open(nc net.Conn) {
+	c := &conn{}
+	if s.busy != nil {
+		c.id = s.busy.take()
+		c.stream = newStream(nc, s.busy.flag(c.id))
+	} else {
+		c.stream = newStream(nc, nil)
+	}
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	if s.give != nil { // accepted after the hand-over began
+		c.leave.Store(true)
+	}
+	s.mu.Unlock()
+	s.counts.connections.Add(1)
+	if uc, ok := nc.(*net.UnixConn); ok {
+		s.onOpen(c.id, uc)
+	}
+	s.serving.Add(1)
+	go s.converse(c)
+}
+
+// converse serves a connection until it ends, is handed over, or the watchdog takes it away from this goroutine.
+func (s *server) converse(c *conn) {
+	for {
+		if c.leave.Load() && s.left(c) {
+			return
+		}
+		call, err := c.readCall()
+		if errors.Is(err, errInterrupted) {
+			continue
+		}
+		if err != nil {
+			s.noteLoss(c, err)
+			s.close(c)
+			return
+		}
+		switch s.answer(c, call) {
+		case goOn:
+		case hangUp:
+			s.hangUp(c)
+			return
+		case linger:
+			s.linger(c)
+			return
+		case taken:
+			return
+		}
+	}
+}
+
+// What becomes of a connection after a call.
+type outcome uint8
+
+const (
+	goOn   outcome = iota
+	hangUp         // half-close: Kong reads a clean "closed"
+	linger         // Kong closes it; read until then
+	taken          // another goroutine serves it
+)
+
+func (s *server) answer(c *conn, call call) outcome {
+	var frame []byte
+	var err error
+	switch call.kind {
+	case fieldHandleEvent:
+		return s.handleEvent(c, call)
+	case fieldStartInstance:
+		in := s.instances.start(call.config, s.now())
+		frame, err = statusReturn(call.sequence, s.name, in.id, in.started.Unix())
+		s.onInstance(in.id, in.raw)
+	case fieldCloseInstance, fieldInstanceStatus:
+		in := s.instances.get(call.instance)
+		if in == nil {
+			return hangUp
+		}
+		if call.kind == fieldCloseInstance {
+			in.closed.Store(s.now())
+		}
+		frame, err = statusReturn(call.sequence, s.name, in.id, in.started.Unix())
+	case fieldPluginNames:
+		frame, err = marshalReturn(call.sequence, returnPluginNames, &kong_plugin_protocol.PluginNames{Names: []string{s.name}})
+	case fieldPluginInfo:
+		frame, err = marshalReturn(call.sequence, returnPluginInfo, &kong_plugin_protocol.PluginInfo{
+			Name: s.name, Phases: s.phases, Version: s.plugin.Version, Priority: int32(s.plugin.Priority),
+			LoadedAt: s.epoch.Unix(), Schema: string(s.plugin.Schema.DumpSchema(s.name)),
+		})
+	}
+	if err != nil {
+		s.log.Error("answer cannot be encoded", "call", int(call.kind), "error", err)
+		return hangUp
+	}
+	c.out = append(c.out, frame...)
+	if err := c.flush(); err != nil {
+		return linger
+	}
+	c.between = true
+	return goOn
+}
+
+// noteLoss records replies that Kong never gave: the calls behind them were refused, or Kong died.
+func (s *server) noteLoss(c *conn, err error) {
+	if len(c.awaited) > 0 {
+		s.refused(c.unanswered())
+		return
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+		s.log.Debug("connection lost", "error", err)
+	}
+}
+
+func (s *server) refused(calls []string) {
+	s.counts.refused.Add(1)
+	s.reports.Report("refused", "kong ended an event with these calls unanswered, it has refused one of them: "+strings.Join(calls, " "))
+}
+
+// broken notes that an event's stream failed.
+func (s *server) broken(e *event, err error) {
+	e.stream.between = false
+	s.counts.broken.Add(1)
+	if len(e.stream.awaited) > 0 {
+		s.refused(e.stream.unanswered())
+	} else {
+		s.log.Debug("event lost its connection", "phase", e.phase.String(), "error", err)
+	}
+}
+
+// close forgets the connection and closes our descriptor.
+func (s *server) close(c *conn) {
+	s.forget(c)
+	s.onClose(c.id)
+	_ = c.conn.Close()
+	if s.busy != nil {
+		s.busy.put(c.id)
+	}
+	s.serving.Done()
+}
+
+func (s *server) forget(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.counts.connections.Add(-1)
+}
+
+// hangUp half-closes and lingers. A plain close would be a reset for whoever at Kong's side is just sending.
+func (s *server) hangUp(c *conn) {
+	if uc, ok := c.conn.(*net.UnixConn); ok {
+		_ = uc.CloseWrite()
+	} else {
+		_ = c.conn.Close()
+	}
+	s.linger(c)
+}
+
+// linger reads until Kong closes.
+func (s *server) linger(c *conn) {
+	end := time.Now().Add(lingerTime)
+	for time.Now().Before(end) {
+		_ = c.conn.SetReadDeadline(end)
+		if _, err := c.conn.Read(c.buf); err != nil && !isTimeout(err) {
+			break
+		}
+	}
+	s.close(c)
+}
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+// left ends the connection if nothing of Kong's is unanswered on it: handed over where there is a taker, else half-closed.
+func (s *server) left(c *conn) bool {
+	for len(c.awaited) > 0 {
+		if err := c.settle(nil); err != nil {
+			return false // readCall meets it again and says so
+		}
+	}
+	if !c.clean() {
+		return false
+	}
+	s.mu.Lock()
+	give := s.give
+	s.mu.Unlock()
+	if give == nil {
+		s.hangUp(c)
+		return true
+	}
+	s.forget(c)
+	give(c.id)
+	_ = c.conn.Close() // the taker holds the connection by a descriptor of its own
+	s.serving.Done()
+	return true
+}
+
+// handOver gives every connection to a successor and returns when none is left: idle ones at once, busy ones after
+// their event. give must have secured another descriptor of the connection before it returns.
+func (s *server) handOver(give func(id uint32)) {
+	s.mu.Lock()
+	s.give = give
+	s.mu.Unlock()
+	for _, c := range s.connections() {
+		s.askToLeave(c)
+	}
+	s.serving.Wait()
+}
+
+// drain ends every connection when nobody is there to take it: one at a time, so that Kong notices each before it picks
+// the next from its pool, while the others are still served. It returns when all have ended, or ctx's error.
+func (s *server) drain(ctx context.Context) error {
+	for _, c := range s.connections() {
+		s.askToLeave(c)
+		select {
+		case <-time.After(leaveStep):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		s.serving.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *server) connections() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		list = append(list, c)
+	}
+	return list
+}
+
+// askToLeave marks the connection and interrupts its wait for the next call.
+func (s *server) askToLeave(c *conn) {
+	c.leave.Store(true)
+	_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// restore enters an instance that an earlier worker started.
+func (s *server) restore(id int32, config []byte) { s.instances.restore(id, config, s.now()) }
+
+// close stops the watchdog and closes every instance and connection at once. For tests and the end of the process.
+func (s *server) shutdown() {
+	s.stopOne.Do(func() { close(s.stop) })
+	s.watch.Wait()
+	for _, c := range s.connections() {
+		_ = c.conn.Close()
+	}
+	s.serving.Wait()
+	for _, in := range s.instances.expire(s.now() + int64(10*idleGrace)) {
+		in.close()
+	}
+}
