@@ -1,0 +1,351 @@
+package kongdev
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// setHeader is ngx.header[name] = values: underscores become dashes, no values
+// remove the header. Transfer-Encoding cannot be set.
+func (q *request) setHeader(name string, values ...string) {
+	name = strings.ReplaceAll(name, "_", "-")
+	if strings.EqualFold(name, "transfer-encoding") {
+		q.gw.log.printf(levelWarn, "manually setting Transfer-Encoding. Ignored.")
+		return
+	}
+	if strings.EqualFold(name, "content-type") && len(values) > 1 {
+		values = values[:1]
+	}
+	q.response.set(cleanHeader(name), values...)
+}
+
+// answer is Kong's own answer: from an Exit, an error page, a delayed response.
+func (q *request) answer(r *kongReply) {
+	q.applyReply(r)
+	q.send(r.body)
+}
+
+// applyReply puts an answer's status and headers into the response.
+func (q *request) applyReply(r *kongReply) {
+	q.status = r.status
+	length := false
+	if r.headers != nil {
+		for name, v := range r.headers.fields {
+			values, _ := headerValues(name, v, true) // checked before
+			q.setHeader(name, values...)
+			if n := strings.ToLower(strings.ReplaceAll(name, "_", "-")); n == "content-length" {
+				length = true
+			}
+		}
+	}
+	if !length {
+		q.setHeader("Content-Length", strconv.Itoa(len(r.body)))
+	}
+}
+
+// answerPage is kong.response.error outside of a plugin.
+func (q *request) answerPage(status int, message string) {
+	q.ctx.exited = true
+	reply, _ := q.errorReply(status, message, nil) // the status is one of ours
+	q.answer(reply)
+}
+
+// answerError answers after an event ended the request in rewrite or response:
+// by the plugin's Exit, by Kong's 500, or by nginx's error page.
+func (q *request) answerError(err error) {
+	var exit *exitSignal
+	var server *serverError
+	switch {
+	case errors.As(err, &exit):
+		q.answer(exit.reply)
+	case errors.As(err, &server):
+		q.ctx.exited = true
+		reply, _ := q.errorReply(500, nil, nil)
+		q.answer(reply)
+	default:
+		q.phase = phaseError
+		q.ctx.unexpected = true
+		q.answer(q.unexpected(500))
+	}
+}
+
+// send writes a complete response.
+func (q *request) send(body []byte) {
+	bodyless := q.in.Method == http.MethodHead || q.status == 204 || q.status == 304 || q.status < 200
+	size := int64(len(body))
+	if v, ok := q.response.get("content-length"); ok {
+		if n, err := strconv.ParseInt(v, 10, 64); err == nil && n != size && !bodyless {
+			q.response.set("Content-Length", strconv.FormatInt(size, 10)) // Go would break the connection, as clients of Kong see it break
+		}
+	} else {
+		size = -1
+	}
+	q.writeHead(size, bodyless)
+	if !bodyless {
+		q.writeBody(body, size < 0)
+	}
+	q.finishBody(size < 0 && !bodyless)
+}
+
+// writeHead runs the header filter and sends status and headers; size is -1
+// when the body goes out in chunks.
+func (q *request) writeHead(size int64, bodyless bool) {
+	q.headerFilter()
+	q.out.begun = true
+	h := q.out.Header()
+	for i := range q.response {
+		line := &q.response[i]
+		name := http.CanonicalHeaderKey(line.name)
+		h[name] = append(h[name], line.value)
+	}
+	length := len("HTTP/1.1 ") + 3 + len(" \r\n\r\n") + len(nginxStatusText(q.status)) + q.response.size()
+	if q.in.Close {
+		h["Connection"] = []string{"close"}
+		length += len("Connection: close\r\n")
+	} else {
+		h["Connection"] = []string{"keep-alive"}
+		length += len("Connection: keep-alive\r\n")
+	}
+	if _, ok := q.response.get("date"); !ok {
+		length += len("Date: Mon, 02 Jan 2006 15:04:05 GMT\r\n")
+	}
+	if size < 0 && !bodyless {
+		q.response.set("Transfer-Encoding", "chunked") // for those who look at the headers in log
+		length += len("Transfer-Encoding: chunked\r\n")
+	}
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // nginx guesses none
+	}
+	q.out.sent += length
+	q.out.WriteHeader(q.status)
+}
+
+// nginxStatusText is the reason phrase as nginx sends it: it has fewer.
+func nginxStatusText(status int) string {
+	switch status {
+	case 302:
+		return "Moved Temporarily"
+	case 408:
+		return "Request Time-out"
+	case 413:
+		return "Request Entity Too Large"
+	case 414:
+		return "Request-URI Too Large"
+	case 416:
+		return "Requested Range Not Satisfiable"
+	case 503:
+		return "Service Temporarily Unavailable"
+	case 504:
+		return "Gateway Time-out"
+	case 418, 422, 423, 424, 426, 428, 431, 451, 506, 508, 510, 511:
+		return ""
+	}
+	return http.StatusText(status)
+}
+
+func (q *request) writeBody(b []byte, chunked bool) {
+	if len(b) == 0 {
+		return
+	}
+	n, _ := q.out.Write(b)
+	q.sentBytes += n
+	q.out.sent += n
+	if chunked {
+		q.out.sent += len(strconv.FormatInt(int64(n), 16)) + len("\r\n\r\n")
+	}
+}
+
+// finishBody hands everything to the client before the log phase begins.
+func (q *request) finishBody(chunked bool) {
+	if chunked {
+		q.out.sent += len("0\r\n\r\n")
+	}
+	if f, ok := q.out.ResponseWriter.(http.Flusher); ok {
+		f.Flush()
+	}
+	if q.ctx.proxied {
+		begin := q.times.headerStart
+		if q.times.responseStart > 0 {
+			begin = q.times.responseStart
+		}
+		q.times.receive = nowMS() - begin
+	}
+}
+
+// headerFilter adds Kong's own headers.
+func (q *request) headerFilter() {
+	t := &q.times
+	t.headerStart = nowMS()
+	begin := t.headerStart
+	if t.responseStart > 0 {
+		begin = t.responseStart
+	}
+	if q.ctx.proxied {
+		if t.waiting < 0 {
+			end := t.balancerEnd
+			if end == 0 {
+				end = t.accessEnd
+			}
+			t.waiting = begin - end
+		}
+		if t.proxyLatency < 0 {
+			t.proxyLatency = begin - q.start
+		}
+		q.response.set("X-Kong-Upstream-Latency", strconv.FormatInt(t.waiting, 10))
+		q.response.set("X-Kong-Proxy-Latency", strconv.FormatInt(t.proxyLatency, 10))
+		via := "1.1 " + serverHeader
+		if v, ok := q.upstreamHeaders.get("via"); ok {
+			via = v + ", " + via
+		}
+		q.response.set("Via", via)
+		if _, ok := q.response.get("server"); !ok {
+			q.response.set("Server", serverHeader)
+		}
+	} else {
+		if t.responseLatency < 0 {
+			t.responseLatency = begin - q.start
+		}
+		q.response.set("X-Kong-Response-Latency", strconv.FormatInt(t.responseLatency, 10))
+		q.response.set("Server", serverHeader)
+	}
+	q.response.set("X-Kong-Request-Id", q.id)
+}
+
+// singular are the response headers that nginx keeps one of: the upstream's
+// replaces one that a plugin set before.
+var singular = map[string]bool{ // read-only
+	"content-type": true, "content-length": true, "content-encoding": true, "date": true, "server": true,
+	"last-modified": true, "etag": true, "expires": true, "accept-ranges": true, "location": true,
+}
+
+// notPassed are the upstream's response headers that nginx keeps to itself.
+var notPassed = map[string]bool{ // read-only
+	"connection": true, "keep-alive": true, "transfer-encoding": true, "trailer": true, "upgrade": true,
+	"x-accel-expires": true, "x-accel-redirect": true, "x-accel-limit-rate": true, "x-accel-buffering": true, "x-accel-charset": true,
+	"status": true, "x-pad": true, "proxy-connection": true,
+}
+
+// upstreamLines are an upstream response's headers as nginx passes them on.
+func upstreamLines(resp *http.Response) headerList {
+	drop := map[string]bool{}
+	for _, v := range resp.Header["Connection"] {
+		for name := range strings.SplitSeq(strings.ToLower(v), ",") {
+			drop[strings.TrimSpace(name)] = true
+		}
+	}
+	lines := newHeaderList("", resp.Header)
+	return slices.DeleteFunc(lines, func(h header) bool { return notPassed[h.key] || drop[h.key] })
+}
+
+// proxyStreaming passes the upstream's response on as it comes.
+func (q *request) proxyStreaming() {
+	x, status := q.roundTrip()
+	if x == nil {
+		q.upstreamFailed(status)
+		return
+	}
+	defer x.done()
+	if x.StatusCode == http.StatusSwitchingProtocols {
+		q.switchProtocols(x)
+		return
+	}
+	q.upstreamHeaders = upstreamLines(x.Response)
+	q.status = x.StatusCode
+	for _, h := range q.upstreamHeaders {
+		if singular[h.key] {
+			q.response.set(h.name, h.value)
+		} else {
+			q.response.add(h.name, h.value)
+		}
+	}
+	size := x.ContentLength
+	bodyless := q.in.Method == http.MethodHead || q.status == 204 || q.status == 304
+	q.phase = phaseHeader
+	q.writeHead(size, bodyless)
+	broken := false
+	if !bodyless {
+		broken = !q.copyBody(x, size < 0)
+	}
+	q.finishBody(size < 0 && !bodyless)
+	if broken {
+		q.gw.log.printf(levelErr, "upstream prematurely closed connection, request_id: %q", q.id)
+		q.out.broken = true
+	}
+}
+
+// copyBody passes the body on, piece by piece when its length is unknown. It
+// reports whether the body was complete.
+func (q *request) copyBody(x *exchange, chunked bool) bool {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := x.Body.Read(buf)
+		x.alive()
+		q.writeBody(buf[:n], chunked)
+		if chunked && n > 0 {
+			if f, ok := q.out.ResponseWriter.(http.Flusher); ok {
+				f.Flush()
+			}
+		}
+		if err == io.EOF {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+	}
+}
+
+// upstreamFailed answers with Kong's error page; nobody is left to read a 499.
+func (q *request) upstreamFailed(status int) {
+	if status == 499 {
+		q.status = status
+		return
+	}
+	q.phase = phaseError
+	q.ctx.unexpected = true
+	q.answer(q.unexpected(status))
+}
+
+// switchProtocols joins client and upstream after a 101.
+func (q *request) switchProtocols(x *exchange) {
+	upstream, ok := x.Body.(io.ReadWriteCloser)
+	hijacker, can := q.out.ResponseWriter.(http.Hijacker)
+	if !ok || !can {
+		q.upstreamFailed(http.StatusBadGateway)
+		return
+	}
+	q.status = http.StatusSwitchingProtocols
+	q.upstreamHeaders = upstreamLines(x.Response)
+	for _, h := range q.upstreamHeaders {
+		q.response.add(h.name, h.value)
+	}
+	q.headerFilter()
+	client, buffered, err := hijacker.Hijack()
+	if err != nil {
+		q.upstreamFailed(http.StatusBadGateway)
+		return
+	}
+	defer func() { _ = client.Close() }()
+	head := "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: " + x.Header.Get("Upgrade") + "\r\n"
+	for _, h := range q.response {
+		head += h.name + ": " + h.value + "\r\n"
+	}
+	if _, err := io.WriteString(client, head+"\r\n"); err != nil {
+		return
+	}
+	q.out.sent += len(head) + 2
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		_, _ = io.Copy(upstream, buffered)
+		_ = upstream.Close()
+	}()
+	n, _ := io.Copy(client, upstream)
+	q.out.sent += int(n)
+	_ = client.Close()
+	<-up
+}

@@ -1,0 +1,76 @@
+package kongdev
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+)
+
+// proxyBuffered is Kong's buffered proxying: the whole request body is read,
+// the whole response fetched, the response handlers run, then it is sent.
+func (q *request) proxyBuffered() {
+	if err := q.body.load(); err != nil {
+		q.gw.log.printf(levelInfo, "%v", err)
+		q.upstreamFailed(499)
+		return
+	}
+	status, complete := q.fetch()
+	q.upstreamStatus = "" // the main request has not asked an upstream itself
+	if status == 499 {
+		q.upstreamFailed(status)
+		return
+	}
+	if !complete && q.in.Method != http.MethodHead {
+		q.phase = phaseError
+		q.answer(q.unexpected(status))
+		return
+	}
+	b := &q.buffered
+	q.phase = phaseResponse
+	q.times.responseStart = nowMS()
+	q.times.waiting = q.times.responseStart - q.times.balancerEnd
+	q.status = b.status
+	names := map[string]bool{}
+	for _, h := range b.header {
+		if !names[h.key] {
+			names[h.key] = true
+			q.setHeader(h.name, b.header.values(h.key)...)
+		}
+	}
+	if err := q.responsePhase(); err != nil {
+		q.answerError(err)
+		return
+	}
+	q.send(b.body)
+}
+
+// fetch gets the upstream's response into memory; complete is false when it
+// could not be reached or broke off.
+func (q *request) fetch() (status int, complete bool) {
+	x, status := q.roundTrip()
+	if x == nil {
+		return status, false
+	}
+	defer x.done()
+	b := &q.buffered
+	b.done, b.status = true, x.StatusCode
+	b.header = upstreamLines(x.Response)
+	q.upstreamHeaders = b.header
+	var body bytes.Buffer
+	if x.ContentLength > 0 && x.ContentLength < 1<<20 {
+		body.Grow(int(x.ContentLength))
+	}
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := x.Body.Read(buf)
+		x.alive()
+		body.Write(buf[:n])
+		if err == io.EOF {
+			b.body = body.Bytes()
+			return b.status, true
+		}
+		if err != nil {
+			return http.StatusBadGateway, false
+		}
+	}
+}

@@ -1,0 +1,387 @@
+// Package kongdev is Kong's side of the plugin-server protocol without Kong: a
+// small gateway that runs external plugins as Kong Gateway 3.9.1 does, rough
+// edges included, to develop and test them. It is not for production.
+package kongdev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Version is the Kong version that kongdev imitates.
+const Version = "3.9.1"
+
+const serverHeader = "kong/" + Version
+
+// Options say what a Gateway runs.
+type Options struct {
+	Config     *Declarative
+	Listen     string                  // address of the proxy; "" is 127.0.0.1:0
+	Workers    int                     // 0 is 1
+	Prefix     string                  // Kong's prefix: sockets and body files live here; "" is a temporary folder, removed at Close
+	Plugins    []PluginServer          // one per plugin
+	Infos      map[string]PluginInfo   // what the query commands told, by plugin name; nil = Start runs them
+	Hosts      map[string]http.Handler // upstreams inside this process by host name
+	Log        io.Writer               // Kong's error log; nil drops it
+	LogLevel   string                  // nginx's names; "" is info, where plugin output shows
+	OnFrame    func(Frame)             // called for every frame, by many goroutines at once
+	ReloadWait time.Duration           // how long Reload leaves the old plugin processes; 0 is Kong's 10 s
+}
+
+// A Gateway is a running proxy with its plugin servers.
+type Gateway struct {
+	opts     Options
+	prefix   string
+	ownsDir  bool
+	log      *errorLog
+	counters *counters
+	listener net.Listener
+	server   *http.Server
+	hosts    *localHosts
+	proxy    *transports
+	nodeID   string
+	ids      atomic.Int64 // connections
+	bodies   atomic.Int64 // body files
+	seq      atomic.Int64 // __seq__
+	next     atomic.Uint64
+	logs     *logQueue
+	started  time.Time
+
+	mu     sync.Mutex // guards reloads
+	gen    atomic.Pointer[generation]
+	old    sync.WaitGroup // generations on their way out
+	closed chan struct{}
+}
+
+// A generation is what one configuration runs with: it is replaced by Reload.
+type generation struct {
+	gw        *Gateway
+	config    *Declarative
+	router    *router
+	iterator  *iterator
+	rewrites  []*pluginConfig // global rewrite handlers
+	logs      []*pluginConfig // global log handlers, for requests that no route took
+	workers   []*worker
+	processes map[string]*process // by plugin server name
+	balancers map[string]*balancer
+	active    gate // requests and log events
+}
+
+// Start queries the plugins, starts their servers, and listens. As in Kong
+// nothing waits for the plugin servers; see Ready. ctx bounds the start only.
+func Start(ctx context.Context, o Options) (*Gateway, error) {
+	if o.Config == nil {
+		return nil, errors.New("options: no configuration given")
+	}
+	if o.Workers == 0 {
+		o.Workers = 1
+	}
+	if o.Workers < 0 || o.Workers > 64 {
+		return nil, fmt.Errorf("options: %d workers: 1 to 64 are possible", o.Workers)
+	}
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:0"
+	}
+	if o.ReloadWait == 0 {
+		o.ReloadWait = 10 * time.Second
+	}
+	log, err := newErrorLog(o.Log, o.LogLevel)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(), started: time.Now(), closed: make(chan struct{})}
+	if err := g.makePrefix(); err != nil {
+		return nil, err
+	}
+	if err := g.start(ctx); err != nil {
+		g.removePrefix()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *Gateway) start(ctx context.Context) error {
+	infos := g.opts.Infos
+	if infos == nil {
+		var err error
+		if infos, err = QueryPlugins(ctx, g.opts.Plugins); err != nil {
+			return err
+		}
+	}
+	g.opts.Infos = infos
+	listener, err := net.Listen("tcp", g.opts.Listen)
+	if err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("listen %s: the port is in use: stop what holds it or choose another address", g.opts.Listen)
+		}
+		return fmt.Errorf("listen %s: %w", g.opts.Listen, err)
+	}
+	g.listener = listener
+	if g.hosts, err = newLocalHosts(g.opts.Hosts); err != nil {
+		_ = listener.Close()
+		return err
+	}
+	g.proxy = newTransports(g.hosts)
+	// Kong numbers all configurations once in its master process, then again in each worker.
+	g.seq.Add(int64(len(newIterator(g.opts.Config, g.plugins()).sorted)))
+	gen, err := g.newGeneration(g.opts.Config)
+	if err != nil {
+		_ = listener.Close()
+		g.hosts.close()
+		return err
+	}
+	g.gen.Store(gen)
+	g.server = &http.Server{
+		Handler:                      g,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     newServerLog(g.log),
+		ReadHeaderTimeout:            60 * time.Second,
+	}
+	go func() {
+		if err := g.server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			g.log.printf(levelCrit, "proxy listener: %v", err)
+		}
+	}()
+	return nil
+}
+
+// plugins are the known plugins by name.
+func (g *Gateway) plugins() map[string]*plugin {
+	out := map[string]*plugin{}
+	for name, info := range g.opts.Infos {
+		p := &plugin{PluginInfo: info, phases: map[string]bool{}}
+		for _, phase := range info.Phases {
+			p.phases[phase] = true
+		}
+		p.socket = filepath.Join(g.prefix, name+".socket")
+		if i := slices.IndexFunc(g.opts.Plugins, func(s PluginServer) bool { return s.Name == name }); i >= 0 && g.opts.Plugins[i].Socket != "" {
+			p.socket = g.opts.Plugins[i].Socket
+		}
+		out[name] = p
+	}
+	return out
+}
+
+// newGeneration numbers the configurations, makes the workers and starts the
+// managed plugin servers.
+func (g *Gateway) newGeneration(d *Declarative) (*generation, error) {
+	plugins := g.plugins()
+	for _, e := range d.Plugins {
+		if plugins[e.Name] == nil {
+			return nil, fmt.Errorf("%s:%d: plugin '%s' not enabled; add it to the plugin servers", e.File, e.Line, e.Name)
+		}
+	}
+	router, err := newRouter(d)
+	if err != nil {
+		return nil, err
+	}
+	gen := &generation{
+		gw: g, config: d, router: router, iterator: newIterator(d, plugins),
+		processes: map[string]*process{}, balancers: newBalancers(d),
+	}
+	gen.rewrites, gen.logs = gen.iterator.globals("rewrite"), gen.iterator.globals("log")
+	for id := range g.opts.Workers {
+		w := &worker{
+			id: id, gen: gen, seqs: map[*pluginConfig]int64{}, rpcs: map[*plugin]*rpc{},
+			sent: map[*plugin]*atomic.Int64{}, instances: map[string]*instance{},
+		}
+		for _, c := range gen.iterator.sorted {
+			w.seqs[c] = g.seq.Add(1)
+		}
+		for _, p := range plugins {
+			pool, err := newPool(poolOptions{socket: p.socket, worker: id, frames: g.opts.OnFrame, ids: &g.ids, counters: g.counters, log: g.log})
+			if err != nil {
+				gen.closePools()
+				return nil, err
+			}
+			w.rpcs[p] = &rpc{plugin: p, worker: w, pool: pool}
+			w.sent[p] = new(atomic.Int64)
+		}
+		gen.workers = append(gen.workers, w)
+	}
+	for _, s := range g.opts.Plugins {
+		if s.StartCmd != "" {
+			gen.processes[s.Name] = startProcess(s, g.log, func(again bool) {
+				if again {
+					g.counters.respawns.Add(1)
+				}
+			})
+		}
+	}
+	return gen, nil
+}
+
+func (gen *generation) closePools() {
+	for _, w := range gen.workers {
+		for _, r := range w.rpcs {
+			r.pool.close()
+		}
+	}
+}
+
+// end waits for the generation's requests, then stops what it started.
+func (gen *generation) end() {
+	gen.active.close()
+	gen.closePools()
+	var wg sync.WaitGroup
+	for _, p := range gen.processes {
+		wg.Go(p.stop)
+	}
+	wg.Wait()
+}
+
+// Reload does what kong reload does: new workers and a second process per
+// plugin server take over, the old ones finish and end after ReloadWait.
+// config may be the running one.
+func (g *Gateway) Reload(config *Declarative) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.closed:
+		return errors.New("the gateway is closed")
+	default:
+	}
+	gen, err := g.newGeneration(config)
+	if err != nil {
+		return err
+	}
+	old := g.gen.Swap(gen)
+	g.old.Go(func() {
+		select {
+		case <-time.After(g.opts.ReloadWait):
+		case <-g.closed:
+		}
+		old.end()
+	})
+	return nil
+}
+
+// Close stops accepting, waits for requests and log events, and ends the
+// plugin servers as kong stop does: SIGTERM, then SIGKILL 45 to 90 ms later.
+func (g *Gateway) Close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.closed:
+		return nil
+	default:
+	}
+	close(g.closed)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := g.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, g.server.Close())
+	}
+	g.gen.Load().end()
+	g.old.Wait()
+	g.proxy.close()
+	g.hosts.close()
+	g.removePrefix()
+	return err
+}
+
+// URL is the proxy's address, as http://127.0.0.1:8000.
+func (g *Gateway) URL() string { return "http://" + g.listener.Addr().String() }
+
+// Prefix is the folder that the plugin servers' -kong-prefix must name.
+func (g *Gateway) Prefix() string { return g.prefix }
+
+// Infos are the plugins' descriptions by name.
+func (g *Gateway) Infos() map[string]PluginInfo { return g.opts.Infos }
+
+// Config is the running configuration.
+func (g *Gateway) Config() *Declarative { return g.gen.Load().config }
+
+// Stats are the counters since the start.
+func (g *Gateway) Stats() Stats {
+	s := g.counters.snapshot()
+	s.PluginPIDs = map[string]int{}
+	for name, p := range g.gen.Load().processes {
+		s.PluginPIDs[name] = p.PID()
+	}
+	return s
+}
+
+// Failure is why a request failed, by its X-Kong-Request-Id; the last 4096 are kept.
+func (g *Gateway) Failure(requestID string) (Failure, bool) {
+	g.counters.mu.Lock()
+	defer g.counters.mu.Unlock()
+	f, ok := g.counters.reasons[requestID]
+	return f, ok
+}
+
+// PluginPID is the process id of a plugin server that the gateway runs, 0 while
+// it is down or when somebody else runs it.
+func (g *Gateway) PluginPID(name string) int {
+	if p := g.gen.Load().processes[name]; p != nil {
+		return p.PID()
+	}
+	return 0
+}
+
+// SignalPlugin sends a signal to a plugin server that the gateway runs.
+func (g *Gateway) SignalPlugin(name string, sig syscall.Signal) error {
+	p := g.gen.Load().processes[name]
+	if p == nil {
+		return fmt.Errorf("plugin server %q is not run by this gateway", name)
+	}
+	return p.kill(sig)
+}
+
+// Ready waits until every plugin server's socket accepts connections. Kong has
+// nothing like it: there, requests before that moment fail.
+func (g *Gateway) Ready(ctx context.Context) error {
+	for _, p := range g.plugins() {
+		for {
+			conn, err := net.Dial("unix", p.socket)
+			if err == nil {
+				_ = conn.Close()
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("plugin server %s does not listen on %s: %w", p.Name, p.socket, err)
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) makePrefix() error {
+	g.prefix = g.opts.Prefix
+	if g.prefix == "" {
+		dir, err := os.MkdirTemp("", "kongdev")
+		if err != nil {
+			return fmt.Errorf("prefix: %w", err)
+		}
+		g.prefix, g.ownsDir = dir, true
+	}
+	dir, err := filepath.Abs(g.prefix)
+	if err != nil {
+		return fmt.Errorf("prefix: %w", err)
+	}
+	g.prefix = dir
+	if err := os.MkdirAll(filepath.Join(dir, bodyFolder), 0o700); err != nil {
+		return fmt.Errorf("prefix %s cannot be written: %w: choose another folder", dir, err)
+	}
+	return nil
+}
+
+func (g *Gateway) removePrefix() {
+	if g.ownsDir {
+		_ = os.RemoveAll(g.prefix)
+	}
+}

@@ -1,0 +1,138 @@
+package kongdev
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// appendJSON prints v as Kong's cjson does: numbers with 16 digits, bytes as
+// they are, control characters escaped, slashes not. Besides Lua values it
+// takes what a configuration file decodes to (int, []any, map[string]any). Nil
+// fields of a map are left out, as Lua has none. Fields come in the order of
+// their names, where Kong's order is random.
+func appendJSON(dst []byte, v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return append(dst, "null"...)
+	case bool:
+		return strconv.AppendBool(dst, v)
+	case int:
+		return append(dst, formatNumber(float64(v), 16)...)
+	case int64:
+		return append(dst, formatNumber(float64(v), 16)...)
+	case uint64:
+		return append(dst, formatNumber(float64(v), 16)...)
+	case float64:
+		return append(dst, formatNumber(v, 16)...)
+	case string:
+		return appendJSONString(dst, v)
+	case []string:
+		return appendJSONList(dst, v)
+	case []any:
+		return appendJSONList(dst, v)
+	case map[string]any:
+		return appendJSONFields(dst, v)
+	case *table:
+		if v.isList() || v.array && len(v.fields) == 0 {
+			return appendJSONList(dst, v.list)
+		}
+		return appendJSONFields(dst, v.fields)
+	}
+	return appendJSONString(dst, fmt.Sprint(v))
+}
+
+func appendJSONList[T any](dst []byte, list []T) []byte {
+	dst = append(dst, '[')
+	for i, v := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendJSON(dst, v)
+	}
+	return append(dst, ']')
+}
+
+func appendJSONFields(dst []byte, fields map[string]any) []byte {
+	dst = append(dst, '{')
+	first := true
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		v := fields[key]
+		if v == nil {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = appendJSONString(dst, key)
+		dst = append(dst, ':')
+		dst = appendJSON(dst, v)
+	}
+	return append(dst, '}')
+}
+
+func appendJSONString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := range len(s) {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' && c != 0x7f {
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\b':
+			dst = append(dst, `\b`...)
+		case '\f':
+			dst = append(dst, `\f`...)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		default:
+			dst = fmt.Appendf(dst, `\u%04x`, c)
+		}
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
+
+// formatNumber is C's %.<digits>g.
+func formatNumber(f float64, digits int) string {
+	if f == math.Trunc(f) && math.Abs(f) < 1e14 {
+		if f == 0 && math.Signbit(f) {
+			return "-0"
+		}
+		return strconv.FormatInt(int64(f), 10)
+	}
+	switch {
+	case math.IsNaN(f):
+		return "nan"
+	case math.IsInf(f, 1):
+		return "inf"
+	case math.IsInf(f, -1):
+		return "-inf"
+	}
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', digits-1, 64), "e")
+	exp, _ := strconv.Atoi(exponent)
+	if exp < -4 || exp >= digits {
+		return fmt.Sprintf("%se%+03d", trimZeros(mantissa), exp)
+	}
+	return trimZeros(strconv.FormatFloat(f, 'f', digits-1-exp, 64))
+}
+
+func trimZeros(s string) string {
+	if !strings.Contains(s, ".") {
+		return s
+	}
+	return strings.TrimRight(strings.TrimRight(s, "0"), ".")
+}

@@ -1,0 +1,120 @@
+package kongdev
+
+// contextMethods are kong.ctx.shared and kong.nginx.
+var contextMethods = map[string]pdkMethod{ // read-only
+	"kong.ctx.shared.set": {anyPhase, true, pairCall(func(q *request, key string, v value) error {
+		q.shared.set(key, v)
+		return nil
+	})},
+	"kong.ctx.shared.get": {anyPhase, true, valueCall(func(q *request, key string) value { return q.shared.get(key) })},
+	"kong.nginx.set_ctx": {anyPhase, true, pairCall(func(q *request, key string, v value) error {
+		q.setContext(key, v)
+		return nil
+	})},
+	"kong.nginx.get_ctx":              {anyPhase, true, valueCall(func(q *request, key string) value { return q.context(key) })},
+	"kong.nginx.get_var":              {anyPhase, false, namedCall(func(q *request, name string) (value, error) { return q.variable(name), nil })},
+	"kong.nginx.get_tls1_version_str": {anyPhase, true, textCall(func(*request) (value, error) { return nil, nil })},
+	"kong.nginx.get_subsystem":        {anyPhase, true, textCall(func(*request) (value, error) { return "http", nil })},
+	"kong.nginx.req_start_time": {anyPhase, true, func(ev *event, _ []byte) ([]byte, error) {
+		return encodeNumber(float64(ev.req.start) / 1000), nil
+	}},
+}
+
+// valueCall takes a String and answers with a Value.
+func valueCall(f func(q *request, key string) value) func(*event, []byte) ([]byte, error) {
+	return func(ev *event, args []byte) ([]byte, error) {
+		key, err := textArg(args)
+		if err != nil {
+			return nil, err
+		}
+		return appendValue(nil, f(ev.req, key)), nil
+	}
+}
+
+// setContext is ngx.ctx[key] = v. Some keys are Kong's own, and plugins use
+// that: buffered_proxying switches buffering, delayed_response answers.
+func (q *request) setContext(key string, v value) {
+	switch key {
+	case "buffered_proxying":
+		q.ctx.bufferedProxying = v
+	case "delayed_response":
+		q.ctx.delayed = v
+	case "authenticated_consumer":
+		q.ctx.consumer = v
+	case "authenticated_credential":
+		q.ctx.credential = v
+	case "KONG_EXITED":
+		q.ctx.exited = truthy(v)
+	case "KONG_PROXIED":
+		q.ctx.proxied = truthy(v)
+	case "KONG_UNEXPECTED":
+		q.ctx.unexpected = truthy(v)
+	default:
+		if q.ctx.extra == nil {
+			q.ctx.extra = map[string]value{}
+		}
+		if v == nil {
+			delete(q.ctx.extra, key)
+			return
+		}
+		q.ctx.extra[key] = v
+	}
+}
+
+// context is ngx.ctx[key].
+func (q *request) context(key string) value {
+	if v, set := q.ctx.extra[key]; set {
+		return v
+	}
+	flag := func(b bool) value {
+		if b {
+			return true
+		}
+		return nil
+	}
+	switch key {
+	case "buffered_proxying":
+		return q.ctx.bufferedProxying
+	case "delayed_response":
+		return q.ctx.delayed
+	case "authenticated_consumer":
+		return q.ctx.consumer
+	case "authenticated_credential":
+		return q.ctx.credential
+	case "KONG_EXITED":
+		return flag(q.ctx.exited)
+	case "KONG_PROXIED":
+		return flag(q.ctx.proxied)
+	case "KONG_UNEXPECTED":
+		return flag(q.ctx.unexpected)
+	case "KONG_PROCESSING_START":
+		return float64(q.start)
+	case "KONG_PHASE":
+		return float64(q.phase)
+	case "workspace":
+		return WorkspaceID
+	case "plugin_id":
+		return q.ctx.pluginID
+	case "buffered_status":
+		if q.buffered.done {
+			return float64(q.buffered.status)
+		}
+	case "buffered_body":
+		if q.buffered.done {
+			return string(q.buffered.body)
+		}
+	case "request_uri", "scheme", "route", "service":
+		switch {
+		case q.phase == phaseRewrite:
+		case key == "request_uri":
+			return q.uri
+		case key == "scheme":
+			return "http"
+		case key == "route" && q.route() != nil:
+			return routeTable(q.route())
+		case key == "service" && q.service() != nil:
+			return serviceTable(q.service())
+		}
+	}
+	return nil
+}

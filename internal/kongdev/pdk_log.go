@@ -1,0 +1,49 @@
+package kongdev
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// logMethods are kong.log.
+var logMethods = map[string]pdkMethod{ // read-only
+	"kong.log.alert":  {anyPhase, true, logCall(levelAlert)},
+	"kong.log.crit":   {anyPhase, true, logCall(levelCrit)},
+	"kong.log.err":    {anyPhase, true, logCall(levelErr)},
+	"kong.log.warn":   {anyPhase, true, logCall(levelWarn)},
+	"kong.log.notice": {anyPhase, true, logCall(levelNotice)},
+	"kong.log.info":   {anyPhase, true, logCall(levelInfo)},
+	"kong.log.debug":  {anyPhase, true, logCall(levelDebug)},
+	"kong.log.serialize": {phaseLog, true, func(ev *event, _ []byte) ([]byte, error) {
+		return protowire.AppendBytes([]byte{0x0a}, ev.req.logOnce.json()), nil
+	}},
+	"kong.log.set_serialize_value": {anyPhase, true, pairCall(func(q *request, key string, v value) error {
+		if q.phase != phaseLog { // there it is too late, and no error
+			q.serializeValues = append(q.serializeValues, serializeValue{key, v})
+		}
+		return nil
+	})},
+}
+
+// logCall writes a line: the arguments up to the first that Lua lost, joined.
+func logCall(level int) func(*event, []byte) ([]byte, error) {
+	return func(ev *event, args []byte) ([]byte, error) {
+		list, err := decodeList(args, 0)
+		if err != nil {
+			return nil, err
+		}
+		if level > ev.req.gw.log.level {
+			return nil, nil
+		}
+		var text strings.Builder
+		for _, v := range list.list {
+			if v == nil {
+				break
+			}
+			text.WriteString(luaString(v))
+		}
+		ev.req.gw.log.printf(level, "[%s] %s, request_id: %q", ev.conf.plugin.Name, text.String(), ev.req.id)
+		return nil, nil
+	}
+}

@@ -1,0 +1,116 @@
+package kongdev
+
+import "strings"
+
+var responseMethods = map[string]pdkMethod{ // read-only
+	"kong.response.get_status": {responsePhases, true, intCall(func(q *request) (int, error) { return q.status, nil })},
+	"kong.response.get_header": {responsePhases, true, namedCall(func(q *request, name string) (value, error) {
+		return firstValue(lookup(q.responseTable(defaultMax), name)), nil
+	})},
+	"kong.response.get_headers": {responsePhases, true, tableCall("max_headers", func(q *request, max int) *table {
+		if q.phase == phaseLog {
+			max = defaultMax
+		}
+		return q.responseTable(max)
+	})},
+	"kong.response.get_source": {responsePhases, true, textCall(func(q *request) (value, error) { return q.source(), nil })},
+	"kong.response.set_status": {setterPhases, false, func(ev *event, args []byte) ([]byte, error) {
+		status, err := intArg(args)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkStatus(status); err != nil {
+			return nil, err
+		}
+		ev.req.status = status
+		return nil, nil
+	}},
+	"kong.response.set_header": {setterPhases, false, pairCall(func(q *request, name string, v value) error {
+		values, err := headerValues(name, v, false)
+		if err == nil {
+			q.setHeader(name, values...)
+		}
+		return err
+	})},
+	"kong.response.add_header": {setterPhases, false, pairCall(func(q *request, name string, v value) error {
+		values, err := headerValues(name, v, false)
+		if err != nil {
+			return err
+		}
+		for _, s := range values {
+			q.response.add(cleanHeader(strings.ReplaceAll(name, "_", "-")), s)
+		}
+		return nil
+	})},
+	"kong.response.clear_header": {setterPhases, false, setCall(func(q *request, name string) error {
+		q.setHeader(name)
+		return nil
+	})},
+	"kong.response.set_headers": {setterPhases, false, structCall(func(q *request, t *table) error {
+		if err := checkHeaders(t); err != nil {
+			return err
+		}
+		for name, v := range t.fields {
+			values, _ := headerValues(name, v, true)
+			q.setHeader(name, values...)
+		}
+		return nil
+	})},
+	"kong.response.exit": {setterPhases, false, func(ev *event, args []byte) ([]byte, error) {
+		a, err := decodeExit(args)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkStatus(a.status); err != nil {
+			return nil, err
+		}
+		if a.headers != nil {
+			if err := checkHeaders(a.headers); err != nil {
+				return nil, err
+			}
+		}
+		ev.req.ctx.exited = true
+		return nil, &exitSignal{&kongReply{a.status, a.body, a.headers}}
+	}},
+}
+
+func checkStatus(status int) error {
+	if status < 100 || status > 599 {
+		return raise("code must be a number between 100 and 599")
+	}
+	return nil
+}
+
+func checkHeaders(t *table) error {
+	for name, v := range t.fields {
+		if _, err := headerValues(name, v, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// source is kong.response.get_source.
+func (q *request) source() string {
+	switch {
+	case q.ctx.unexpected:
+		return "error"
+	case q.ctx.exited:
+		return "exit"
+	case q.ctx.proxied:
+		return "service"
+	}
+	return "error"
+}
+
+// responseTable is ngx.resp.get_headers: nginx adds the connection header
+// itself, and in log no connection is kept alive any more.
+func (q *request) responseTable(max int) *table {
+	connection := "keep-alive"
+	if q.phase == phaseLog || q.in.Close {
+		connection = "close"
+	}
+	t := q.response.table(max)
+	t.fields["connection"] = connection
+	return t
+}

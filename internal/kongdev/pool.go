@@ -1,0 +1,204 @@
+package kongdev
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kong's connection pool: per worker and socket, last in first out.
+const (
+	poolSize = 256
+	poolIdle = 60 * time.Second
+)
+
+// A pool keeps idle connections to one plugin server's socket. What happens to
+// an idle connection is noticed by a watcher a moment later, as in Kong's event
+// loop; in that moment a request can still get a dead one.
+type pool struct {
+	poolOptions
+	epoll int
+	wake  [2]int // a pipe that ends the watcher
+	ended chan struct{}
+
+	mu     sync.Mutex
+	idle   []idleConn // the last one is the newest
+	closed bool
+}
+
+type poolOptions struct {
+	socket   string
+	worker   int
+	frames   func(Frame) // may be nil
+	ids      *atomic.Int64
+	counters *counters
+	log      *errorLog
+}
+
+type idleConn struct {
+	*pluginConn
+	since time.Time
+}
+
+func newPool(o poolOptions) (*pool, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	p := &pool{poolOptions: o, epoll: epoll, ended: make(chan struct{})}
+	if err := unix.Pipe2(p.wake[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		_ = unix.Close(epoll)
+		return nil, fmt.Errorf("pipe: %w", err)
+	}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(p.wake[0])}
+	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, p.wake[0], &ev); err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	go p.watch()
+	return p, nil
+}
+
+// get takes the newest idle connection or opens one. reused tells which.
+func (p *pool) get() (c *pluginConn, reused bool, err error) {
+	p.mu.Lock()
+	if n := len(p.idle); n > 0 {
+		c = p.idle[n-1].pluginConn
+		p.idle = p.idle[:n-1]
+		_ = p.control(unix.EPOLL_CTL_MOD, c, 0)
+		p.mu.Unlock()
+		return c, true, nil
+	}
+	p.mu.Unlock()
+	conn, err := net.DialTimeout("unix", p.socket, socketTimeout)
+	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) {
+			p.counters.refused.Add(1)
+		}
+		text := socketText(err)
+		p.log.printf(levelErr, "trying to connect: %s", text)
+		return nil, false, &rpcError{text}
+	}
+	p.counters.connections.Add(1)
+	c = &pluginConn{Conn: conn, id: p.ids.Add(1), worker: p.worker, in: bufio.NewReaderSize(conn, 4096), frames: p.frames}
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { c.fd = int(fd) })
+	}
+	if err == nil {
+		p.mu.Lock()
+		if !p.closed {
+			err = p.control(unix.EPOLL_CTL_ADD, c, 0)
+		}
+		p.mu.Unlock()
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, false, &rpcError{err.Error()}
+	}
+	c.report("connect", "", true, nil)
+	return c, false, nil
+}
+
+// put gives a connection back after a finished command.
+func (p *pool) put(c *pluginConn) {
+	if c.in.Buffered() > 0 { // Kong refuses to keep a connection with unread data
+		p.drop(c)
+		return
+	}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		p.drop(c)
+		return
+	}
+	var oldest *pluginConn
+	if len(p.idle) >= poolSize {
+		oldest = p.idle[0].pluginConn
+		p.idle = append(p.idle[:0], p.idle[1:]...)
+	}
+	p.idle = append(p.idle, idleConn{c, time.Now()})
+	_ = p.control(unix.EPOLL_CTL_MOD, c, unix.EPOLLIN|unix.EPOLLRDHUP) // under the lock: not after a get
+	p.mu.Unlock()
+	if oldest != nil {
+		p.drop(oldest)
+	}
+}
+
+// control tells the watcher to look for events on the connection, once; none
+// while it is in use.
+func (p *pool) control(op int, c *pluginConn, events uint32) error {
+	ev := unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: int32(c.fd), Pad: int32(c.id)}
+	return unix.EpollCtl(p.epoll, op, c.fd, &ev)
+}
+
+func (p *pool) drop(c *pluginConn) {
+	c.report("close", "", true, nil)
+	_ = c.Close()
+}
+
+// watch drops idle connections that their server closed or wrote to, and those
+// that were idle too long.
+func (p *pool) watch() {
+	defer close(p.ended)
+	events := make([]unix.EpollEvent, 64)
+	for {
+		n, err := unix.EpollWait(p.epoll, events, int(poolIdle.Milliseconds()/4))
+		if err != nil && err != unix.EINTR {
+			return
+		}
+		for _, ev := range events[:max(n, 0)] {
+			if int(ev.Fd) == p.wake[0] {
+				return
+			}
+			p.expire(func(c idleConn) bool { return c.fd == int(ev.Fd) && int32(c.id) == ev.Pad })
+		}
+		if n == 0 {
+			limit := time.Now().Add(-poolIdle)
+			p.expire(func(c idleConn) bool { return c.since.Before(limit) })
+		}
+	}
+}
+
+func (p *pool) expire(due func(idleConn) bool) {
+	p.mu.Lock()
+	var gone []*pluginConn
+	kept := p.idle[:0]
+	for _, c := range p.idle {
+		if due(c) {
+			gone = append(gone, c.pluginConn)
+		} else {
+			kept = append(kept, c)
+		}
+	}
+	clear(p.idle[len(kept):])
+	p.idle = kept
+	p.mu.Unlock()
+	for _, c := range gone {
+		p.drop(c)
+	}
+}
+
+// close drops the idle connections; one that is in use is dropped when it
+// comes back.
+func (p *pool) close() {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.closed = true
+	p.mu.Unlock()
+	p.expire(func(idleConn) bool { return true })
+	_, _ = unix.Write(p.wake[1], []byte{0})
+	<-p.ended
+	_ = unix.Close(p.epoll)
+	_ = unix.Close(p.wake[0])
+	_ = unix.Close(p.wake[1])
+}

@@ -1,0 +1,167 @@
+package kongdev
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A process runs one plugin server as Kong does: without environment, umask 0,
+// standard input a pipe, output merged and logged line by line at info,
+// started again when it ends.
+type process struct {
+	server   PluginServer
+	log      *errorLog
+	onSpawn  func(again bool)
+	pid      atomic.Int64
+	stopping chan struct{}
+	done     chan struct{}
+
+	mu  sync.Mutex
+	cmd *exec.Cmd // the running one, nil between two
+}
+
+// respawnWait is the time from one start to the next of a process that ends at once.
+const respawnWait = time.Second
+
+func startProcess(s PluginServer, log *errorLog, onSpawn func(again bool)) *process {
+	p := &process{server: s, log: log, onSpawn: onSpawn, stopping: make(chan struct{}), done: make(chan struct{})}
+	go p.run()
+	return p
+}
+
+// PID is the running process's id, 0 between two.
+func (p *process) PID() int { return int(p.pid.Load()) }
+
+func (p *process) run() {
+	defer close(p.done)
+	var next time.Time
+	for again := false; ; again = true {
+		if wait := time.Until(next); wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-p.stopping:
+			}
+		}
+		select {
+		case <-p.stopping:
+			return
+		default:
+		}
+		p.log.printf(levelNotice, "[pluginserver] starting pluginserver process for %s", p.server.Name)
+		next = time.Now().Add(respawnWait)
+		p.onSpawn(again)
+		p.once()
+	}
+}
+
+// once runs the process from its start to its end.
+func (p *process) once() {
+	cmd := exec.Command("sh", "-c", "umask 0; exec "+p.server.StartCmd)
+	dir, _ := os.Getwd()
+	cmd.Env = []string{"PWD=" + dir}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's ^C is for kongdev alone
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		p.log.printf(levelErr, "[pluginserver] starting %s: %v", p.server.Name, err)
+		return
+	}
+	out, in, err := os.Pipe()
+	if err != nil {
+		p.log.printf(levelErr, "[pluginserver] starting %s: %v", p.server.Name, err)
+		return
+	}
+	cmd.Stdout, cmd.Stderr = in, in
+	p.mu.Lock()
+	err = cmd.Start()
+	if err == nil {
+		p.cmd = cmd
+		p.pid.Store(int64(cmd.Process.Pid))
+	}
+	p.mu.Unlock()
+	_ = in.Close()
+	if err != nil {
+		_ = out.Close()
+		p.log.printf(levelErr, "[pluginserver] starting %s: %v", p.server.Name, err)
+		return
+	}
+	p.log.printf(levelNotice, "[pluginserver] started, pid %d", cmd.Process.Pid)
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		p.copyLines(out, cmd.Process.Pid)
+	}()
+	err = cmd.Wait() // the process itself; children may hold its output open
+	p.mu.Lock()
+	p.cmd = nil
+	p.pid.Store(0)
+	p.mu.Unlock()
+	_ = stdin.Close()
+	// What the process wrote last is in the pipe already.
+	_ = out.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	<-logged
+	_ = out.Close()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 127 {
+		p.log.printf(levelErr, "[pluginserver] external pluginserver %q start command %q exited with \"command not found\"", p.server.Name, p.server.StartCmd)
+		return
+	}
+	state := "exit status 0"
+	if err != nil {
+		state = err.Error()
+	}
+	p.log.printf(levelNotice, "external pluginserver '%s' terminated: %s", p.server.Name, state)
+}
+
+func (p *process) copyLines(r io.Reader, pid int) {
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		for len(line) > 0 && (line[len(line)-1] == '\n' || line[len(line)-1] == '\r') {
+			line = line[:len(line)-1]
+		}
+		if line != "" {
+			p.log.printf(levelInfo, "[%s:%d] %s", p.server.Name, pid, line)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// kill sends a signal to the running process; there may be none.
+func (p *process) kill(sig syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return errors.New("plugin server " + p.server.Name + " is not running")
+	}
+	return p.cmd.Process.Signal(sig)
+}
+
+// stop ends the process as Kong does, SIGTERM and 45 to 90 ms later SIGKILL,
+// and waits for it.
+func (p *process) stop() {
+	p.mu.Lock()
+	select {
+	case <-p.stopping:
+	default:
+		close(p.stopping)
+	}
+	p.mu.Unlock()
+	_ = p.kill(syscall.SIGTERM)
+	select {
+	case <-p.done:
+		return
+	case <-time.After(45*time.Millisecond + rand.N(45*time.Millisecond)):
+	}
+	_ = p.kill(syscall.SIGKILL)
+	<-p.done
+}

@@ -1,0 +1,376 @@
+package kongdev
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A try is one attempt to reach the upstream, as Log.Serialize lists it.
+type try struct {
+	start   time.Time
+	ip      string
+	port    int
+	latency time.Duration
+	state   string // "failed" when it failed
+	code    int
+}
+
+// clientWriter knows what has been sent to the client.
+type clientWriter struct {
+	http.ResponseWriter
+	sent   int  // bytes, as nginx would have sent them
+	begun  bool // the head has been written
+	broken bool // the upstream broke off in the middle of the body
+	failed bool // a plugin server's failure or a Lua error caused this answer
+}
+
+// ServeHTTP takes one client request through Kong's phases.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	gen := g.gen.Load()
+	for !gen.active.enter() { // replaced and ended just now
+		next := g.gen.Load()
+		if next == gen {
+			http.Error(w, "the gateway is closing", http.StatusServiceUnavailable)
+			return
+		}
+		gen = next
+	}
+	defer gen.active.leave()
+	q := newRequest(g, gen, w, r)
+	defer q.end()
+	q.run()
+	q.logPhase()
+	q.body.remove()
+	g.counters.requests.Add(1)
+	if q.out.failed {
+		g.counters.failed.Add(1)
+	}
+	if q.out.broken {
+		panic(http.ErrAbortHandler) // the upstream broke off: the client must see that
+	}
+}
+
+// run answers the request. Each step that answers ends it.
+func (q *request) run() {
+	if err := q.rewritePhase(); err != nil {
+		q.answerError(err)
+		return
+	}
+	q.phase = phaseAccess
+	if !q.findRoute() {
+		q.answerPage(404, "no Route matched with those values")
+		return
+	}
+	q.accessPhase()
+	if q.delayed() {
+		q.times.accessEnd = nowMS()
+		q.times.responseLatency = q.times.accessEnd - q.start
+		q.ctx.bufferedProxying = nil
+		reply, err := q.ctx.exit, error(nil)
+		if reply == nil {
+			reply, err = q.delayedReply()
+		}
+		if err != nil {
+			q.gw.log.printf(levelErr, "delayed_response: %s, request_id: %q", err, q.id)
+			q.answerError(err)
+			return
+		}
+		q.ctx.exited = true
+		q.answer(reply)
+		return
+	}
+	if q.service() == nil {
+		q.ctx.bufferedProxying = nil
+		q.times.accessEnd = nowMS()
+		q.answerPage(503, "no Service found with those values")
+		return
+	}
+	if err := q.chooseTarget(); err != nil {
+		q.answerPage(503, err.Error())
+		return
+	}
+	q.times.accessEnd = nowMS()
+	q.ctx.proxied = true
+	if truthy(q.ctx.bufferedProxying) {
+		if upgrade := q.websocket(); upgrade == "" {
+			q.proxyBuffered()
+			return
+		} else {
+			q.gw.log.printf(levelNotice, "response buffering was turned off: connection upgrade (%s)", upgrade)
+			q.ctx.bufferedProxying = nil
+		}
+	}
+	q.proxyStreaming()
+}
+
+// findRoute matches the request and sets what the match decides.
+func (q *request) findRoute() bool {
+	in := q.in
+	if host, _ := q.headers.get("host"); in.Method != q.method || host != in.Host {
+		in = in.Clone(in.Context())
+		in.Method, in.Host = q.method, host
+	}
+	m, ok := q.gen.router.match(in)
+	if !ok {
+		return false
+	}
+	q.match = m
+	q.ctx.hasBalancerData = true
+	q.upstreamPath = m.upstreamPath
+	q.upstreamScheme = "http"
+	if s := m.service; s != nil {
+		q.upstreamScheme = s.Protocol
+		q.target = target{s.Host, s.Port}
+	}
+	if m.route.PreserveHost {
+		q.upstreamHost, _ = q.headers.get("host")
+	}
+	return true
+}
+
+// chooseTarget picks the target behind an upstream entity's name and resolves
+// it. The error is Kong's text.
+func (q *request) chooseTarget() error {
+	name := q.target.host
+	if b := q.gen.balancers[name]; b != nil {
+		t, ok := b.pick()
+		if !ok {
+			return errors.New("failure to get a peer from the ring-balancer")
+		}
+		if b.hostHeader != "" {
+			name = b.hostHeader
+		} else {
+			name = t.host
+		}
+		q.target = t
+	}
+	if _, err := q.gw.proxy.resolve(q.in.Context(), q.target); err != nil {
+		q.gw.log.printf(levelErr, "[dns] %v", err)
+		return errors.New("name resolution failed")
+	}
+	if q.upstreamHost == "" {
+		q.upstreamHost = name
+		plain := q.upstreamScheme == "http"
+		if p := q.target.port; p != 80 && p != 443 || p == 80 && !plain || p == 443 && plain {
+			q.upstreamHost += ":" + strconv.Itoa(p)
+		}
+	}
+	return nil
+}
+
+// websocket is "websocket" when the client asks for that upgrade.
+func (q *request) websocket() string {
+	if v, _ := q.headers.get("upgrade"); strings.EqualFold(v, "websocket") {
+		return "websocket"
+	}
+	return ""
+}
+
+// errReadTimeout ends an exchange whose upstream was silent too long.
+var errReadTimeout = errors.New("upstream timed out") // read-only
+
+// An exchange is one answered request to the upstream. done must be called
+// when its body has been read.
+type exchange struct {
+	*http.Response
+	alive func() // to be called when something arrived
+	done  func()
+}
+
+// roundTrip sends the request to the upstream, again on another connection when
+// it cannot be reached. The status says how it failed: 502, 504, or 499 when the
+// client went away.
+func (q *request) roundTrip() (*exchange, int) {
+	s := q.service()
+	connect := time.Duration(s.ConnectTimeout) * time.Millisecond
+	silence := time.Duration(s.ReadTimeout) * time.Millisecond
+	if connect <= 0 {
+		connect = time.Minute
+	}
+	if silence <= 0 {
+		silence = time.Minute
+	}
+	transport := q.gw.proxy.get(connect)
+	q.phase = phaseBalancer
+	header := q.upstreamHeader()
+	for {
+		t := &try{start: time.Now()}
+		q.tries = append(q.tries, t)
+		addr, err := q.gw.proxy.resolve(q.in.Context(), q.target)
+		if err == nil {
+			ip, port, _ := net.SplitHostPort(addr)
+			t.ip = ip
+			t.port, _ = strconv.Atoi(port)
+			if _, local := q.gw.hosts.addrs[strings.ToLower(q.target.host)]; local {
+				t.port = q.target.port
+			}
+		}
+		t.latency = time.Since(t.start)
+		q.times.balancerEnd = nowMS()
+		if q.times.proxyLatency < 0 {
+			q.times.proxyLatency = q.times.balancerEnd - q.start
+		}
+		ctx, cancel := context.WithCancelCause(q.in.Context())
+		timer := time.AfterFunc(silence, func() { cancel(errReadTimeout) })
+		connected := false
+		trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
+		req, err := q.upstreamRequest(httptrace.WithClientTrace(ctx, trace), header)
+		var resp *http.Response
+		if err == nil {
+			resp, err = transport.RoundTrip(req)
+		}
+		if err == nil {
+			q.addUpstreamStatus(resp.StatusCode)
+			return &exchange{Response: resp, alive: func() { timer.Reset(silence) }, done: func() {
+				timer.Stop()
+				_ = resp.Body.Close()
+				cancel(nil)
+			}}, 0
+		}
+		timer.Stop()
+		status := http.StatusBadGateway
+		switch {
+		case q.in.Context().Err() != nil:
+			status = 499
+		case errors.Is(context.Cause(ctx), errReadTimeout):
+			status = http.StatusGatewayTimeout
+		default:
+			if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+				status = http.StatusGatewayTimeout
+			}
+		}
+		cancel(nil)
+		t.state, t.code = "failed", status
+		q.addUpstreamStatus(status)
+		if status == 499 {
+			return nil, status
+		}
+		q.gw.log.printf(levelErr, "upstream %s://%s:%d: %v, request_id: %q", q.upstreamScheme, q.target.host, q.target.port, err, q.id)
+		if connected || len(q.tries) > s.Retries || !retryable(err) {
+			return nil, status
+		}
+	}
+}
+
+// retryable says whether the upstream was not reached at all, so that another
+// try is safe.
+func retryable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+func (q *request) addUpstreamStatus(status int) {
+	if q.upstreamStatus != "" {
+		q.upstreamStatus += ", "
+	}
+	q.upstreamStatus += strconv.Itoa(status)
+}
+
+// hopHeaders are not passed on; the proxy sets some of them itself.
+var hopHeaders = map[string]bool{ // read-only
+	"host": true, "connection": true, "content-length": true, "transfer-encoding": true, "te": true, "via": true,
+	"upgrade": true, "keep-alive": true, "expect": true, "proxy": true, "proxy-connection": true,
+	"x-forwarded-for": true, "x-forwarded-proto": true, "x-forwarded-host": true, "x-forwarded-port": true,
+	"x-forwarded-path": true, "x-forwarded-prefix": true, "x-real-ip": true, "x-kong-request-id": true,
+}
+
+// upstreamHeader is the header that Kong's nginx configuration sends.
+func (q *request) upstreamHeader() http.Header {
+	drop := map[string]bool{}
+	if c, _ := q.headers.get("connection"); c != "" && c != "keep-alive" && c != "close" && c != "upgrade" {
+		for name := range strings.SplitSeq(strings.ToLower(c), ",") {
+			drop[strings.TrimSpace(name)] = true
+		}
+	}
+	h := make(http.Header, len(q.headers)+10)
+	for i := range q.headers {
+		line := &q.headers[i]
+		if !hopHeaders[line.key] && !drop[line.key] {
+			h[line.name] = append(h[line.name], line.value)
+		}
+	}
+	if _, ok := q.headers.get("user-agent"); !ok {
+		h["User-Agent"] = nil // keeps Go's own away
+	}
+	h["Connection"] = []string{"keep-alive"}
+	if q.websocket() != "" {
+		h["Connection"] = []string{"keep-alive, Upgrade"}
+		h["Upgrade"] = []string{"websocket"}
+	}
+	if te, _ := q.headers.get("te"); strings.Contains(strings.ToLower(te), "trailers") {
+		h["TE"] = []string{"trailers"}
+	}
+	via := "1." + strconv.Itoa(q.in.ProtoMinor) + " " + serverHeader
+	if v, ok := q.headers.get("via"); ok {
+		via = v + ", " + via
+	}
+	h["Via"] = []string{via}
+	forwarded := q.clientIP
+	if v, ok := q.headers.get("x-forwarded-for"); ok {
+		forwarded = v + ", " + forwarded
+	}
+	path, _, _ := strings.Cut(q.uri, "?")
+	h["X-Forwarded-For"] = []string{forwarded}
+	h["X-Forwarded-Proto"] = []string{"http"}
+	h["X-Forwarded-Host"] = []string{q.host}
+	h["X-Forwarded-Port"] = []string{strconv.Itoa(q.port)}
+	h["X-Forwarded-Path"] = []string{path}
+	if p := q.match.prefix; p != "" && p != "/" {
+		h["X-Forwarded-Prefix"] = []string{p}
+	}
+	h["X-Real-IP"] = []string{q.clientIP}
+	h["X-Kong-Request-Id"] = []string{q.id}
+	return h
+}
+
+// upstreamURI is the path and query that the upstream sees.
+func (q *request) upstreamURI() string {
+	if strings.HasSuffix(q.uri, "?") || q.args != "" {
+		return q.upstreamPath + "?" + q.args
+	}
+	return q.upstreamPath
+}
+
+func (q *request) upstreamRequest(ctx context.Context, header http.Header) (*http.Request, error) {
+	u := &url.URL{Scheme: q.upstreamScheme, Host: net.JoinHostPort(q.target.host, strconv.Itoa(q.target.port))}
+	if u.Scheme != "https" {
+		u.Scheme = "http"
+	}
+	path, query, hasQuery := strings.Cut(q.upstreamURI(), "?")
+	if strings.HasPrefix(path, "//") {
+		u.Path, u.RawPath = path, path
+	} else {
+		u.Opaque = path
+	}
+	u.RawQuery, u.ForceQuery = query, hasQuery
+	req := (&http.Request{
+		Method: q.method, URL: u, Host: q.upstreamHost, Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	if !q.body.read && !q.route().RequestBuffering {
+		req.Body, req.ContentLength = io.NopCloser(q.body.src), q.in.ContentLength
+		return req, nil
+	}
+	if err := q.body.load(); err != nil {
+		return nil, err
+	}
+	body, size, err := q.body.open()
+	if err != nil {
+		return nil, err
+	}
+	req.Body, req.ContentLength = body, size
+	req.GetBody = func() (io.ReadCloser, error) {
+		body, _, err := q.body.open()
+		return body, err
+	}
+	return req, nil
+}

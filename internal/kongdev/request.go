@@ -1,0 +1,196 @@
+package kongdev
+
+import (
+	"encoding/hex"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"encoding/binary"
+)
+
+// A request is what nginx and Kong hold for one client request. One goroutine
+// works on it; log handlers work on copies of their own (see snapshot).
+type request struct {
+	gw     *Gateway
+	gen    *generation
+	worker *worker
+	in     *http.Request
+	out    *clientWriter
+	phase  phase
+
+	id        string // kong_request_id
+	start     int64  // when it arrived, in milliseconds since 1970
+	uri       string // as the client sent it, with the query
+	method    string // what the upstream will get
+	args      string // the query, which setters may replace
+	hasArgs   bool
+	length    int        // of the request on the wire, without the body
+	headers   headerList // what the upstream will get, less what the proxy adds
+	body      body
+	host      string // without the port
+	port      int    // that the client reached
+	clientIP  string
+	clientTCP int // the client's port
+
+	match          routeMatch
+	upstreamScheme string
+	upstreamPath   string
+	upstreamHost   string // the Host header, when set by anything but the service
+	target         target // where to proxy to
+
+	status   int        // of the response
+	response headerList // its headers
+
+	ctx       nginxContext
+	shared    *sharedContext
+	collected struct {
+		done          bool
+		response, log []*pluginConfig
+	}
+	serializeValues []serializeValue
+
+	times           timings
+	tries           []*try
+	upstreamStatus  string // of every try, as nginx lists them; "" when not proxied or buffered
+	upstreamHeaders headerList
+	buffered        struct {
+		done   bool
+		status int
+		header headerList
+		body   []byte
+	}
+	sentBytes int
+
+	endings []func() // what to do when the request has ended: abandoned connections, body file
+	logOnce *serialized
+}
+
+// nginxContext is ngx.ctx: what Kong keeps for the request, and what plugins
+// put beside it.
+type nginxContext struct {
+	consumer, credential        value
+	bufferedProxying            value
+	delayed                     value      // delayed_response as a plugin set it
+	exit                        *kongReply // Kong's own delayed response
+	exited, proxied, unexpected bool
+	pluginID                    string
+	hasBalancerData, hasService bool
+	extra                       map[string]value
+}
+
+// sharedContext is kong.ctx.shared. The log handlers of a request use the same one.
+type sharedContext struct {
+	mu     sync.Mutex
+	values map[string]value
+}
+
+func (s *sharedContext) get(key string) value {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values[key]
+}
+
+func (s *sharedContext) set(key string, v value) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v == nil {
+		delete(s.values, key)
+		return
+	}
+	if s.values == nil {
+		s.values = map[string]value{}
+	}
+	s.values[key] = v
+}
+
+// timings are Kong's time stamps in milliseconds since 1970, or its durations
+// in milliseconds; 0 is unset for a stamp, -1 for a duration.
+type timings struct {
+	accessEnd, balancerEnd, responseStart, headerStart int64
+	waiting, proxyLatency, responseLatency, receive    int64
+}
+
+func nowMS() int64 { return time.Now().UnixMilli() }
+
+func newRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Request) *request {
+	q := &request{
+		gw: g, gen: gen, in: r, id: randomID(), start: nowMS(), uri: r.RequestURI, method: r.Method,
+		worker: gen.workers[g.next.Add(1)%uint64(len(gen.workers))],
+		shared: &sharedContext{}, status: http.StatusOK,
+		times: timings{waiting: -1, proxyLatency: -1, responseLatency: -1, receive: -1},
+	}
+	q.out = &clientWriter{ResponseWriter: w}
+	_, q.args, q.hasArgs = strings.Cut(q.uri, "?")
+	q.headers = newHeaderList(r.Host, r.Header)
+	if r.ContentLength > 0 || r.Header.Get("Content-Length") != "" {
+		q.headers.set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	for _, coding := range r.TransferEncoding {
+		q.headers.add("Transfer-Encoding", coding)
+	}
+	if r.Close { // Go takes this header away
+		q.headers.set("Connection", "close")
+	}
+	q.length = len(q.method) + len(q.uri) + len("  HTTP/1.1\r\n\r\n") + q.headers.size()
+	q.body = newBody(g, r)
+	q.host, _ = splitHostPort(strings.ToLower(r.Host))
+	q.port = localPort(r)
+	ip, port, _ := net.SplitHostPort(r.RemoteAddr)
+	q.clientIP = ip
+	q.clientTCP, _ = strconv.Atoi(port)
+	return q
+}
+
+// snapshot is the copy that a log handler works on.
+func (q *request) snapshot() *request {
+	s := *q
+	s.phase = phaseLog
+	s.ctx.extra = maps.Clone(q.ctx.extra)
+	return &s
+}
+
+// atEnd runs f when the request has ended.
+func (q *request) atEnd(f func()) { q.endings = append(q.endings, f) }
+
+func (q *request) end() {
+	for _, f := range q.endings {
+		f()
+	}
+	q.endings = nil
+}
+
+// route and service are nil before routing and where nothing matched.
+func (q *request) route() *Route     { return q.match.route }
+func (q *request) service() *Service { return q.match.service }
+
+func (q *request) consumerID() string {
+	t, _ := q.ctx.consumer.(*table)
+	id, _ := t.get("id").(string)
+	return id
+}
+
+// truthy is Lua's idea of a condition.
+func truthy(v value) bool { return v != nil && v != false }
+
+// randomID is 32 hexadecimal digits, unguessable enough for a request id.
+func randomID() string {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
+	return hex.EncodeToString(b[:])
+}
+
+// randomUUID is a version 4 UUID.
+func randomUUID() string {
+	b := []byte(randomID())
+	b[12] = '4'
+	b[16] = "89ab"[rand.IntN(4)]
+	s := string(b)
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}

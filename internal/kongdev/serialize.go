@@ -1,0 +1,211 @@
+package kongdev
+
+import (
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A serialized is the table of kong.log.serialize for one request as JSON, made
+// when the first handler asks, from the request as it ended.
+type serialized struct {
+	once sync.Once
+	base *request
+	text []byte
+}
+
+func (s *serialized) json() []byte {
+	s.once.Do(func() { s.text = appendJSON(nil, s.base.serialize()) })
+	return s.text
+}
+
+// A serializeValue is what kong.log.set_serialize_value was called with.
+type serializeValue struct {
+	key string
+	v   value
+}
+
+// serialize is the table of kong.log.serialize.
+func (q *request) serialize() *table {
+	now := nowMS()
+	headers := q.headers.table(defaultMax)
+	for _, secret := range []string{"authorization", "proxy-authorization"} {
+		if headers.fields[secret] != nil {
+			headers.fields[secret] = "REDACTED"
+		}
+	}
+	host := q.host
+	port := formatNumber(float64(q.port), 14)
+	kong := q.times.proxyLatency
+	if kong < 0 {
+		kong = max(q.times.responseLatency, 0)
+	}
+	source := "kong"
+	if q.source() == "service" {
+		source = "upstream"
+	}
+	var upstreamStatus value = q.upstreamStatus
+	if q.upstreamStatus == "" && q.buffered.done {
+		upstreamStatus = float64(q.buffered.status)
+	}
+	upstreamURI := ""
+	if q.upstreamPath != "" {
+		upstreamURI = q.upstreamURI()
+	}
+	length := int64(q.length)
+	if q.body.received > 0 {
+		length += q.body.received
+	} else if q.in.ContentLength > 0 {
+		length += q.in.ContentLength
+	}
+	root := map[string]value{
+		"request": newFields(map[string]value{
+			"id": q.id, "uri": q.uri, "url": "http://" + host + ":" + port + q.uri, "method": q.method,
+			"querystring": parseArgs(q.args, defaultMax), "headers": headers, "size": float64(length),
+		}),
+		"response": newFields(map[string]value{
+			"status": float64(q.status), "headers": q.responseTable(defaultMax), "size": float64(q.out.sent),
+		}),
+		"latencies": newFields(map[string]value{
+			"kong": float64(kong), "proxy": float64(q.times.waiting), "request": float64(now - q.start), "receive": float64(max(q.times.receive, 0)),
+		}),
+		"upstream_uri": upstreamURI, "upstream_status": upstreamStatus,
+		"client_ip": q.clientIP, "started_at": float64(q.start), "source": source,
+		"workspace": WorkspaceID, "workspace_name": "default",
+	}
+	if q.ctx.hasBalancerData {
+		root["tries"] = q.triesTable()
+	}
+	if c, ok := q.ctx.credential.(*table); ok {
+		entity := map[string]value{}
+		for _, name := range []string{"id", "consumer_id"} {
+			if v := c.get(name); v != nil {
+				entity[name] = v
+			}
+		}
+		root["authenticated_entity"] = newFields(entity)
+	}
+	if r := q.route(); r != nil {
+		root["route"] = routeTable(r)
+	}
+	if s := q.service(); s != nil {
+		root["service"] = serviceTable(s)
+	}
+	if q.ctx.consumer != nil {
+		root["consumer"] = q.ctx.consumer
+	}
+	t := newFields(root)
+	for _, s := range q.serializeValues {
+		setPath(t, s.key, s.v)
+	}
+	return t
+}
+
+// setPath sets a value at a path of names with dots between, and makes the
+// tables on its way. Kong raises when something else stands in the way; that
+// ends its log phase, here the value is left out.
+func setPath(t *table, path string, v value) {
+	parts := strings.Split(path, ".")
+	for _, name := range parts[:len(parts)-1] {
+		next, ok := t.fields[name].(*table)
+		if !ok {
+			if t.fields[name] != nil {
+				return
+			}
+			next = newFields(map[string]value{})
+		} else {
+			next = &table{list: slices.Clone(next.list), fields: maps.Clone(next.fields), array: next.array}
+			if next.fields == nil {
+				next.fields = map[string]value{}
+			}
+		}
+		t.fields[name] = next
+		t = next
+	}
+	if v == nil {
+		delete(t.fields, parts[len(parts)-1])
+		return
+	}
+	t.fields[parts[len(parts)-1]] = v
+}
+
+func (q *request) triesTable() *table {
+	list := newList()
+	for _, t := range q.tries {
+		one := map[string]value{
+			"balancer_start": float64(t.start.UnixMilli()), "balancer_start_ns": float64(t.start.UnixNano()),
+			"ip": t.ip, "port": float64(t.port),
+			"balancer_latency": math.Trunc(float64(t.latency) / float64(time.Millisecond)), "balancer_latency_ns": float64(t.latency),
+		}
+		if t.state != "" {
+			one["state"], one["code"] = t.state, float64(t.code)
+		}
+		list.list = append(list.list, newFields(one))
+	}
+	return list
+}
+
+func stringList(list []string) *table {
+	t := newList()
+	for _, s := range list {
+		t.list = append(t.list, s)
+	}
+	return t
+}
+
+func putStrings(t map[string]value, name string, list []string) {
+	if list != nil {
+		t[name] = stringList(list)
+	}
+}
+
+func routeTable(r *Route) *table {
+	t := map[string]value{
+		"id": r.ID, "regex_priority": float64(r.RegexPriority), "strip_path": r.StripPath, "preserve_host": r.PreserveHost,
+		"https_redirect_status_code": float64(r.HTTPSRedirectStatusCode), "path_handling": r.PathHandling,
+		"request_buffering": r.RequestBuffering, "response_buffering": r.ResponseBuffering,
+		"created_at": float64(r.CreatedAt), "updated_at": float64(r.UpdatedAt), "ws_id": WorkspaceID,
+	}
+	if r.Name != "" {
+		t["name"] = r.Name
+	}
+	putStrings(t, "protocols", r.Protocols)
+	putStrings(t, "methods", r.Methods)
+	putStrings(t, "hosts", r.Hosts)
+	putStrings(t, "paths", r.Paths)
+	putStrings(t, "snis", r.SNIs)
+	putStrings(t, "tags", r.Tags)
+	if r.Headers != nil {
+		headers := map[string]value{}
+		for name, values := range r.Headers {
+			headers[name] = stringList(values)
+		}
+		t["headers"] = newFields(headers)
+	}
+	if r.Service != nil {
+		t["service"] = newFields(map[string]value{"id": r.Service.ID})
+	}
+	return newFields(t)
+}
+
+func serviceTable(s *Service) *table {
+	t := map[string]value{
+		"id": s.ID, "protocol": s.Protocol, "host": s.Host, "port": float64(s.Port), "retries": float64(s.Retries),
+		"connect_timeout": float64(s.ConnectTimeout), "read_timeout": float64(s.ReadTimeout), "write_timeout": float64(s.WriteTimeout),
+		"enabled": s.Enabled, "created_at": float64(s.CreatedAt), "updated_at": float64(s.UpdatedAt), "ws_id": WorkspaceID,
+	}
+	if s.Name != "" {
+		t["name"] = s.Name
+	}
+	if s.Path != "" {
+		t["path"] = s.Path
+	}
+	putStrings(t, "tags", s.Tags)
+	return newFields(t)
+}
+
+var _ http.Handler = (*Gateway)(nil)
