@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// dropInterval is how often dropped events are spoken of.
-const dropInterval = time.Minute
+// dropInterval is how often dropped events are spoken of: a little more than the minute in which a cause is said once.
+const dropInterval = time.Minute + time.Second
 
 // drops counts the events that a queue lost and says so at once, then once a minute as long as there are more.
 type drops struct {
 	stats *stats
-	say   func(text string)
+	say   func(cause, text string)
 
 	mu     sync.Mutex
 	counts map[string]int // since the last line, by reason
@@ -23,7 +23,7 @@ type drops struct {
 	closed bool
 }
 
-func newDrops(s *stats, say func(text string)) *drops {
+func newDrops(s *stats, say func(cause, text string)) *drops {
 	return &drops{stats: s, say: say, counts: make(map[string]int)}
 }
 
@@ -44,7 +44,7 @@ func (d *drops) add(reason string, n int) {
 	}
 	d.mu.Unlock()
 	if text != "" {
-		d.say(text)
+		d.say("dropped", text)
 	}
 }
 
@@ -60,7 +60,7 @@ func (d *drops) tick() {
 	}
 	d.mu.Unlock()
 	if text != "" {
-		d.say(text)
+		d.say("dropped", text)
 	}
 }
 
@@ -69,14 +69,12 @@ func (d *drops) takeLocked() string {
 	if len(d.counts) == 0 {
 		return ""
 	}
-	total := 0
 	var parts []string
 	for _, reason := range slices.Sorted(maps.Keys(d.counts)) {
-		total += d.counts[reason]
 		parts = append(parts, fmt.Sprintf("%s %d", reason, d.counts[reason]))
 	}
 	clear(d.counts)
-	return fmt.Sprintf("%d events dropped (%s)", total, strings.Join(parts, ", "))
+	return "events dropped: " + strings.Join(parts, ", ")
 }
 
 // close says what is left to say.
@@ -90,6 +88,6 @@ func (d *drops) close() {
 	text := d.takeLocked()
 	d.mu.Unlock()
 	if text != "" {
-		d.say(text)
+		d.say("dropped at the end", text)
 	}
 }

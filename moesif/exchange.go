@@ -82,10 +82,9 @@ var errNotAnObject = errors.New("kong's serialized log is not a JSON object")
 // of them, and an event without it is better than none. Invalid UTF-8 becomes U+FFFD.
 func readExchange(log []byte, now time.Time) (*exchange, error) {
 	var s serialized
-	if err := json.Unmarshal(log, &s); err != nil {
-		if _, typed := errors.AsType[*json.UnmarshalTypeError](err); !typed || !isObject(log) {
-			return nil, errNotAnObject
-		}
+	err := json.Unmarshal(log, &s)
+	if _, typed := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !typed || !isObject(log) {
+		return nil, errNotAnObject
 	}
 	x := &exchange{
 		requestID:   s.Request.ID,

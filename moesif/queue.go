@@ -59,7 +59,7 @@ func newQueue(set queueSettings, up sender, s *stats, notice func(cause, text st
 		closing: make(chan struct{}), ctx: ctx, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1),
 		set: set, upload: up,
 	}
-	q.drops = newDrops(s, func(text string) { notice("dropped", text) })
+	q.drops = newDrops(s, notice)
 	go q.send()
 	return q
 }

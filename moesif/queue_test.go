@@ -1,0 +1,504 @@
+package moesif
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A fakeCollector takes what reaches it and answers by the answer function; nil takes everything.
+type fakeCollector struct {
+	answer func(ctx context.Context, events []string) outcome
+
+	mu       sync.Mutex
+	start    time.Time
+	attempts []attempt
+	taken    []string
+}
+
+type attempt struct {
+	at     time.Duration
+	events []string
+	class  class
+}
+
+func (f *fakeCollector) upload(ctx context.Context, events [][]byte) outcome {
+	var list []string
+	for _, e := range events {
+		list = append(list, string(e))
+	}
+	o := outcome{class: sent, status: 201}
+	at := time.Since(f.start)
+	if f.answer != nil {
+		o = f.answer(ctx, list)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attempts = append(f.attempts, attempt{at, list, o.class})
+	if o.class == sent {
+		f.taken = append(f.taken, list...)
+	}
+	return o
+}
+
+func (f *fakeCollector) close() {}
+
+// seen returns the attempts so far.
+func (f *fakeCollector) seen() []attempt {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.attempts)
+}
+
+// got returns the events that it took.
+func (f *fakeCollector) got() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.taken)
+}
+
+func (f *fakeCollector) sizes() (n []int) {
+	for _, a := range f.seen() {
+		n = append(n, len(a.events))
+	}
+	return n
+}
+
+// A testQueue is a queue in a synctest bubble, with its collector and the lines it says.
+type testQueue struct {
+	*Queue
+	collector *fakeCollector
+	mu        sync.Mutex
+	notices   []string
+}
+
+func startQueue(collector *fakeCollector, change ...func(*queueSettings)) *testQueue {
+	set := queueSettings{maxEvents: 1000, maxBytes: 1 << 30, batchEvents: 10, flushAfter: time.Second}
+	for _, f := range change {
+		f(&set)
+	}
+	collector.start = time.Now()
+	q := &testQueue{collector: collector}
+	q.Queue = newQueue(set, collector, newStats(), func(cause, text string) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.notices = append(q.notices, cause+": "+text)
+	})
+	return q
+}
+
+// add queues n events, e0 and on, and returns their names.
+func (q *testQueue) add(n int) (names []string) {
+	for i := range n {
+		name := fmt.Sprintf("e%d", i)
+		q.Add([]byte(name))
+		names = append(names, name)
+	}
+	return names
+}
+
+func (q *testQueue) end(t *testing.T, timeout time.Duration) (left int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	left = q.Close(ctx)
+	events, bytes := q.size()
+	assert.Zero(t, events)
+	assert.Zero(t, bytes)
+	total := counterValue(t, q.stats.queued)
+	assert.Equal(t, total, counterValue(t, q.stats.sent)+counterValue(t, q.stats.dropped)-droppedBy(t, q.stats, dropQueueFull)-
+		droppedBy(t, q.stats, dropTooLarge)-droppedBy(t, q.stats, dropClosed), "every queued event is accounted for")
+	return left
+}
+
+func TestBatchByCountAndAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{}
+		q := startQueue(c)
+		want := q.add(25)
+		synctest.Wait()
+		assert.Equal(t, []int{10, 10}, c.sizes(), "full batches leave at once")
+		time.Sleep(999 * time.Millisecond)
+		synctest.Wait()
+		assert.Len(t, c.seen(), 2)
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		assert.Equal(t, []int{10, 10, 5}, c.sizes(), "the rest when its oldest event is old enough")
+		assert.Equal(t, want, c.got())
+		assert.Zero(t, q.end(t, time.Second))
+		assert.Empty(t, q.notices)
+	})
+}
+
+func TestBatchByBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{}
+		q := startQueue(c)
+		third := []byte(strings.Repeat("x", maxBatchBytes/3))
+		for range 4 {
+			q.Add(third)
+		}
+		synctest.Wait()
+		assert.Equal(t, []int{2}, c.sizes(), "the third would have been over the limit with its comma")
+		q.Add([]byte(strings.Repeat("x", maxBatchBytes+1)))
+		synctest.Wait()
+		assert.Equal(t, []int{2, 2}, c.sizes())
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, []int{2, 2, 1}, c.sizes(), "an event larger than a batch goes alone")
+		q.end(t, time.Second)
+	})
+}
+
+func TestAnIdleQueueWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{}
+		q := startQueue(c)
+		time.Sleep(24 * time.Hour)
+		q.add(1)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, []string{"e0"}, c.got())
+		q.end(t, time.Second)
+	})
+}
+
+// An outage: everything waits, in order, and is sent when it is over.
+func TestRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		down.Store(true)
+		c := &fakeCollector{}
+		c.answer = func(context.Context, []string) outcome {
+			if down.Load() {
+				return outcome{class: retry, status: 503}
+			}
+			return outcome{class: sent, status: 201}
+		}
+		q := startQueue(c)
+		want := q.add(35)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		events, _ := q.size()
+		assert.Equal(t, 35, events, "nothing is lost")
+		tries := len(c.seen())
+		assert.Greater(t, tries, 10)
+		assert.Less(t, tries, 80, "the attempts get rarer")
+		for _, a := range c.seen() {
+			assert.Equal(t, want[:10], a.events, "the oldest batch goes first")
+		}
+		down.Store(false)
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		assert.Equal(t, want, c.got())
+		require.NotEmpty(t, q.notices)
+		assert.Regexp(t, `^failing: the collector answered 503; \d+ events wait and are tried again$`, q.notices[0])
+		assert.Zero(t, q.end(t, time.Second))
+	})
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{}
+		c.answer = func(context.Context, []string) outcome {
+			if len(c.attempts) == 0 {
+				return outcome{class: retry, status: 429, after: 90 * time.Second}
+			}
+			return outcome{class: sent, status: 201}
+		}
+		q := startQueue(c)
+		q.add(10)
+		time.Sleep(89 * time.Second)
+		synctest.Wait()
+		assert.Len(t, c.seen(), 1)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Len(t, c.got(), 10)
+		q.end(t, time.Second)
+	})
+}
+
+// One event that the collector refuses costs only itself.
+func TestPoison(t *testing.T) {
+	for _, poison := range []string{"e0", "e6", "e9"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &fakeCollector{}
+			c.answer = func(_ context.Context, events []string) outcome {
+				for _, e := range events {
+					if e == poison {
+						return outcome{class: split, status: 400}
+					}
+				}
+				return outcome{class: sent, status: 201}
+			}
+			q := startQueue(c)
+			var want []string
+			for _, name := range q.add(20) {
+				if name != poison {
+					want = append(want, name)
+				}
+			}
+			synctest.Wait()
+			assert.Equal(t, want, c.got(), "the order stays")
+			assert.LessOrEqual(t, len(c.seen()), 1+2*4+1)
+			assert.Equal(t, 1.0, droppedBy(t, q.stats, dropRefused))
+			assert.Equal(t, []string{"dropped: events dropped: refused 1"}, q.notices)
+			q.end(t, time.Second)
+		})
+	}
+}
+
+func TestEverythingIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{answer: func(context.Context, []string) outcome { return outcome{class: split, status: 413} }}
+		q := startQueue(c)
+		q.add(20)
+		synctest.Wait()
+		assert.Equal(t, 20.0, droppedBy(t, q.stats, dropRefused))
+		assert.Len(t, c.seen(), 2*(2*10-1))
+		q.end(t, time.Second)
+	})
+}
+
+// A wrong application id: nothing is lost, one line, a question every minute.
+func TestHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var status atomic.Int32
+		status.Store(401)
+		c := &fakeCollector{}
+		c.answer = func(context.Context, []string) outcome {
+			s := int(status.Load())
+			return outcome{class: classify(s), status: s}
+		}
+		q := startQueue(c)
+		want := q.add(30)
+		time.Sleep(10*time.Minute + time.Second)
+		synctest.Wait()
+		assert.Len(t, c.seen(), 11)
+		require.Len(t, q.notices, 1)
+		assert.Regexp(t, `^held 401: the collector answered 401: check application_id; \d+ events wait and are tried again every minute$`, q.notices[0])
+		status.Store(404)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		synctest.Wait()
+		assert.Len(t, q.notices, 2, "another status is another line")
+		status.Store(201)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Equal(t, want, c.got())
+		q.end(t, time.Second)
+	})
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{answer: func(context.Context, []string) outcome { return outcome{class: retry, status: 500} }}
+		q := startQueue(c, func(s *queueSettings) { s.maxEvents = 12; s.maxBytes = 3000 })
+		q.add(20)
+		events, _ := q.size()
+		assert.Equal(t, 12, events)
+		assert.False(t, q.Add(make([]byte, 5000)))
+		assert.Equal(t, 8.0, droppedBy(t, q.stats, dropQueueFull))
+		assert.Equal(t, 1.0, droppedBy(t, q.stats, dropTooLarge))
+		q.configure(queueSettings{maxEvents: 100, maxBytes: 3000, batchEvents: 10, flushAfter: time.Second}, func() sender { return c })
+		for range 100 {
+			q.Add(make([]byte, 100))
+		}
+		_, bytes := q.size()
+		assert.LessOrEqual(t, bytes, 3000)
+		assert.Greater(t, bytes, 2800)
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		for _, n := range q.notices {
+			assert.True(t, strings.HasPrefix(n, "failing: ") || strings.HasPrefix(n, "dropped: "), n)
+		}
+		q.end(t, time.Second)
+	})
+}
+
+// Drops are said at once, then summed up once a minute, and the rest when the queue ends.
+func TestDropsAreSaidOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		said := make(chan string, 10)
+		d := newDrops(newStats(), func(cause, text string) { said <- cause + ": " + text })
+		d.add(dropQueueFull, 1)
+		d.add(dropQueueFull, 2)
+		d.add(dropRefused, 3)
+		d.add(dropQueueFull, 0)
+		assert.Equal(t, "dropped: events dropped: queue_full 1", <-said)
+		start := time.Now()
+		assert.Equal(t, "dropped: events dropped: queue_full 2, refused 3", <-said)
+		assert.Equal(t, dropInterval, time.Since(start))
+		time.Sleep(10 * dropInterval)
+		assert.Empty(t, said, "nothing more to say")
+		d.add(dropRefused, 1)
+		d.add(dropRefused, 1)
+		assert.Equal(t, "dropped: events dropped: refused 1", <-said)
+		assert.Empty(t, said)
+		d.close()
+		assert.Equal(t, "dropped at the end: events dropped: refused 1", <-said)
+		d.close()
+		assert.Empty(t, said)
+	})
+}
+
+func TestCloseSendsWhatIsQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{}
+		q := startQueue(c)
+		want := q.add(25)
+		assert.Zero(t, q.end(t, time.Second))
+		assert.Equal(t, want, c.got())
+		assert.Less(t, time.Since(c.start), time.Millisecond, "without waiting for their age")
+		assert.False(t, q.Add([]byte("late")))
+		assert.Equal(t, 1.0, droppedBy(t, q.stats, dropClosed))
+		assert.Zero(t, q.Close(t.Context()))
+	})
+}
+
+func TestCloseDuringAnOutage(t *testing.T) {
+	for name, c := range map[string]*fakeCollector{
+		"overload": {answer: func(context.Context, []string) outcome { return outcome{class: retry, status: 503} }},
+		"hangs": {answer: func(ctx context.Context, _ []string) outcome {
+			<-ctx.Done()
+			return outcome{class: retry, err: ctx.Err()}
+		}},
+		"refuses the application": {answer: func(context.Context, []string) outcome { return outcome{class: hold, status: 401} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := startQueue(c)
+				q.add(25)
+				time.Sleep(10 * time.Minute)
+				before := time.Now()
+				assert.Equal(t, 25, q.end(t, 5*time.Second))
+				assert.LessOrEqual(t, time.Since(before), 5*time.Second)
+				assert.Equal(t, 25.0, droppedBy(t, q.stats, dropShutdown))
+				assert.Equal(t, "dropped: events dropped: shutdown 25", q.notices[len(q.notices)-1])
+			})
+		})
+	}
+}
+
+// A collector that comes back while we drain gets everything, though the queue was in a long back-off.
+func TestCloseEndsTheBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var up atomic.Bool
+		c := &fakeCollector{}
+		c.answer = func(context.Context, []string) outcome {
+			if up.Load() {
+				return outcome{class: sent, status: 201}
+			}
+			return outcome{class: retry, status: 503, after: 5 * time.Minute}
+		}
+		q := startQueue(c)
+		want := q.add(25)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		up.Store(true)
+		assert.Zero(t, q.end(t, 5*time.Second))
+		assert.Equal(t, want, c.got())
+	})
+}
+
+func TestAPanicCostsOneBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{}
+		c.answer = func(_ context.Context, events []string) outcome {
+			switch {
+			case len(c.attempts) == 0:
+				return outcome{class: split, status: 400}
+			case events[0] == "e5":
+				panic("defect")
+			}
+			return outcome{class: sent, status: 201}
+		}
+		q := startQueue(c)
+		want := q.add(20)
+		synctest.Wait()
+		assert.Equal(t, append(want[:5:5], want[10:]...), c.got())
+		assert.Equal(t, 5.0, droppedBy(t, q.stats, dropPanic))
+		q.end(t, time.Second)
+	})
+}
+
+func TestConfigure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{}
+		q := startQueue(c)
+		q.add(4)
+		synctest.Wait()
+		assert.Empty(t, c.seen())
+		other := &fakeCollector{start: time.Now()}
+		q.configure(queueSettings{maxEvents: 100, maxBytes: 1 << 20, batchEvents: 2, flushAfter: time.Second}, func() sender { return other })
+		synctest.Wait()
+		assert.Equal(t, []int{2, 2}, other.sizes(), "the newest configuration counts at once")
+		assert.Empty(t, c.seen())
+		q.end(t, time.Second)
+	})
+}
+
+// Many producers, and an outage now and then: nothing is lost, and the order of each producer stays.
+func TestManyProducers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{}
+		c.answer = func(context.Context, []string) outcome {
+			time.Sleep(20 * time.Millisecond)
+			if len(c.attempts)%7 == 3 {
+				return outcome{class: retry, status: 500}
+			}
+			return outcome{class: sent, status: 201}
+		}
+		q := startQueue(c, func(s *queueSettings) { s.maxEvents = 100000; s.batchEvents = 50 })
+		const producers, each = 8, 500
+		var wg sync.WaitGroup
+		for p := range producers {
+			wg.Go(func() {
+				for i := range each {
+					assert.True(t, q.Add(fmt.Appendf(nil, "%d %d", p, i)))
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		wg.Wait()
+		assert.Zero(t, q.end(t, time.Hour))
+		assert.Len(t, c.got(), producers*each)
+		next := make([]int, producers)
+		for _, e := range c.got() {
+			var p, i int
+			_, err := fmt.Sscanf(e, "%d %d", &p, &i)
+			require.NoError(t, err)
+			require.Equal(t, next[p], i)
+			next[p]++
+		}
+	})
+}
+
+func BenchmarkQueueAdd(b *testing.B) {
+	q := newQueue(queueSettings{maxEvents: 1 << 30, maxBytes: 1 << 62, batchEvents: 50, flushAfter: time.Second}, &fakeDiscard{}, newStats(), func(string, string) {})
+	event := make([]byte, 2048)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			q.Add(event)
+		}
+	})
+	b.StopTimer()
+	q.Close(b.Context())
+}
+
+type fakeDiscard struct{}
+
+func (*fakeDiscard) upload(context.Context, [][]byte) outcome {
+	return outcome{class: sent, status: 201}
+}
+func (*fakeDiscard) close() {}
