@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
@@ -515,12 +517,14 @@ func TestHandOverGivesIdleAtOnceAndBusyAfterTheirEvent(t *testing.T) {
 	r := newRig(t, handlers, func(s *serverConfig) {
 		s.busy = busyFlags
 		s.onOpen = func(id uint32, c *net.UnixConn) {
-			dup, err := c.File()
-			assert.NoError(t, err)
-			nc, err := net.FileConn(dup)
-			assert.NoError(t, err)
-			_ = dup.Close()
-			copies.Store(id, nc)
+			copies.Store(id, duplicate(t, c))
+		}
+	})
+	t.Cleanup(func() {
+		select {
+		case <-release:
+		default:
+			close(release)
 		}
 	})
 	next := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { _ = kong.Response.SetHeader("x-next", "1") }})
@@ -548,6 +552,7 @@ func TestHandOverGivesIdleAtOnceAndBusyAfterTheirEvent(t *testing.T) {
 		})
 		close(done)
 	}()
+	require.Eventually(t, func() bool { return next.counts.connections.Load() == 1 }, waitFor, time.Millisecond)
 	calls, err := idle.run(id, "access", noAnswer)
 	require.NoError(t, err)
 	require.Equal(t, []string{"kong.response.set_header"}, methodsOf(calls), "the idle connection is the successor's")
@@ -562,6 +567,20 @@ func TestHandOverGivesIdleAtOnceAndBusyAfterTheirEvent(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"kong.response.set_header"}, methodsOf(calls), "the busy one follows after its event")
 	require.Zero(t, r.counts.connections.Load())
+}
+
+// duplicate returns another descriptor of the connection. Not by File: that makes the shared description blocking.
+func duplicate(t *testing.T, c *net.UnixConn) *net.UnixConn {
+	raw, err := c.SyscallConn()
+	require.NoError(t, err)
+	fd := -1
+	require.NoError(t, raw.Control(func(f uintptr) { fd, err = unix.FcntlInt(f, unix.F_DUPFD_CLOEXEC, 0) }))
+	require.NoError(t, err)
+	f := os.NewFile(uintptr(fd), "copy")
+	defer func() { _ = f.Close() }()
+	nc, err := net.FileConn(f)
+	require.NoError(t, err)
+	return nc.(*net.UnixConn)
 }
 
 func TestDrainHalfClosesIdleAndFinishesBusy(t *testing.T) {
