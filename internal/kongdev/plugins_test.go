@@ -1,0 +1,177 @@
+package kongdev
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// writeScript makes an executable at dir/name.
+func writeScript(t *testing.T, dir, name, script string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755)) //nolint:gosec // it is run
+	return path
+}
+
+func TestServersFromAFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "it's a folder")
+	path := writeScript(t, dir, "moesif", "exit 0\n")
+	servers, err := Binaries{Dir: dir, Prefix: "/tmp/p q", Flags: []string{"-log-level", "debug"}}.Servers(t.Context(), []string{"key-auth", "moesif"})
+	require.NoError(t, err)
+	quoted := "'" + filepath.Dir(dir) + `/it'\''s a folder/moesif'`
+	assert.Equal(t, []PluginServer{{
+		Name:     "moesif",
+		Socket:   "/tmp/p q/moesif.socket",
+		QueryCmd: quoted + " -dump",
+		StartCmd: quoted + " -kong-prefix '/tmp/p q' -log-level debug",
+	}}, servers)
+	require.NoError(t, exec.CommandContext(t.Context(), "sh", "-c", servers[0].QueryCmd).Run(), "a shell understands it")
+	assert.FileExists(t, path)
+
+	servers, err = Binaries{Dir: dir}.Servers(t.Context(), nil)
+	require.NoError(t, err)
+	assert.Empty(t, servers)
+}
+
+func TestServersNameWhatIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	writeScript(t, dir, "moesif", "")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "plain"), nil, 0o600))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "folder"), 0o700))
+
+	_, err := Binaries{Dir: dir}.Servers(t.Context(), []string{"moesf", "plain", "folder", "moesif"})
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), `plugin "moesf": no binary `+dir+`/moesf (did you mean "moesif"?); build it there`)
+	assert.Contains(t, err.Error(), `plugin "plain": `+dir+`/plain is no executable file; make it one with chmod +x`)
+	assert.Contains(t, err.Error(), `plugin "folder": `+dir+`/folder is no executable file`)
+	assert.NotContains(t, err.Error(), `plugin "moesif"`)
+
+	_, err = Binaries{Dir: filepath.Join(dir, "nowhere")}.Servers(t.Context(), []string{"moesif"})
+	assert.ErrorContains(t, err, "no such file or directory; name the folder with the plugin binaries by -plugins")
+
+	for _, evil := range []string{"../x", "a/b", "-dump", "a b", "a;b", ".", ""} {
+		_, err = Binaries{Dir: dir}.Servers(t.Context(), []string{evil})
+		assert.ErrorContains(t, err, "no binary can have this name", evil)
+	}
+}
+
+// module writes a tiny copy of a repository with one plugin.
+func module(t *testing.T, source string) string {
+	t.Helper()
+	root := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "cmd", "tiny"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "go.mod"), []byte("module "+modulePath+"\n\ngo 1.24\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "cmd", "tiny", "main.go"), []byte(source), 0o600))
+	return root
+}
+
+func TestServersBuildFromSource(t *testing.T) {
+	root := module(t, "package main\nfunc main() { println(\"hello\") }\n")
+	var log bytes.Buffer
+	b := Binaries{Source: filepath.Join(root, "cmd"), Cache: t.TempDir(), Prefix: "/p", Log: &log}
+	servers, err := b.Servers(t.Context(), []string{"tiny"})
+	require.NoError(t, err)
+	assert.Equal(t, "building tiny\n", log.String())
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", servers[0].StartCmd).CombinedOutput()
+	require.NoError(t, err)
+	assert.Equal(t, "hello\n", string(out))
+
+	_, err = b.Servers(t.Context(), []string{"tinny"})
+	assert.EqualError(t, err, `plugin "tinny": no source in cmd/tinny (did you mean "tiny"?); name the folder with its binary by -plugins`)
+
+	broken := module(t, "package main\nfunc main() { nonsense }\n")
+	_, err = Binaries{Source: broken, Cache: t.TempDir()}.Servers(t.Context(), []string{"tiny"})
+	assert.ErrorContains(t, err, "go build: exit status 1")
+	assert.ErrorContains(t, err, "undefined: nonsense")
+
+	_, err = Binaries{Source: t.TempDir()}.Servers(t.Context(), []string{"tiny"})
+	assert.ErrorContains(t, err, "name the folder with the plugin binaries by -plugins, or run kongdev inside the repository")
+}
+
+func TestServersWithoutAGoTool(t *testing.T) {
+	root := module(t, "package main\nfunc main() {}\n")
+	t.Setenv("PATH", t.TempDir())
+	_, err := Binaries{Source: root, Cache: t.TempDir()}.Servers(t.Context(), []string{"tiny"})
+	assert.ErrorContains(t, err, "cannot build them")
+	assert.ErrorContains(t, err, "install Go or name the folder with the binaries by -plugins")
+}
+
+func TestServersCacheFolderCannotBeMade(t *testing.T) {
+	root := module(t, "package main\nfunc main() {}\n")
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := Binaries{Source: root, Cache: file}.Servers(t.Context(), []string{"tiny"})
+	assert.ErrorContains(t, err, "cache folder")
+	assert.ErrorContains(t, err, "name the folder with the binaries by -plugins")
+}
+
+func TestLockFolderHoldsOthersBack(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := lockFolder(dir)
+	require.NoError(t, err)
+	second := make(chan struct{})
+	go func() {
+		defer close(second)
+		unlock2, err := lockFolder(dir)
+		if assert.NoError(t, err) {
+			unlock2()
+		}
+	}()
+	select {
+	case <-second:
+		t.Error("two held the lock")
+	default:
+	}
+	unlock()
+	select {
+	case <-second:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the lock was not given on")
+	}
+}
+
+func TestSchemas(t *testing.T) {
+	dir := t.TempDir()
+	dump := func(name, fields string) PluginServer {
+		path := writeScript(t, dir, name, `echo '{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"`+name+`","Phases":["log"],"Version":"1.0.0","Priority":1,"Schema":{"name":"`+
+			name+`","fields":[{"config":{"type":"record","fields":[`+fields+`]}}]}}]}'`)
+		return PluginServer{Name: name, QueryCmd: path + " -dump"}
+	}
+	good := dump("good", `{"size":{"type":"integer","default":7}}`)
+	infos, schemas, err := Schemas(t.Context(), []PluginServer{good})
+	require.NoError(t, err)
+	assert.Equal(t, "1.0.0", infos["good"].Version)
+	d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: good}]\n"))
+	require.NoError(t, err)
+	require.NoError(t, d.CompletePlugins(schemas))
+	assert.EqualValues(t, 7, d.Plugins[0].Config["size"])
+
+	bad := dump("bad", `{"size":{"type":"nonsense"}}`)
+	_, _, err = Schemas(t.Context(), []PluginServer{good, bad})
+	assert.ErrorContains(t, err, `plugin "bad": Kong would not start with its schema`)
+
+	silent := writeScript(t, dir, "silent", "echo trouble >&2; exit 3\n")
+	_, _, err = Schemas(t.Context(), []PluginServer{{Name: "silent", QueryCmd: silent + " -dump"}})
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), "trouble")
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err = Schemas(ended, []PluginServer{good})
+	assert.Error(t, err)
+}
+
+func TestShellQuote(t *testing.T) {
+	for in, want := range map[string]string{"": "''", "/a/b-c_1.2": "/a/b-c_1.2", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'"} {
+		assert.Equal(t, want, shellQuote(in))
+	}
+}
