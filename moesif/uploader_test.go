@@ -1,0 +1,284 @@
+package moesif
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A receivedBatch is one upload as an HTTP server saw it.
+type receivedBatch struct {
+	method, path string
+	header       http.Header
+	length       int64
+	events       []json.RawMessage
+}
+
+// serveBatches is a collector of its own, so that nothing of the plugin's is tested by itself.
+func serveBatches(t *testing.T, status func(receivedBatch) int) (url string, got func() []receivedBatch) {
+	t.Helper()
+	var mu sync.Mutex
+	var list []receivedBatch
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body io.Reader = r.Body
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			z, err := gzip.NewReader(r.Body)
+			if !assert.NoError(t, err) {
+				return
+			}
+			body = z
+		}
+		b := receivedBatch{method: r.Method, path: r.URL.Path, header: r.Header, length: r.ContentLength}
+		if !assert.NoError(t, json.NewDecoder(body).Decode(&b.events)) {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		mu.Lock()
+		list = append(list, b)
+		mu.Unlock()
+		w.WriteHeader(status(b))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, func() []receivedBatch {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]receivedBatch(nil), list...)
+	}
+}
+
+func created(receivedBatch) int { return http.StatusCreated }
+
+// quickUpload are settings for tests with real sockets.
+func quickUpload() queueSettings {
+	return queueSettings{maxEvents: 10000, maxBytes: 1 << 30, batchEvents: 50, flushAfter: 10 * time.Millisecond,
+		connectTimeout: time.Second, sendTimeout: 5 * time.Second, keepalive: 5 * time.Second}
+}
+
+func testEvents(n int) (events [][]byte) {
+	for i := range n {
+		events = append(events, fmt.Appendf(nil, `{"n":%d}`, i))
+	}
+	return events
+}
+
+func TestUpload(t *testing.T) {
+	url, got := serveBatches(t, created)
+	for i, compress := range []bool{false, true, true, false} {
+		set := quickUpload()
+		set.compress = compress
+		u := newUploader(url+"/base", "app-id", set)
+		for _, n := range []int{1, 3} {
+			o := u.upload(t.Context(), testEvents(n))
+			assert.Equal(t, outcome{class: sent, status: 201}, o)
+		}
+		u.close()
+		for j, n := range []int{1, 3} {
+			b := got()[2*i+j]
+			assert.Equal(t, "POST /base/v1/events/batch", b.method+" "+b.path)
+			assert.Equal(t, "application/json", b.header.Get("Content-Type"))
+			assert.Equal(t, "app-id", b.header.Get("X-Moesif-Application-Id"))
+			assert.Equal(t, "kong-plugin-moesif/"+Version, b.header.Get("User-Agent"))
+			assert.Equal(t, compress, b.header.Get("Content-Encoding") == "gzip")
+			assert.Positive(t, b.length, "the length is told")
+			require.Len(t, b.events, n)
+			assert.JSONEq(t, fmt.Sprintf(`{"n":%d}`, n-1), string(b.events[n-1]))
+		}
+	}
+}
+
+func TestUploadOutcomes(t *testing.T) {
+	for status, want := range map[int]class{200: sent, 202: sent, 302: hold, 400: split, 401: hold, 413: split, 429: retry, 500: retry} {
+		var requests atomic.Int32
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests.Add(1)
+			w.Header().Set("Retry-After", "7")
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(status)
+		}))
+		u := newUploader(server.URL, "app-id", quickUpload())
+		o := u.upload(t.Context(), testEvents(1))
+		assert.Equal(t, want, o.class, "%d", status)
+		assert.Equal(t, status, o.status)
+		assert.Equal(t, want == retry, o.after == 7*time.Second)
+		assert.EqualValues(t, 1, requests.Load(), "one upload is one request; redirects are not followed")
+		u.close()
+		server.Close()
+	}
+}
+
+func TestUploadFailures(t *testing.T) {
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := refused.Addr().String()
+	require.NoError(t, refused.Close())
+
+	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := w.(http.Hijacker).Hijack()
+		if assert.NoError(t, err) {
+			_ = c.Close()
+		}
+	}))
+	defer cut.Close()
+	release := make(chan struct{})
+	hang := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer hang.Close()
+	defer close(release)
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	defer untrusted.Close()
+	untrusted.Config.ErrorLog = nil
+
+	for name, c := range map[string]struct{ url, want string }{
+		"absent":    {"http://" + address, "connection refused"},
+		"cut":       {cut.URL, "EOF"},
+		"hangs":     {hang.URL, "no answer within 200ms"},
+		"untrusted": {untrusted.URL, "certificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := quickUpload()
+			set.sendTimeout = 200 * time.Millisecond
+			u := newUploader(c.url, "app-id", set)
+			defer u.close()
+			o := u.upload(t.Context(), testEvents(1))
+			assert.Equal(t, retry, o.class)
+			assert.Zero(t, o.status)
+			require.Error(t, o.err)
+			assert.Contains(t, o.err.Error(), c.want)
+			assert.NotContains(t, o.err.Error(), "app-id")
+		})
+	}
+}
+
+// The environment's proxy is not used: the plugin sends where its configuration says.
+func TestNoProxyFromEnvironment(t *testing.T) {
+	u := newUploader("http://collector", "a", quickUpload())
+	assert.Nil(t, u.http.Transport.(*http.Transport).Proxy)
+	assert.False(t, u.http.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify)
+}
+
+func TestKeepalive(t *testing.T) {
+	for _, c := range []struct {
+		keepalive   time.Duration
+		connections int
+	}{{5 * time.Second, 1}, {0, 3}} {
+		var mu sync.Mutex
+		seen := map[string]bool{}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			seen[r.RemoteAddr] = true
+			mu.Unlock()
+			w.WriteHeader(http.StatusCreated)
+			_, _ = io.WriteString(w, strings.Repeat("x", 1000))
+		}))
+		set := quickUpload()
+		set.keepalive = c.keepalive
+		u := newUploader(server.URL, "a", set)
+		for range 3 {
+			assert.Equal(t, sent, u.upload(t.Context(), testEvents(1)).class)
+		}
+		u.close()
+		server.Close()
+		assert.Len(t, seen, c.connections, "keepalive %v", c.keepalive)
+	}
+}
+
+// Through real sockets: everything arrives in order, and Close leaves no goroutine.
+func TestQueueOverHTTP(t *testing.T) {
+	before := runtime.NumGoroutine()
+	var calls atomic.Int32
+	url, got := serveBatches(t, func(b receivedBatch) int {
+		if calls.Add(1) == 2 {
+			return http.StatusServiceUnavailable
+		}
+		for _, e := range b.events {
+			if string(e) == `{"n":123}` {
+				return http.StatusBadRequest
+			}
+		}
+		return http.StatusCreated
+	})
+	set := quickUpload()
+	set.compress = true
+	s := newStats()
+	q := newQueue(set, newUploader(url, "a", set), s, func(cause, text string) { t.Log(cause, text) })
+	for _, e := range testEvents(400) {
+		assert.True(t, q.Add(e))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	assert.Zero(t, q.Close(ctx))
+	assert.Equal(t, 399.0, counterValue(t, s.sent))
+	assert.Equal(t, 1.0, droppedBy(t, s, dropRefused))
+
+	last := map[string]int{} // an event may be seen several times; what counts is that it was, and its last turn
+	n := 0
+	for _, b := range got() {
+		for _, e := range b.events {
+			n++
+			last[string(e)] = n
+		}
+	}
+	assert.Len(t, last, 400)
+	assert.Greater(t, last[`{"n":399}`], last[`{"n":0}`])
+	requireNoMoreGoroutines(t, before+2) // the test's server and its connection
+}
+
+// requireNoMoreGoroutines waits until at most n goroutines are left.
+func requireNoMoreGoroutines(t *testing.T, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= n }, 10*time.Second, 10*time.Millisecond,
+		"%d goroutines are left, %d were expected", runtime.NumGoroutine(), n)
+}
+
+// A collector that hangs, is absent, or answers nothing but 500 does not hold Close beyond its time.
+func TestCloseOverHTTP(t *testing.T) {
+	release := make(chan struct{})
+	hang := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer hang.Close()
+	defer close(release)
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+	defer failing.Close()
+	for name, url := range map[string]string{"hangs": hang.URL, "absent": "http://127.0.0.1:1", "500": failing.URL} {
+		t.Run(name, func(t *testing.T) {
+			s := newStats()
+			q := newQueue(quickUpload(), newUploader(url, "a", quickUpload()), s, func(string, string) {})
+			for _, e := range testEvents(120) {
+				q.Add(e)
+			}
+			require.Eventually(t, func() bool { n, _ := q.size(); return n == 120 }, time.Second, time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			assert.Equal(t, 120, q.Close(ctx))
+			assert.Less(t, time.Since(start), 3*time.Second)
+			assert.Equal(t, 120.0, droppedBy(t, s, dropShutdown))
+		})
+	}
+}
+
+func BenchmarkPack(b *testing.B) {
+	u := newUploader("http://x", "a", queueSettings{compress: true})
+	event := []byte(`{"request":` + kongLog + `}`)
+	events := make([][]byte, 50)
+	for i := range events {
+		events[i] = event
+	}
+	b.SetBytes(int64(50 * len(event)))
+	b.ReportAllocs()
+	for b.Loop() {
+		u.pack(events)
+	}
+}
