@@ -1,0 +1,158 @@
+// Command kongdev runs Kong external plugins without Kong: a gateway for
+// development that speaks Kong's plugin protocol. It is not for production.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"kong-go-plugins/internal/kongdev"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1 // something is wrong and the text says what
+	exitUsage = 2 // the flags are wrong
+)
+
+// settings are the flags.
+type settings struct {
+	file, listen, admin, plugins, prefix, logLevel string
+	workers                                        int
+	ready                                          time.Duration // for the plugins to listen
+	verbose, demo, once, version                   bool
+}
+
+const usage = `kongdev runs Kong external plugins without Kong: it reads a kong.yml, starts the
+plugins' servers as Kong does and proxies requests through them.
+It is a tool for development and tests, not for production.
+
+usage: kongdev -f kong.yml [flags]
+
+`
+
+const moreUsage = `
+In the configuration, http://echo.kongdev is a built-in upstream and
+http://collector.kongdev a built-in Moesif collector. The upstream serves:
+
+`
+
+func parseFlags(args []string, stderr io.Writer) (settings, error) {
+	s := settings{ready: readyTimeout}
+	f := flag.NewFlagSet("kongdev", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&s.file, "f", "", "configuration `FILE` in Kong's declarative format")
+	f.StringVar(&s.listen, "listen", "127.0.0.1:8000", "`ADDR` of the proxy; port 0 takes a free one (-demo: 127.0.0.1:0)")
+	f.StringVar(&s.admin, "admin", "127.0.0.1:8001", "`ADDR` of the read-only Admin API; off for none (-demo: 127.0.0.1:0)")
+	f.StringVar(&s.plugins, "plugins", "", "`DIR` with the plugin binaries (default: built from source inside the repository)")
+	f.StringVar(&s.prefix, "prefix", "", "`DIR` for sockets and temporary files, Kong's prefix (default: a temporary one)")
+	f.IntVar(&s.workers, "workers", 2, "`NUMBER` of gateway workers, 1 to 64; each has its own plugin instances, as in Kong")
+	f.StringVar(&s.logLevel, "log-level", "info", "`LEVEL` of Kong's error log on stderr: debug, info, notice, warn, error, crit or alert (-demo: warn)")
+	f.BoolVar(&s.verbose, "v", false, "print every frame between gateway and plugins (secrets and bodies are left out)")
+	f.BoolVar(&s.demo, "demo", false, "send some requests, print what the collector received, then serve")
+	f.BoolVar(&s.once, "once", false, "with -demo: end after the printout, with 0 only if every event arrived in full")
+	f.BoolVar(&s.version, "version", false, "print the version and end")
+	f.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		f.PrintDefaults()
+		fmt.Fprint(stderr, moreUsage, "  ", strings.ReplaceAll(kongdev.EchoHelp, "\n", "\n  "), "\n")
+	}
+	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	given := map[string]bool{}
+	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if s.demo {
+		for name, target := range map[string]*string{"listen": &s.listen, "admin": &s.admin} {
+			if !given[name] {
+				*target = "127.0.0.1:0"
+			}
+		}
+		if !given["log-level"] {
+			s.logLevel = "warn"
+		}
+	}
+	fail := func(format string, args ...any) (settings, error) {
+		err := fmt.Errorf(format, args...)
+		fmt.Fprintf(stderr, "kongdev: %v; -help lists the flags\n", err)
+		return s, err
+	}
+	switch {
+	case s.version:
+	case f.NArg() > 0:
+		return fail("unexpected argument %q", f.Arg(0))
+	case s.file == "":
+		return fail("no configuration: name one with -f kong.yml")
+	case s.workers < 1 || s.workers > 64:
+		return fail("-workers %d: 1 to 64 are possible", s.workers)
+	case s.once && !s.demo:
+		return fail("-once goes with -demo")
+	}
+	return s, nil
+}
+
+// run is the whole command; it returns when ctx ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	s, err := parseFlags(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage
+	case s.version:
+		fmt.Fprintf(stdout, "kongdev, a development gateway that imitates Kong Gateway %s\n", kongdev.Version)
+		return exitOK
+	}
+	st, err := start(ctx, s, stderr)
+	if err != nil {
+		if ctx.Err() != nil {
+			return exitOK // told to stop while starting
+		}
+		report(stderr, err)
+		return exitError
+	}
+	code := exitOK
+	if s.demo {
+		code = demo(ctx, st, s.once, newScreen(stdout))
+	} else {
+		serve(ctx, st, newScreen(stdout))
+	}
+	if err := st.close(); err != nil && code == exitOK {
+		report(stderr, fmt.Errorf("while stopping: %w", err))
+	}
+	return code
+}
+
+// report prints an error: the mistakes of a file one a line as they are, for
+// editors that jump to them, all else with the command's name.
+func report(stderr io.Writer, err error) {
+	var problems kongdev.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprintln(stderr, problems)
+		things := "mistakes"
+		if len(problems) == 1 {
+			things = "mistake"
+		}
+		fmt.Fprintf(stderr, "kongdev: not started: %d %s in the configuration\n", len(problems), things)
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(stderr, "kongdev: %s\n", line)
+	}
+}

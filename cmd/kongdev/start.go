@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"kong-go-plugins/internal/kongdev"
+)
+
+// readyTimeout is how long a plugin server may take until it listens. Kong
+// would not wait; requests before that would fail.
+const readyTimeout = 10 * time.Second
+
+// maxSocketPath is the kernel's limit for the path of a unix socket.
+const maxSocketPath = 107
+
+// started is a running gateway with what belongs to it.
+type started struct {
+	settings  settings
+	gateway   *kongdev.Gateway
+	collector *kongdev.Collector
+	admin     *kongdev.Loopback // nil = none
+	endpoint  string            // the collector's address
+	notes     []string
+	closers   []func() error
+}
+
+// start brings everything up; whatever is up when it fails is taken down.
+func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err error) {
+	config, err := kongdev.Load(s.file)
+	if err != nil {
+		return nil, err
+	}
+	st := &started{settings: s, collector: kongdev.NewCollector(), notes: config.Notes}
+	defer func() {
+		if err != nil {
+			_ = st.close()
+		}
+	}()
+	if err := checkListen("proxy", "-listen", s.listen); err != nil {
+		return nil, err
+	}
+	prefix, err := st.makePrefix(config.PluginNames())
+	if err != nil {
+		return nil, err
+	}
+	echo := kongdev.NewEcho()
+	addresses, err := st.serveBuiltIn(map[string]http.Handler{"echo.kongdev": echo, "collector.kongdev": st.collector})
+	if err != nil {
+		return nil, err
+	}
+	st.endpoint = addresses["http://collector.kongdev"]
+
+	servers, err := kongdev.Binaries{Dir: s.plugins, Prefix: prefix, Log: stderr}.Servers(ctx, config.PluginNames())
+	if err != nil {
+		return nil, err
+	}
+	infos, schemas, err := kongdev.Schemas(ctx, servers)
+	if err != nil {
+		return nil, err
+	}
+	config.Substitute(addresses)
+	if err := config.CompletePlugins(schemas); err != nil {
+		return nil, err
+	}
+	options := kongdev.Options{
+		Config: config, Listen: s.listen, Workers: s.workers, Prefix: prefix, Plugins: servers, Infos: infos,
+		Hosts: map[string]http.Handler{"echo.kongdev": echo, "collector.kongdev": st.collector},
+		Log:   stderr, LogLevel: s.logLevel,
+	}
+	if s.verbose {
+		options.OnFrame = newFramePrinter(stderr).print
+	}
+	if st.gateway, err = kongdev.Start(ctx, options); err != nil {
+		return nil, err
+	}
+	st.closers = append(st.closers, st.gateway.Close)
+	if s.admin != "off" {
+		l, err := kongdev.Listen("admin API", "-admin", s.admin)
+		if err != nil {
+			return nil, fmt.Errorf("%w; -admin off does without", err)
+		}
+		st.admin = kongdev.Serve(l, st.gateway.AdminHandler(st.collector))
+		st.closers = append(st.closers, st.admin.Close)
+	}
+	ready, cancel := context.WithTimeout(ctx, s.ready)
+	defer cancel()
+	if err := st.gateway.Ready(ready); err != nil {
+		return nil, fmt.Errorf("%w; its own words are in the log above (-log-level info shows them)", err)
+	}
+	return st, nil
+}
+
+// checkListen fails early on an address that cannot be had, before anything is
+// built or started.
+func checkListen(what, flag, addr string) error {
+	l, err := kongdev.Listen(what, flag, addr)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// makePrefix makes the prefix folder and proves that it can be written.
+func (st *started) makePrefix(plugins []string) (string, error) {
+	dir := st.settings.prefix
+	if dir == "" {
+		temporary, err := os.MkdirTemp("", "kongdev")
+		if err != nil {
+			return "", fmt.Errorf("prefix: %w; name a folder that can be written with -prefix", err)
+		}
+		st.closers = append(st.closers, func() error { return os.RemoveAll(temporary) })
+		return temporary, nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("prefix: %w", err)
+	}
+	unusable := func(err error) error {
+		return fmt.Errorf("prefix %s cannot be used: %w; choose a folder that can be written with -prefix", dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", unusable(err)
+	}
+	probe, err := os.CreateTemp(dir, ".kongdev-*")
+	if err != nil {
+		return "", unusable(err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return "", unusable(err)
+	}
+	for _, name := range plugins {
+		if path := filepath.Join(dir, name+".socket"); len(path) > maxSocketPath {
+			return "", fmt.Errorf("prefix %s is too long: the socket's path %s has %d bytes and %d are possible; choose a shorter one with -prefix",
+				dir, path, len(path), maxSocketPath)
+		}
+	}
+	return dir, nil
+}
+
+// serveBuiltIn serves handlers on real addresses for the plugins, which are
+// other processes, and returns them by the URL that stands for each.
+func (st *started) serveBuiltIn(handlers map[string]http.Handler) (map[string]string, error) {
+	addresses := map[string]string{}
+	for host, h := range handlers {
+		server, err := kongdev.ServeLoopback(h)
+		if err != nil {
+			return nil, err
+		}
+		st.closers = append(st.closers, server.Close)
+		addresses["http://"+host] = server.URL()
+	}
+	return addresses, nil
+}
+
+// close stops what start started, last first.
+func (st *started) close() error {
+	var errs []error
+	for i := len(st.closers) - 1; i >= 0; i-- {
+		errs = append(errs, st.closers[i]())
+	}
+	st.closers = nil
+	return errors.Join(errs...)
+}
+
+// describe prints what runs where.
+func (st *started) describe(out *screen) {
+	config, infos := st.gateway.Config(), st.gateway.Infos()
+	out.title("kongdev", "a development gateway in the place of Kong Gateway "+kongdev.Version+"; not for production")
+	out.row("config", fmt.Sprintf("%s: %s, %s, %s, %s", st.settings.file, count(len(config.Services), "service"), count(len(config.Routes), "route"),
+		count(len(config.Consumers), "consumer"), count(len(config.Plugins), "plugin")))
+	for _, name := range config.PluginNames() {
+		info := infos[name]
+		out.row("plugin", fmt.Sprintf("%s %s: process %d, phases %s, over Kong's plugin protocol at %s", name, info.Version,
+			st.gateway.PluginPID(name), strings.Join(info.Phases, " "), filepath.Join(st.gateway.Prefix(), name+".socket")))
+	}
+	out.row("proxy", st.gateway.URL())
+	if st.admin != nil {
+		out.row("admin", st.admin.URL()+" (read-only)")
+	}
+	out.row("collector", st.endpoint)
+	for _, note := range st.notes {
+		out.row("note", note)
+	}
+	for _, addr := range []string{st.settings.listen, st.settings.admin} {
+		if host, _, err := net.SplitHostPort(addr); err == nil && !isLoopback(host) {
+			out.row("warning", addr+" can be reached from other machines, and kongdev is not made for that")
+		}
+	}
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// serve prints what runs, then each event that the collector receives, until
+// ctx ends.
+func serve(ctx context.Context, st *started, out *screen) {
+	st.describe(out)
+	out.blank()
+	out.line(fmt.Sprintf("try: curl -i %s/hello", st.gateway.URL()))
+	out.line("stop with Ctrl-C")
+	out.blank()
+	follow(ctx, st, out, 0)
+}
+
+// follow prints the events behind the first seen as they arrive.
+func follow(ctx context.Context, st *started, out *screen, seen int) {
+	for {
+		events, err := st.collector.Wait(ctx, seen+1)
+		if err != nil {
+			return
+		}
+		total, _ := st.collector.Total()
+		fresh := min(total-seen, len(events))
+		for _, raw := range events[len(events)-fresh:] {
+			if e, err := readEvent(raw); err == nil {
+				out.event(e)
+			}
+		}
+		seen = total
+	}
+}
