@@ -100,9 +100,10 @@ func demo(ctx context.Context, st *started, once bool, out *screen) int {
 		if len(faults) > 0 {
 			mark, wrong = out.in(red, "✗"), wrong+1
 		}
-		out.line(fmt.Sprintf("%s %s", mark, out.in(dim, c.about)))
 		if e != nil {
-			out.event(*e)
+			out.event(*e, mark, c.about)
+		} else {
+			out.line(fmt.Sprintf("%s     %-6s %s  %s", mark, c.method, c.path, out.in(dim, c.about)))
 		}
 		for _, f := range faults {
 			out.line("    " + out.in(red, out.fit(f, 4)))

@@ -80,14 +80,21 @@ func (s *screen) status(code int) string {
 	return s.in(st, fmt.Sprint(code))
 }
 
-// event prints a captured event: what it was, then its two halves.
-func (s *screen) event(e event) {
-	head := fmt.Sprintf("%s %-6s %s", s.status(e.Response.Status), clean(e.Request.Verb), s.in(bold, s.fit(e.path(), 32)))
+// event prints a captured event: what it was, then its two halves. mark stands
+// before it and about behind it; both may be empty.
+func (s *screen) event(e event, mark, about string) {
+	if mark != "" {
+		mark += " "
+	}
+	head := fmt.Sprintf("%s%s %-6s %s", mark, s.status(e.Response.Status), clean(e.Request.Verb), s.in(bold, s.fit(e.path(), 60)))
 	if e.UserID != "" {
 		head += "  " + s.in(cyan, "user "+clean(e.UserID))
 	}
 	if e.CompanyID != "" {
 		head += "  " + s.in(cyan, "company "+clean(e.CompanyID))
+	}
+	if about != "" {
+		head += "  " + s.in(dim, about)
 	}
 	s.line(head)
 	s.half("request", e.Request.half, e.from())

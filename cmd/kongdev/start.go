@@ -231,7 +231,7 @@ func follow(ctx context.Context, st *started, out *screen, seen int) {
 		fresh := min(total-seen, len(events))
 		for _, raw := range events[len(events)-fresh:] {
 			if e, err := readEvent(raw); err == nil {
-				out.event(e)
+				out.event(e, "", "")
 			}
 		}
 		seen = total
