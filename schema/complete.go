@@ -33,17 +33,29 @@ func (w *walker) fail(path, format string, args ...any) {
 	w.errs = append(w.errs, &FieldError{Field: path, Text: fmt.Sprintf(format, args...)})
 }
 
+// replace adds what rules over several fields say. Of one field they say it in place of what has been said since before.
+func (w *walker) replace(before int, errs []*FieldError) {
+	for _, e := range errs {
+		kept := w.errs[:before:before]
+		for _, old := range w.errs[before:] {
+			if e.Entity || old.Field != e.Field {
+				kept = append(kept, old)
+			}
+		}
+		w.errs = append(kept, e)
+	}
+}
+
 func (w *walker) config(p Plugin, config map[string]any) map[string]any {
 	c := p.config()
 	out := w.record("", c, config, true)
 	if len(p.TopChecks) > 0 {
 		top := &Field{Type: Record, Fields: []Field{*c}, Checks: p.TopChecks}
-		for _, e := range w.entityChecks("", top, map[string]any{"config": out}, nil) {
-			if e.Field != "" {
-				e.Field = strings.TrimPrefix(strings.TrimPrefix(e.Field, "config"), ".")
-			}
-			w.errs = append(w.errs, e)
+		errs := w.entityChecks("", top, map[string]any{"config": out}, nil)
+		for _, e := range errs {
+			e.Field = strings.TrimPrefix(strings.TrimPrefix(e.Field, "config"), ".")
 		}
+		w.replace(0, errs)
 	}
 	c.dropNulls(out)
 	return out
@@ -74,7 +86,7 @@ func (w *walker) record(path string, f *Field, in map[string]any, implied bool) 
 			}
 		}
 	}
-	w.errs = append(w.errs, w.entityChecks(path, f, out, w.errs[before:])...)
+	w.replace(before, w.entityChecks(path, f, out, w.errs[before:]))
 	return out
 }
 

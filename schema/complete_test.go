@@ -174,13 +174,26 @@ func TestCompleteAtLeastOneOf(t *testing.T) {
 	assert.NoError(t, err)
 }
 
+// A rule over several fields that needs one which is missing says so in place of the field's own text, as in Kong.
+func TestCompleteMissingForCheck(t *testing.T) {
+	t.Parallel()
+	p := schema.Plugin{Name: "p", Fields: []schema.Field{{Name: "a", Type: schema.String, Required: true}, {Name: "b", Type: schema.String}},
+		Checks: []schema.Check{{Distinct: []string{"a", "b"}}}}
+	_, err := p.Complete(map[string]any{"b": "x"})
+	assert.EqualError(t, err, "a: field required for entity check")
+}
+
 func TestViolation(t *testing.T) {
 	t.Parallel()
 	for config, want := range map[string]string{
-		`{}`:                     "",
-		`{"ranged":0}`:           "schema violation (config.ranged: value should be between 1 and 1000)",
-		`{"ranged":0,"bogus":1}`: "2 schema violations (config.bogus: unknown field; config.ranged: value should be between 1 and 1000)",
-		`{"policy":"local"}`:     "schema violation (config.@entity: {\n  \"policy local needs 'local'\"\n})",
+		`{}`:                           "",
+		`{"ranged":0}`:                 "schema violation (config.ranged: value should be between 1 and 1000)",
+		`{"ranged":0,"bogus":1}`:       "2 schema violations (config.bogus: unknown field; config.ranged: value should be between 1 and 1000)",
+		`{"policy":"local"}`:           "schema violation (config.@entity: {\n  \"policy local needs 'local'\"\n})",
+		`{"record":{"deep":{"no":1}}}`: "schema violation (config.record: {\n  deep = {\n    no = \"unknown field\"\n  }\n})",
+		`{"record":{"x":"1"}}`:         "schema violation (config.record: {\n  [\"@entity\"] = {\n    \"all or none of these fields must be set: 'x', 'y'\"\n  }\n})",
+		`{"list":[1,10,2,"x"]}`:        "schema violation (config.list: {\n  [2] = \"value should be between 0 and 9\",\n  [4] = \"expected a number\"\n})",
+		`{"list":[10]}`:                "schema violation (config.list: {\n  \"value should be between 0 and 9\"\n})",
 	} {
 		_, err := everything.Complete(object(t, config))
 		assert.Equal(t, want, schema.Violation(err), config)

@@ -1,12 +1,15 @@
 package schema
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"regexp"
+)
 
 // DumpInfo is what a dump says of a plugin beside its schema.
 type DumpInfo struct {
 	Name       string
 	SocketPath string // informational; Kong uses its own setting
-	Version    string // MAJOR.MINOR.PATCH, nothing else
+	Version    string // see Dump
 	Priority   int
 	Phases     []string
 }
@@ -15,6 +18,9 @@ type DumpInfo struct {
 func (p Plugin) DumpSchema(name string) []byte { return must(p.table(name, true)) }
 
 // Dump returns the whole description that Kong's query command wants: one JSON object, with a newline at its end.
+//
+// Kong does not start with a version that has no number or more than three. So only these are taken from d.Version
+// ("v1.2.3-rc1" is 1.2.3), and a version without any ("dev") is 0.0.0.
 func (p Plugin) Dump(d DumpInfo) []byte {
 	phases := d.Phases
 	if phases == nil {
@@ -26,11 +32,21 @@ func (p Plugin) Dump(d DumpInfo) []byte {
 		{"Plugins", []any{ordered{
 			{"Name", d.Name},
 			{"Phases", phases},
-			{"Version", d.Version},
+			{"Version", kongVersion(d.Version)},
 			{"Priority", d.Priority},
 			{"Schema", p.table(d.Name, true)},
 		}}},
 	}), '\n')
+}
+
+var versionNumbers = regexp.MustCompile(`^v?(\d{1,9}(?:\.\d{1,9}){0,2})(?:[^0-9.]|$)`)
+
+// kongVersion returns what of a version Kong can read.
+func kongVersion(version string) string {
+	if m := versionNumbers.FindStringSubmatch(version); m != nil {
+		return m[1]
+	}
+	return "0.0.0"
 }
 
 // table is the schema as Kong takes it. With texts it includes what control planes of Kong 2.8 refuse.

@@ -97,22 +97,7 @@ func (e entityCheck) conditional(c *Conditional) []*FieldError {
 	if errs == nil {
 		return nil
 	}
-	return append(e.withoutRepeats(errs), e.fail(text)...)
-}
-
-// withoutRepeats leaves out what is already said of a field.
-func (e entityCheck) withoutRepeats(errs []*FieldError) []*FieldError {
-	var fresh []*FieldError
-	for _, err := range errs {
-		known := false
-		for _, old := range e.errs {
-			known = known || old.Field == err.Field
-		}
-		if !known {
-			fresh = append(fresh, err)
-		}
-	}
-	return fresh
+	return append(errs, e.fail(text)...)
 }
 
 func (e entityCheck) conditionalAtLeastOneOf(c *ConditionalAtLeastOneOf) []*FieldError {
@@ -195,7 +180,7 @@ func (f *Field) with(match *Field) *Field {
 }
 
 func (e entityCheck) fail(text string) []*FieldError {
-	return []*FieldError{{Field: e.path, Text: text}}
+	return []*FieldError{{Field: e.path, Entity: true, Text: text}}
 }
 
 // lookup returns the value of a path with dots; known is false when it could not be had.
@@ -252,7 +237,7 @@ func (e entityCheck) missing(fields []string) []*FieldError {
 	var errs []*FieldError
 	for _, field := range fields {
 		if _, known := e.lookup(field); !known {
-			errs = append(errs, e.withoutRepeats([]*FieldError{{Field: under(e.path, field), Text: textRequiredForCheck}})...)
+			errs = append(errs, &FieldError{Field: under(e.path, field), Text: textRequiredForCheck})
 		}
 	}
 	return errs

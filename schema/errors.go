@@ -2,7 +2,6 @@ package schema
 
 import (
 	"errors"
-	"fmt"
 	"sort"
 	"strings"
 )
@@ -19,8 +18,9 @@ const (
 // A FieldError is one mistake in a configuration.
 type FieldError struct {
 	// Field is the path below config: names joined by dots, items of lists by position from 0, as in "routes[0].path".
-	// It is empty for a mistake of several fields.
 	Field string
+	// Entity is set when Field is a record (or config itself, whose path is empty) and its fields do not go together.
+	Entity bool
 	// Text is what is wrong, in Kong's words where Kong has some.
 	Text string
 	// Hint is a remedy that Kong would not give, for instance a similar name. It may be empty.
@@ -56,28 +56,6 @@ func Errors(err error) []*FieldError {
 	walk(err)
 	sort.SliceStable(list, func(i, j int) bool { return list[i].Field < list[j].Field })
 	return list
-}
-
-// Violation returns the sentence with which Kong refuses such a configuration, for instance
-// "schema violation (config.batch_size: value should be between 1 and 1000)".
-func Violation(err error) string {
-	list := Errors(err)
-	var entity, fields []string
-	for _, e := range list {
-		if e.Field == "" {
-			entity = append(entity, "config.@entity: {\n  \""+e.Text+"\"\n}")
-		} else {
-			fields = append(fields, "config."+e.Error())
-		}
-	}
-	texts := append(entity, fields...)
-	switch len(texts) {
-	case 0:
-		return ""
-	case 1:
-		return "schema violation (" + texts[0] + ")"
-	}
-	return fmt.Sprintf("%d schema violations (%s)", len(texts), strings.Join(texts, "; "))
 }
 
 // join is errors.Join for mistakes, sorted by field.

@@ -55,7 +55,7 @@ func TestJSONSchema(t *testing.T) {
 		"$schema": "http://json-schema.org/draft-07/schema#",
 		"$comment": "Generated from the plugin's declaration; do not edit.",
 		"title": "config of the Kong plugin other",
-		"type": "object", "additionalProperties": false, "required": ["id"],
+		"type": "object", "additionalProperties": false, "required": ["id", "rec"],
 		"properties": {
 			"id": {"description": "Who you are.", "anyOf": [{"type": "string", "enum": ["x"], "minLength": 1}, {"type": "string", "pattern": "^\\{vault://.*\\}$"}]},
 			"size": {"default": 50, "anyOf": [{"type": "number", "minimum": 1, "maximum": 1000}, {"type": "null"}]},

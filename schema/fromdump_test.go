@@ -60,6 +60,16 @@ func TestDump(t *testing.T) {
 	assert.Contains(t, string(everything.DumpSchema("x")), `\"quoted\",\nwith a line & <tags>.`, "no escapes for HTML")
 }
 
+func TestDumpVersion(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]string{
+		"1.2.3": "1.2.3", "v1.2.3": "1.2.3", "1.2.3-rc1": "1.2.3", "1.2.3+x": "1.2.3", "0.1": "0.1", "2": "2",
+		"1.2.3.4": "0.0.0", "": "0.0.0", "dev": "0.0.0", "(devel)": "0.0.0", "1.": "0.0.0", "\x00": "0.0.0",
+	} {
+		assert.Contains(t, string(small.Dump(schema.DumpInfo{Name: "x", Version: version})), `"Version":"`+want+`"`, version)
+	}
+}
+
 func TestDumpSchemaText(t *testing.T) {
 	t.Parallel()
 	p := schema.Plugin{Name: "p", Fields: []schema.Field{

@@ -3,6 +3,7 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 )
 
 // JSONSchema returns a JSON Schema (draft 7) of the plugin's config for editors, ending in a newline. It takes what Kong
@@ -28,7 +29,7 @@ func (f *Field) jsonObject(implied bool) ordered {
 	for i := range f.Fields {
 		sub := &f.Fields[i]
 		properties = append(properties, member{sub.Name, sub.jsonProperty(implied)})
-		if sub.Required && sub.Default == nil && sub.Type != Record {
+		if sub.mustGive(implied) {
 			required = append(required, sub.Name)
 		}
 	}
@@ -40,6 +41,18 @@ func (f *Field) jsonObject(implied bool) ordered {
 		o = append(o, member{"required", required})
 	}
 	return o
+}
+
+// mustGive reports whether a configuration must hold the field. Kong fills a record that it requires from the defaults
+// of its fields, as far as these have some.
+func (f *Field) mustGive(implied bool) bool {
+	if f.Default != nil || !f.Required && (!implied || f.Type != Record || f.Optional) {
+		return false
+	}
+	if f.Type != Record {
+		return true
+	}
+	return slices.ContainsFunc(f.Fields, func(sub Field) bool { return sub.mustGive(implied) })
 }
 
 // jsonProperty describes a field of a record, which may be null unless Kong wants it.

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -58,8 +59,7 @@ const maxLocals = 100
 func (w *luaWriter) file(top any) (string, error) {
 	for len(w.locals) < maxLocals {
 		w.seen = make(map[luaKey]*luaTable)
-		text := w.write(top)
-		if w.err != nil {
+		if w.write(top); w.err != nil {
 			return "", w.err
 		}
 		best, saved := luaKey{}, 0
@@ -71,11 +71,26 @@ func (w *luaWriter) file(top any) (string, error) {
 			}
 		}
 		if saved <= 0 {
-			return text, nil
+			break
 		}
 		w.locals[best] = name
 	}
+	for i, key := range w.order() {
+		w.locals[key] = luaLocal(i)
+	}
 	return w.write(top), w.err
+}
+
+// order returns the tables in local variables as they must be defined: a table is longer than those in it.
+func (w *luaWriter) order() []luaKey {
+	var keys []luaKey
+	for key := range w.locals {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(x, y luaKey) int {
+		return cmp.Or(cmp.Compare(len(x.text), len(y.text)), strings.Compare(x.text, y.text), strings.Compare(x.role, y.role))
+	})
+	return keys
 }
 
 // luaLocal returns the name of the nth local variable; none is a word of Lua.
@@ -91,17 +106,7 @@ func (w *luaWriter) write(top any) string {
 	values := make(map[luaKey]any)
 	body := w.value(top, "", values)
 	var b strings.Builder
-	// A table is longer than those in it, so each local is defined before it is used.
-	var defined []luaKey
-	for key := range w.locals {
-		defined = append(defined, key)
-	}
-	slices.SortFunc(defined, func(x, y luaKey) int {
-		if len(x.text) != len(y.text) {
-			return len(x.text) - len(y.text)
-		}
-		return strings.Compare(w.locals[x], w.locals[y])
-	})
+	defined := w.order()
 	definitions := make([]string, len(defined))
 	for i := len(defined) - 1; i >= 0; i-- { // from the outside in, so that all values are known
 		key := defined[i]
@@ -129,6 +134,9 @@ func (w *luaWriter) value(v any, in string, values map[luaKey]any) string {
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			w.fail(fmt.Errorf("schema.lua cannot hold %v", v))
+		}
+		if isWhole(v) && math.Abs(v) < 1e15 {
+			return strconv.FormatFloat(v, 'f', 0, 64)
 		}
 		return strings.Replace(strconv.FormatFloat(v, 'g', -1, 64), "e+", "e", 1)
 	}

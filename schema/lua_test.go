@@ -167,13 +167,13 @@ func TestLuaText(t *testing.T) {
 	}}
 	source, err := p.Lua("p-2")
 	require.NoError(t, err)
-	assert.Equal(t, `local b={"one","two","three","four"}
-local a={"grpc","grpcs","http","https"}
+	assert.Equal(t, `local a={"one","two","three","four"}
+local b={"grpc","grpcs","http","https"}
 return{name="p-2",fields={
-{protocols={type="set",required=true,default=a,elements={type="string",one_of=a}}},
+{protocols={type="set",required=true,default=b,elements={type="string",one_of=b}}},
 {config={type="record",required=true,fields={
-{a={type="string",one_of=b}},
-{b={type="string",default="one",one_of=b}},
+{a={type="string",one_of=a}},
+{b={type="string",default="one",one_of=a}},
 {["end"]={type="number",default=0.5,between={-1,1e21}}}}}}}}
 `, string(source))
 }

@@ -25,6 +25,11 @@ func matchLua(p, s string) (bool, error) {
 	for i := 0; i <= len(s); i++ {
 		m.level = 0
 		if m.match(i, start, 0) >= 0 {
+			for _, c := range m.captures[:m.level] {
+				if c.length == captureOpen {
+					return false, errPattern
+				}
+			}
 			return m.err == nil, m.err
 		}
 		if m.err != nil {

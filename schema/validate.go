@@ -234,7 +234,7 @@ func (v *validator) config(e *entry, path string, patches [][]string, partial bo
 	w := walker{later: isLater}
 	w.config(v.plugin, m)
 	if partial {
-		w.errs = slices.DeleteFunc(w.errs, func(e *FieldError) bool { return e.Field == "" || e.Text == textRequired })
+		w.errs = slices.DeleteFunc(w.errs, func(e *FieldError) bool { return e.Entity || e.Text == textRequired })
 	}
 	v.report(w.errs, places, path)
 }

@@ -1,26 +1,26 @@
-local b={0,3.6e06}
-local a={type="string"}
-local c={0,1.048576e08}
+local a={0,3600000}
+local b={0,104857600}
+local c={type="string"}
 return{name="moesif",fields={
 {protocols={type="set",required=true,default={"http","https"},elements={type="string",one_of={"grpc","grpcs","http","https"}}}},
 {config={type="record",required=true,fields={
 {application_id={type="string",required=true,referenceable=true,encrypted=true}},
 {api_endpoint={type="string",required=true,default="https://api.moesif.net",referenceable=true}},
-{timeout={type="number",default=1000,between=b}},
-{connect_timeout={type="number",default=1000,between={1,3.6e06}}},
-{send_timeout={type="number",default=5000,between={1,3.6e06}}},
-{keepalive={type="number",default=5000,between=b}},
-{event_queue_size={type="number",default=100000,between={1,1e07}}},
+{timeout={type="number",default=1000,between=a}},
+{connect_timeout={type="number",default=1000,between={1,3600000}}},
+{send_timeout={type="number",default=5000,between={1,3600000}}},
+{keepalive={type="number",default=5000,between=a}},
+{event_queue_size={type="number",default=100000,between={1,10000000}}},
 {api_version={type="string",default="1.0",len_min=0}},
 {disable_capture_request_body={type="boolean",default=false}},
 {disable_capture_response_body={type="boolean",default=false}},
-{request_masks={type="array",default={},elements=a}},
-{request_body_masks={type="array",default={},elements=a}},
-{request_header_masks={type="array",default={},elements=a}},
-{response_masks={type="array",default={},elements=a}},
-{response_body_masks={type="array",default={},elements=a}},
-{response_header_masks={type="array",default={},elements=a}},
-{request_query_masks={type="array",default={},elements=a}},
+{request_masks={type="array",default={},elements=c}},
+{request_body_masks={type="array",default={},elements=c}},
+{request_header_masks={type="array",default={},elements=c}},
+{response_masks={type="array",default={},elements=c}},
+{response_body_masks={type="array",default={},elements=c}},
+{response_header_masks={type="array",default={},elements=c}},
+{request_query_masks={type="array",default={},elements=c}},
 {batch_size={type="number",default=50,between={1,1000}}},
 {disable_transaction_id={type="boolean",default=false}},
 {debug={type="boolean",default=false}},
@@ -30,10 +30,10 @@ return{name="moesif",fields={
 {authorization_header_name={type="string",default="authorization",len_min=0}},
 {authorization_user_id_field={type="string",default="sub",len_min=0}},
 {authorization_company_id_field={type="string",len_min=0}},
-{max_callback_time_spent={type="number",default=750,between=b}},
-{request_max_body_size_limit={type="number",default=100000,between=c}},
-{response_max_body_size_limit={type="number",default=100000,between=c}},
+{max_callback_time_spent={type="number",default=750,between=a}},
+{request_max_body_size_limit={type="number",default=100000,between=b}},
+{response_max_body_size_limit={type="number",default=100000,between=b}},
 {enable_compression={type="boolean",default=false}},
 {flush_after_ms={type="integer",default=1000,between={10,300000}}},
-{queue_max_bytes={type="integer",default=6.7108864e07,between={1.048576e06,1.7179869184e10}}},
+{queue_max_bytes={type="integer",default=67108864,between={1048576,17179869184}}},
 {trust_consumer_headers={type="boolean",default=true}}}}}}}
