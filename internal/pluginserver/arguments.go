@@ -93,9 +93,9 @@ func isHeaderName(args []byte) bool {
 
 // areHeaders: a Struct of names to lists of strings. A list may be empty: that clears the header.
 func areHeaders(args []byte) bool {
-	return fields(args, func(_ protowire.Number, _ uint64, entry []byte) bool {
+	return fields(args, func(num protowire.Number, _ uint64, entry []byte) bool {
 		name, value, ok := kv(entry)
-		return ok && isToken(name) && fields(value, func(num protowire.Number, _ uint64, list []byte) bool {
+		return num == 1 && ok && isToken(name) && fields(value, func(num protowire.Number, _ uint64, list []byte) bool {
 			if num != valueList {
 				return num == valueString
 			}

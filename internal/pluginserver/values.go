@@ -26,13 +26,21 @@ func askLists(kong *pdk.PDK, q Question) (map[string][]string, error) {
 
 // parseLists decodes a Struct whose values are strings, lists of strings, or true (a query argument without "=").
 func parseLists(msg string) (map[string][]string, bool) {
-	entries, total := 0, 0
-	if !textFields(msg, func(protowire.Number, uint64, string) bool { entries++; return true }) {
+	entries := 0
+	if !textFields(msg, func(num protowire.Number, _ uint64, _ string) bool {
+		if num == 1 {
+			entries++
+		}
+		return true
+	}) {
 		return nil, false
 	}
 	m := make(map[string][]string, entries)
 	all := make([]string, 0, entries+8) // backs every value list; a few repeated names fit
-	ok := textFields(msg, func(_ protowire.Number, _ uint64, entry string) bool {
+	ok := textFields(msg, func(num protowire.Number, _ uint64, entry string) bool {
+		if num != 1 {
+			return true
+		}
 		var key, value string
 		if !textFields(entry, func(num protowire.Number, _ uint64, b string) bool {
 			switch num {
@@ -49,7 +57,6 @@ func parseLists(msg string) (map[string][]string, bool) {
 		if !appendStrings(&all, value) {
 			return false
 		}
-		total += len(all) - begin
 		m[key] = all[begin:len(all):len(all)]
 		return true
 	})
@@ -65,8 +72,8 @@ func appendStrings(all *[]string, value string) bool {
 		case valueBool:
 			*all = append(*all, "")
 		case valueList:
-			return textFields(b, func(_ protowire.Number, _ uint64, element string) bool {
-				return textFields(element, func(num protowire.Number, _ uint64, s string) bool {
+			return textFields(b, func(num protowire.Number, _ uint64, element string) bool {
+				return num != 1 || textFields(element, func(num protowire.Number, _ uint64, s string) bool {
 					if num == valueString || num == valueBool {
 						*all = append(*all, s)
 					}
@@ -172,7 +179,10 @@ func parseValue(msg []byte, depth int) (v any, ok bool) {
 		case num == valueList && typ == protowire.BytesType:
 			b, _ := protowire.ConsumeBytes(msg)
 			list := []any{}
-			if !fields(b, func(_ protowire.Number, _ uint64, element []byte) bool {
+			if !fields(b, func(num protowire.Number, _ uint64, element []byte) bool {
+				if num != 1 {
+					return true
+				}
 				e, good := parseValue(element, depth+1)
 				list = append(list, e)
 				return good
@@ -188,7 +198,10 @@ func parseValue(msg []byte, depth int) (v any, ok bool) {
 
 func parseStruct(msg []byte, depth int) (map[string]any, bool) {
 	m := map[string]any{}
-	ok := fields(msg, func(_ protowire.Number, _ uint64, entry []byte) bool {
+	ok := fields(msg, func(num protowire.Number, _ uint64, entry []byte) bool {
+		if num != 1 {
+			return true
+		}
 		key, value, good := kv(entry)
 		if !good {
 			return false
