@@ -41,22 +41,22 @@ type Options struct {
 
 // A Gateway is a running proxy with its plugin servers.
 type Gateway struct {
-	opts     Options
-	prefix   string
-	ownsDir  bool
-	log      *errorLog
-	counters *counters
-	listener net.Listener
-	server   *http.Server
-	hosts    *localHosts
-	proxy    *transports
-	nodeID   string
-	ids      atomic.Int64 // connections
-	bodies   atomic.Int64 // body files
-	seq      atomic.Int64 // __seq__
-	next     atomic.Uint64
-	logs     *logQueue
-	started  time.Time
+	opts      Options
+	prefix    string
+	ownsDir   bool
+	log       *errorLog
+	counters  *counters
+	listener  net.Listener
+	server    *http.Server
+	hosts     *localHosts
+	proxy     *transports
+	nodeID    string
+	ids       atomic.Int64 // connections
+	bodies    atomic.Int64 // body files
+	seq       atomic.Int64 // __seq__
+	next      atomic.Uint64
+	logs      *logQueue
+	claimWait time.Duration // Kong's ten seconds; shorter in tests
 
 	mu     sync.Mutex // guards reloads
 	gen    atomic.Pointer[generation]
@@ -100,7 +100,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(), started: time.Now(), closed: make(chan struct{})}
+	g := &Gateway{opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(), claimWait: claimWait, closed: make(chan struct{})}
 	if err := g.makePrefix(); err != nil {
 		return nil, err
 	}

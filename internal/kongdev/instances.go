@@ -30,7 +30,7 @@ func (w *worker) instanceID(conf *pluginConfig) (int32, error) {
 		time.Sleep(claimStep)
 		waited += claimStep
 		w.mu.Lock()
-		if waited > claimWait {
+		if waited > w.gen.gw.claimWait {
 			delete(w.instances, key)
 			w.mu.Unlock()
 			return 0, &rpcError{"Could not claim instance_id for " + conf.plugin.Name + " (key: " + key + ")"}

@@ -79,7 +79,15 @@ func newReplayer(t *testing.T, socket string) *replayer {
 }
 
 // play runs one recording; the gateway's frames must come in its order.
-func (r *replayer) play(frames []recordedFrame) error {
+func (r *replayer) play(frames []recordedFrame) (err error) {
+	defer func() {
+		if err != nil { // do not let the gateway wait
+			for _, c := range r.conns {
+				_ = c.Close()
+			}
+			_ = r.l.Close()
+		}
+	}()
 	for i, f := range frames {
 		at := fmt.Sprintf("line %d (%s %s)", i+1, f.Kind, f.Method)
 		want, err := hex.DecodeString(f.Hex)
