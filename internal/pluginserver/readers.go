@@ -25,7 +25,7 @@ func askRaw(kong *pdk.PDK, q Question) ([]byte, error) {
 	args, out := new(emptypb.Empty), new(emptypb.Empty)
 	args.ProtoReflect().SetUnknown(q.args)
 	if err := kong.Request.Ask(q.method.name, args, out); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", q.method.name, err)
 	}
 	return out.ProtoReflect().GetUnknown(), nil
 }

@@ -1,6 +1,7 @@
 package pluginserver
 
 import (
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,7 +68,7 @@ func TestRegistryBuildsOncePerKey(t *testing.T) {
 func TestReportsSayACauseOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewReports()
-		r.configure(nil, "moesif")
+		r.configure(slog.New(slog.DiscardHandler), "moesif")
 		for range 5 {
 			r.Report("queue", "dropped")
 		}
