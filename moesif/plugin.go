@@ -24,6 +24,7 @@ func Plugin() pluginserver.Plugin {
 		New:      func() any { return New(capture) },
 		FailOpen: true,
 		Drain:    capture.Close,
+		Reports:  reports,
 		Metrics:  capture.Register,
 	}
 }

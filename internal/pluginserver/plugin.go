@@ -39,6 +39,9 @@ type Plugin struct {
 	// Drain flushes what the plugin still holds. It is called once, after the last handler has ended.
 	Drain func(ctx context.Context) error
 
+	// Reports are what the plugin's own goroutines tell the operator with; Run gives them the plugin's log. Optional.
+	Reports *Reports
+
 	Metrics func(prometheus.Registerer) // registers the plugin's collectors; optional
 	Flags   func(*flag.FlagSet)         // registers the plugin's own flags; optional
 }

@@ -91,7 +91,10 @@ func newWorker(p Plugin, o options, log *slog.Logger, sink *logSink) (*worker, e
 		return nil, err
 	}
 	w := &worker{plugin: p, log: log, listener: listener, control: control, finished: make(chan struct{}), orphaned: make(chan struct{}), conns: map[uint32]openConn{}}
-	reports := NewReports()
+	reports := p.Reports
+	if reports == nil {
+		reports = NewReports()
+	}
 	reports.configure(log, o.name)
 	c := serverConfig{
 		plugin: p, name: o.name, phases: o.phases, refuseByExit: o.refuseByExit, log: log, reports: reports, busy: busy,
