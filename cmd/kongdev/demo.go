@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// demoTimeout is how long the demo's requests and then their events may take.
+// demoTimeout is usually how long the demo's requests and then their events may take.
 const demoTimeout = 20 * time.Second
 
 // demoHeader numbers the demo's requests, to find their events again.
@@ -82,7 +82,7 @@ func demo(ctx context.Context, st *started, once bool, out *screen) int {
 	st.describe(out)
 	out.blank()
 	calls := demoCalls()
-	bounded, cancel := context.WithTimeout(ctx, demoTimeout)
+	bounded, cancel := context.WithTimeout(ctx, st.settings.patience)
 	defer cancel()
 	replies := make([]reply, len(calls))
 	for i, c := range calls {

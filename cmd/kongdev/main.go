@@ -36,6 +36,7 @@ type settings struct {
 	file, listen, admin, plugins, prefix, logLevel string
 	workers                                        int
 	ready                                          time.Duration // for the plugins to listen
+	patience                                       time.Duration // for the demo's requests and then their events
 	verbose, demo, once, version                   bool
 }
 
@@ -54,7 +55,7 @@ http://collector.kongdev a built-in Moesif collector. The upstream serves:
 `
 
 func parseFlags(args []string, stderr io.Writer) (settings, error) {
-	s := settings{ready: readyTimeout}
+	s := settings{ready: readyTimeout, patience: demoTimeout}
 	f := flag.NewFlagSet("kongdev", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&s.file, "f", "", "configuration `FILE` in Kong's declarative format")
