@@ -1,0 +1,253 @@
+package moesif
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev"
+)
+
+// programs are the ways to run the plugin: with the server of this project, and with go-pdk's own, under which the same
+// handlers must work too.
+func programs() map[string]func(*testing.T) string {
+	return map[string]func(*testing.T) string{
+		"moesif": buildPlugin,
+		"go-pdk": func(*testing.T) string { return "" },
+	}
+}
+
+// A fullEvent is an event with what the collector documents of it.
+type fullEvent struct {
+	Request struct {
+		Time             string
+		URI              string
+		Verb             string
+		Headers          map[string]string
+		APIVersion       string `json:"api_version"`
+		IPAddress        string `json:"ip_address"`
+		Body             json.RawMessage
+		TransferEncoding string `json:"transfer_encoding"`
+	}
+	Response struct {
+		Time             string
+		Status           int
+		Headers          map[string]string
+		Body             json.RawMessage
+		TransferEncoding string `json:"transfer_encoding"`
+	}
+	SessionToken  string `json:"session_token"`
+	UserID        string `json:"user_id"`
+	CompanyID     string `json:"company_id"`
+	TransactionID string `json:"transaction_id"`
+	Direction     string
+	Weight        int
+	Metadata      struct {
+		Kong struct {
+			RouteHosts  []string `json:"route_hosts"`
+			ServiceName string   `json:"service_name"`
+		}
+	}
+}
+
+// events waits for n events and returns them by their path.
+func (g *testGateway) events(n int) map[string]fullEvent {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), 20*time.Second)
+	defer cancel()
+	raw, err := g.collector.Wait(ctx, n)
+	require.NoError(g.t, err)
+	require.Len(g.t, raw, n)
+	byPath := map[string]fullEvent{}
+	for _, r := range raw {
+		var e fullEvent
+		require.NoError(g.t, json.Unmarshal(r, &e))
+		_, path, _ := strings.Cut(strings.TrimPrefix(e.Request.URI, "http://"), "/")
+		byPath["/"+path] = e
+	}
+	require.Len(g.t, byPath, n, "every event has another path")
+	return byPath
+}
+
+func TestEndToEnd(t *testing.T) {
+	for name, program := range programs() {
+		t.Run(name, func(t *testing.T) {
+			collector, endpoint := serveCollector(t)
+			g := startGateway(t, program(t), endpoint, collector, "enable_compression: true", "user_id_header: x-user", "authorization_company_id_field: org.id",
+				"request_header_masks: [x-secret]", "request_query_masks: [api-key]", "request_body_masks: [password]")
+
+			large := `{"data":"` + strings.Repeat("x", 20000) + `","n":12345678901234567890}`
+			response, _ := g.send("POST", "/json?api-key=k&a=1", `{"user": "ann", "password": "p"}`, "Content-Type", "application/json", "X-Secret", "s", "X-User", "u-1")
+			g.send("POST", "/large", large, "Content-Type", "application/json")
+			g.send("POST", "/gzip", gzipped(t, `{"a":1}`), "Content-Type", "application/json", "Content-Encoding", "gzip")
+			g.send("POST", "/text", "plain", "Content-Type", "text/plain", "as", "ann")
+			g.send("GET", "/missing", "", "X-Moesif-Transaction-Id", "mine", "X-Forwarded-For", "203.0.113.7, 10.1.1.1")
+			g.send("GET", "/jwt", "", "Authorization", "Bearer "+jwt(`{"sub":"jwt-user","org":{"id":"o-1"}}`))
+			refused, _ := g.send("GET", "/refused", "", "as", "nobody")
+			down, _ := g.send("GET", "/down", "")
+			g.send("GET", "/nonutf8?q=%ff", "", "X-Bin", "a\xffb")
+			g.send("GET", "/bytes/200000", "")
+			g.send("HEAD", "/ok", "")
+
+			e := g.events(11)
+			one := e["/json?api-key=*****&a=1"]
+			assert.Equal(t, "POST", one.Request.Verb)
+			assert.Regexp(t, `^http://api\.example\.org:\d+/json`, one.Request.URI)
+			assert.JSONEq(t, `{"user":"ann"}`, string(one.Request.Body))
+			assert.Equal(t, "json", one.Request.TransferEncoding)
+			assert.NotContains(t, one.Request.Headers, "x-secret")
+			assert.Equal(t, "u-1", one.UserID)
+			assert.Equal(t, "1.0", one.Request.APIVersion)
+			assert.Equal(t, "127.0.0.1", one.Request.IPAddress)
+			assert.Equal(t, 200, one.Response.Status)
+			assert.Equal(t, "json", one.Response.TransferEncoding)
+			assert.Contains(t, string(one.Response.Body), `"method":"POST"`)
+			assert.Equal(t, []string{"api.example.org"}, one.Metadata.Kong.RouteHosts)
+			assert.Equal(t, "echo", one.Metadata.Kong.ServiceName)
+			assert.Equal(t, "Incoming", one.Direction)
+			assert.Equal(t, 1, one.Weight)
+			assert.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`, one.Request.Time)
+			assert.LessOrEqual(t, one.Request.Time, one.Response.Time)
+			assert.Len(t, one.TransactionID, 36)
+			assert.Equal(t, one.TransactionID, one.Request.Headers[transactionHeader])
+			assert.Equal(t, one.TransactionID, one.Response.Headers[transactionHeader])
+			assert.Equal(t, []string{one.TransactionID}, response.Header.Values(transactionHeaderSent))
+			assert.Contains(t, string(one.Response.Body), one.TransactionID, "the upstream got it")
+
+			assert.Equal(t, large, string(e["/large"].Request.Body), "a body that Kong has spooled, digit by digit")
+			assert.JSONEq(t, `{"a":1}`, string(e["/gzip"].Request.Body))
+			assert.Equal(t, "json", e["/gzip"].Response.TransferEncoding)
+			assert.Contains(t, string(e["/gzip"].Response.Body), `"uri":"/gzip"`)
+
+			text := e["/text"]
+			assert.Empty(t, text.Request.Body, "a mask is set and cannot be applied to text")
+			assert.JSONEq(t, `"anVzdCB0ZXh0Cg=="`, string(text.Response.Body))
+			assert.Equal(t, "base64", text.Response.TransferEncoding)
+			assert.Equal(t, "custom-ann", text.UserID)
+			assert.Equal(t, "credential-of-ann", text.SessionToken)
+
+			missing := e["/missing"]
+			assert.Equal(t, 404, missing.Response.Status)
+			assert.Equal(t, "mine", missing.Request.Headers[transactionHeader])
+			assert.Len(t, missing.TransactionID, 36)
+			assert.Equal(t, "203.0.113.7", missing.Request.IPAddress)
+
+			assert.Equal(t, "jwt-user", e["/jwt"].UserID)
+			assert.Equal(t, "o-1", e["/jwt"].CompanyID)
+			assert.Equal(t, redacted, e["/jwt"].Request.Headers["authorization"])
+
+			assert.Equal(t, http.StatusUnauthorized, refused.StatusCode)
+			assert.Equal(t, 401, e["/refused"].Response.Status)
+			assert.Equal(t, "1.0", e["/refused"].Request.APIVersion, "though access never ran")
+			assert.Equal(t, http.StatusBadGateway, down.StatusCode)
+			assert.Equal(t, 502, e["/down"].Response.Status)
+			assert.Equal(t, "down", e["/down"].Metadata.Kong.ServiceName)
+			assert.Equal(t, "a\ufffdb", e["/nonutf8?q=%ff"].Request.Headers["x-bin"])
+			assert.Empty(t, e["/bytes/200000"].Response.Body, "over the limit")
+			assert.Empty(t, e["/ok"].Response.Body)
+
+			stats := g.gateway.Stats()
+			assert.Empty(t, stats.NotImplemented)
+			assert.Empty(t, stats.Failures)
+			assert.Zero(t, stats.LostLogEvents)
+			assert.NotContains(t, g.log.String(), "secret-application")
+			for _, b := range collector.Batches() {
+				assert.Equal(t, "gzip", b.Encoding)
+				assert.Equal(t, "secret-application", b.Application)
+				assert.Equal(t, "kong-plugin-moesif/"+Version, b.UserAgent)
+			}
+		})
+	}
+}
+
+// Requests never notice what is wrong with the collector, and all events arrive when it is well again.
+func TestCollectorTrouble(t *testing.T) {
+	program := buildPlugin(t)
+	for name, fault := range map[string]kongdev.Fault{
+		"500":          {Status: 500, Times: 2},
+		"hangs":        {Hang: true, Times: 1},
+		"cuts":         {Cut: true, Times: 2},
+		"answers late": {Status: 503, After: true, Times: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			collector, endpoint := serveCollector(t)
+			collector.SetFault(fault)
+			g := startGateway(t, program, endpoint, collector, "batch_size: 10", "send_timeout: 300")
+			const n = 25
+			for i := range n {
+				response, _ := g.send("GET", fmt.Sprintf("/%d", i), "")
+				require.Equal(t, 200, response.StatusCode)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			_, err := collector.Wait(ctx, n)
+			require.NoError(t, err)
+			seen := map[string]bool{} // an event whose answer was lost comes twice, which its transaction_id tells
+			require.Eventually(t, func() bool {
+				for _, r := range collector.Events() {
+					var e fullEvent
+					require.NoError(t, json.Unmarshal(r, &e))
+					seen[e.TransactionID] = true
+				}
+				return len(seen) == n
+			}, 20*time.Second, 20*time.Millisecond)
+			assert.Zero(t, g.gateway.Stats().Failed)
+		})
+	}
+}
+
+// One bad event in a batch is found and dropped; the others arrive.
+func TestPoisonThroughTheGateway(t *testing.T) {
+	collector, endpoint := serveCollector(t)
+	collector.SetFault(kongdev.Fault{Status: 400, Containing: "poison"})
+	g := startGateway(t, buildPlugin(t), endpoint, collector, "batch_size: 10")
+	for i := range 30 {
+		path := fmt.Sprintf("/%d", i)
+		if i == 17 {
+			path = "/poison"
+		}
+		g.send("GET", path, "")
+	}
+	g.events(29)
+	require.Eventually(t, func() bool { return strings.Contains(g.log.String(), "events dropped: refused 1") }, 10*time.Second, 10*time.Millisecond)
+}
+
+// A collector that is not there and a configuration that is wrong: traffic passes, the log says why.
+func TestTrafficPasses(t *testing.T) {
+	program := buildPlugin(t)
+	for name, c := range map[string]struct{ endpoint, line string }{
+		"absent":        {"http://127.0.0.1:1", "127.0.0.1:1: the collector is out of reach"},
+		"wrong address": {"localhost", "configuration: api_endpoint: must start with https://"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := startGateway(t, program, c.endpoint, nil)
+			require.Eventually(t, func() bool {
+				response, body := g.send("POST", "/json", `{}`, "Content-Type", "application/json")
+				require.Equal(t, 200, response.StatusCode)
+				require.Contains(t, body, `"method":"POST"`)
+				return strings.Contains(g.log.String(), c.line)
+			}, 15*time.Second, 50*time.Millisecond)
+			assert.Zero(t, g.gateway.Stats().Failed)
+			assert.NotContains(t, g.log.String(), "secret-application")
+		})
+	}
+}
+
+// What is queued when Kong stops is sent first.
+func TestDrainAtStop(t *testing.T) {
+	collector, endpoint := serveCollector(t)
+	g := startGateway(t, buildPlugin(t), endpoint, collector, "flush_after_ms: 300000")
+	for i := range 5 {
+		g.send("GET", fmt.Sprintf("/%d", i), "")
+	}
+	require.Eventually(t, func() bool { return g.gateway.Stats().Requests == 5 }, 5*time.Second, 10*time.Millisecond)
+	require.NoError(t, g.gateway.Close())
+	g.events(5)
+}
