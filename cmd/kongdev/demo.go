@@ -89,7 +89,10 @@ func demo(ctx context.Context, st *started, once bool, out *screen) int {
 		replies[i] = c.send(bounded, st.gateway.URL(), i)
 	}
 	events, waitErr := st.collector.Wait(bounded, len(calls))
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil && once:
+		return exitError // interrupted: nothing was proved
+	case ctx.Err() != nil:
 		return exitOK
 	}
 	found, extra := sortEvents(events, len(calls))
@@ -198,13 +201,13 @@ func (c call) send(ctx context.Context, base string, number int) reply {
 	}
 	defer resp.Body.Close()
 	r := reply{status: resp.StatusCode}
-	var from2 io.Reader = resp.Body
+	var plain io.Reader = resp.Body
 	if resp.Header.Get("Content-Encoding") == "gzip" {
-		if from2, err = gzip.NewReader(resp.Body); err != nil {
+		if plain, err = gzip.NewReader(resp.Body); err != nil {
 			return reply{err: err}
 		}
 	}
-	r.body, r.err = io.ReadAll(from2)
+	r.body, r.err = io.ReadAll(plain)
 	r.took = time.Since(from)
 	return r
 }

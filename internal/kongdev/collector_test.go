@@ -211,7 +211,7 @@ func TestCollectorHangsUntilTheClientOrTheFaultEnds(t *testing.T) {
 	gone, giveUp := context.WithCancel(ctx)
 	failed := make(chan error)
 	go func() {
-		_, err := http.DefaultClient.Do(req.WithContext(gone)) //nolint:bodyclose // there is no answer
+		_, err := http.DefaultClient.Do(req.WithContext(gone)) // there is no answer
 		failed <- err
 	}()
 	require.NoError(t, c.WaitRefused(ctx, 2))

@@ -168,7 +168,7 @@ func (b Binaries) build(ctx context.Context, root string, names []string) ([]str
 	}
 	defer unlock()
 	if b.Log != nil {
-		fmt.Fprintf(b.Log, "building %s\n", strings.Join(names, ", "))
+		fmt.Fprintf(b.Log, "building %s (the first time this takes a while)\n", strings.Join(names, ", "))
 	}
 	cmd := exec.CommandContext(ctx, tool, append([]string{"build", "-trimpath", "-o", cache + string(filepath.Separator)}, packages...)...)
 	cmd.Dir = root
