@@ -224,7 +224,7 @@ func TestTrafficPasses(t *testing.T) {
 	program := buildPlugin(t)
 	for name, c := range map[string]struct{ endpoint, line string }{
 		"absent":        {"http://127.0.0.1:1", "127.0.0.1:1: the collector is out of reach"},
-		"wrong address": {"localhost", "configuration: api_endpoint: must start with https://"},
+		"wrong address": {"http://user:hunter2@localhost", "configuration: api_endpoint: must not hold a user name or password"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := startGateway(t, program, c.endpoint, nil)
@@ -236,6 +236,7 @@ func TestTrafficPasses(t *testing.T) {
 			}, 15*time.Second, 50*time.Millisecond)
 			assert.Zero(t, g.gateway.Stats().Failed)
 			assert.NotContains(t, g.log.String(), "secret-application")
+			assert.NotContains(t, g.log.String(), "hunter2")
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"strings"
 	"time"
 
 	"github.com/Kong/go-pdk"
@@ -22,7 +23,7 @@ func (c *Config) settings() *settings {
 	s, err := c.resolve()
 	if err != nil && c.reported.CompareAndSwap(false, true) {
 		c.capture.stats.configErrors.Inc()
-		c.capture.report("config", "configuration: "+err.Error()+"; its requests pass and are not captured")
+		c.capture.report("config", "configuration: "+strings.ReplaceAll(err.Error(), "\n", "; ")+"; its requests pass and are not captured")
 	}
 	return s
 }

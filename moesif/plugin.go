@@ -8,6 +8,8 @@
 // costs events, which are counted and spoken of, never a request.
 package moesif
 
+//go:generate go run kong-go-plugins/schema/gen moesif
+
 import (
 	"kong-go-plugins/internal/pluginserver"
 )

@@ -27,6 +27,7 @@ func Schema() schema.Plugin {
 			{Name: "application_id", Type: schema.String, Required: true, Referenceable: true, Encrypted: true,
 				Description: "Collector Application Id of your Moesif account."},
 			{Name: "api_endpoint", Type: schema.String, Required: true, Referenceable: true, Default: "https://api.moesif.net",
+				Match: "^https?://[^/]", Err: "must start with https:// or http:// and name a host, for instance https://api.moesif.net",
 				Description: "Base URL of the collector.",
 				Doc:         "A path in it is kept; a trailing slash is tolerated."},
 			number("timeout", "ms", 1000, 0, maxMillis, "Deprecated and without effect: see connect_timeout and send_timeout."),

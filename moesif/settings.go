@@ -46,23 +46,23 @@ type queueSettings struct {
 
 // check turns the configuration into settings, or says everything that is wrong with it, each with its field.
 func (c *Config) check() (*settings, error) {
-	if c.decoded != nil {
-		return nil, c.decoded
-	}
 	var wrong []error
+	if c.decoded != nil {
+		wrong = append(wrong, c.decoded)
+	}
 	fail := func(field string, err error) {
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", field, err))
 		}
 	}
 
-	if strings.TrimSpace(c.ApplicationID) == "" {
-		fail("application_id", errors.New("required; it is on the API keys page of your Moesif account"))
-	} else if strings.ContainsFunc(c.ApplicationID, notVisibleASCII) {
-		fail("application_id", errors.New("holds a blank or a character that no header can carry; copy it again"))
+	endpoint := ""
+	if c.decoded == nil { // what the schema has found is not said twice
+		var err error
+		fail("application_id", checkApplicationID(c.ApplicationID))
+		endpoint, err = checkEndpoint(c.APIEndpoint)
+		fail("api_endpoint", err)
 	}
-	endpoint, err := checkEndpoint(c.APIEndpoint)
-	fail("api_endpoint", err)
 	requestMask, err := newBodyMask(firstNonEmpty(c.RequestBodyMasks, c.RequestMasks))
 	fail("request_body_masks", err)
 	responseMask, err := newBodyMask(firstNonEmpty(c.ResponseBodyMasks, c.ResponseMasks))
@@ -108,15 +108,23 @@ func (c *Config) check() (*settings, error) {
 	}, nil
 }
 
-// checkEndpoint returns the base URL without a trailing slash. Its errors do not repeat the value, which may hold a
+func checkApplicationID(id string) error {
+	switch {
+	case strings.TrimSpace(id) == "":
+		return errors.New("required; it is on the API keys page of your Moesif account")
+	case strings.ContainsFunc(id, notVisibleASCII):
+		return errors.New("holds a blank or a character that no header can carry; copy it again")
+	}
+	return nil
+}
+
+// checkEndpoint returns the base URL, whose scheme the schema has checked, without a trailing slash. Its errors do not repeat the value, which may hold a
 // password.
 func checkEndpoint(s string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	switch {
 	case err != nil:
 		return "", errors.New("not a URL; write https://host, for instance https://api.moesif.net")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return "", errors.New("must start with https:// or http://, for instance https://api.moesif.net")
 	case u.Hostname() == "":
 		return "", errors.New("has no host; write https://host, for instance https://api.moesif.net")
 	case u.User != nil:

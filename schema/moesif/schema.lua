@@ -5,7 +5,7 @@ return{name="moesif",fields={
 {protocols={type="set",required=true,default={"http","https"},elements={type="string",one_of={"grpc","grpcs","http","https"}}}},
 {config={type="record",required=true,fields={
 {application_id={type="string",required=true,referenceable=true,encrypted=true}},
-{api_endpoint={type="string",required=true,default="https://api.moesif.net",referenceable=true}},
+{api_endpoint={type="string",required=true,default="https://api.moesif.net",match="^https?://[^/]",err="must start with https:// or http:// and name a host, for instance https://api.moesif.net",referenceable=true}},
 {timeout={type="number",default=1000,between=a}},
 {connect_timeout={type="number",default=1000,between={1,3600000}}},
 {send_timeout={type="number",default=5000,between={1,3600000}}},
