@@ -18,7 +18,11 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A reader that goes away (kongdev | head) must not kill us: plugin servers
+	// would be left behind. The failed write ends the command in order. Notify
+	// and not Ignore, which the plugin servers would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -109,7 +113,8 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	return s, nil
 }
 
-// run is the whole command; it returns when ctx ends.
+// run is the whole command; it returns when ctx ends or nobody reads stdout
+// any more.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	s, err := parseFlags(args, stderr)
 	switch {
@@ -121,6 +126,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "kongdev, a development gateway that imitates Kong Gateway %s\n", kongdev.Version)
 		return exitOK
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out := newScreen(stdout)
+	out.gone = cancel
 	st, err := start(ctx, s, stderr)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -131,9 +140,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	code := exitOK
 	if s.demo {
-		code = demo(ctx, st, s.once, newScreen(stdout))
+		code = demo(ctx, st, s.once, out)
 	} else {
-		serve(ctx, st, newScreen(stdout))
+		serve(ctx, st, out)
 	}
 	if err := st.close(); err != nil && code == exitOK {
 		report(stderr, fmt.Errorf("while stopping: %w", err))

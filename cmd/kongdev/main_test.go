@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -228,6 +229,27 @@ services: [{name: up, url: "http://echo.kongdev", routes: [{paths: [/]}]}]
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left, "the temporary prefix is gone")
+}
+
+// closedPipe is a stdout that nobody reads any more.
+type closedPipe struct{}
+
+func (closedPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+func TestEndsWhenNobodyReads(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	file := writeFile(t, filepath.Join(t.TempDir(), "kong.yml"), "_format_version: \"3.0\"\n", 0o600)
+	for args, want := range map[string]int{"": 0, "-demo": 0, "-demo -once": 1} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		code := run(ctx, append([]string{"-f", file, "-listen", "127.0.0.1:0", "-admin", "off"}, strings.Fields(args)...), closedPipe{}, io.Discard)
+		require.NoError(t, ctx.Err(), "it ended by itself")
+		cancel()
+		assert.Equal(t, want, code, args)
+	}
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left, "in order")
 }
 
 func TestWarnsOfOtherMachines(t *testing.T) {

@@ -17,6 +17,7 @@ type screen struct {
 	w      io.Writer
 	colour bool
 	width  int
+	gone   func() // called when w takes nothing any more; may be nil
 }
 
 const plainWidth = 160
@@ -53,8 +54,13 @@ func (s *screen) in(st style, text string) string {
 	return "\x1b[" + string(st) + "m" + text + "\x1b[0m"
 }
 
-func (s *screen) line(text string) { fmt.Fprintln(s.w, text) }
-func (s *screen) blank()           { fmt.Fprintln(s.w) }
+func (s *screen) line(text string) {
+	if _, err := fmt.Fprintln(s.w, text); err != nil && s.gone != nil {
+		s.gone()
+	}
+}
+
+func (s *screen) blank() { s.line("") }
 
 func (s *screen) title(name, text string) {
 	s.line(s.in(bold, name) + "  " + text)
