@@ -101,6 +101,9 @@ func (w *walker) isPresent(f *Field, v any, refs map[string]any) bool {
 // member fills and checks one field of a record; ok is false when it has neither a value nor null.
 func (w *walker) member(path string, f *Field, v any, present, implied bool, ref any) (out any, ok bool) {
 	required := f.Required || implied && f.Type == Record && !f.Optional
+	if f.Type == Record && v == false {
+		present = false // Kong takes it for a record that is not given
+	}
 	if !present {
 		switch {
 		case f.Default != nil:
@@ -295,6 +298,7 @@ func (w *walker) mapping(path string, f *Field, v any) any {
 		w.fail(path, "expected %s", aTypeName(f.Type))
 		return nil
 	}
+	before := len(w.errs)
 	out := make(map[string]any, len(m))
 	for _, key := range sortedKeys(m) {
 		at := under(path, shown(key))
@@ -306,6 +310,9 @@ func (w *walker) mapping(path string, f *Field, v any) any {
 			continue
 		}
 		out[key] = w.value(at, f.Values, m[key], false)
+	}
+	for _, e := range w.errs[before:] {
+		e.inMap = path // Kong does not say which entry is wrong
 	}
 	return out
 }

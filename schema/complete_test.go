@@ -32,6 +32,8 @@ func TestCompleteFills(t *testing.T) {
 		`{"set":["a","b","a"]}`:      `{"set":["a","b"]}`,
 		`{"map":{},"set":{}}`:        `{"map":{},"set":[]}`,
 		`{"map":[]}`:                 `{"map":{}}`,
+		`{"record":false}`:           `{}`,
+		`{"maybe":false}`:            `{}`,
 		`{"record":{"inner":3}}`:     `{"record":{"inner":3,"deep":{"deepest":true}}}`,
 		`{"maybe":{"needed":"x"}}`:   `{"maybe":{"needed":"x"}}`,
 		`{"records":[{"name":"a"},{"name":"b","port":1,"sub":{}}]}`:    `{"records":[{"name":"a","port":80},{"name":"b","port":1,"sub":{"z":1}}]}`,
@@ -193,7 +195,8 @@ func TestViolation(t *testing.T) {
 		`{"record":{"deep":{"no":1}}}`: "schema violation (config.record: {\n  deep = {\n    no = \"unknown field\"\n  }\n})",
 		`{"record":{"x":"1"}}`:         "schema violation (config.record: {\n  [\"@entity\"] = {\n    \"all or none of these fields must be set: 'x', 'y'\"\n  }\n})",
 		`{"list":[1,10,2,"x"]}`:        "schema violation (config.list: {\n  [2] = \"value should be between 0 and 9\",\n  [4] = \"expected a number\"\n})",
-		`{"list":[10]}`:                "schema violation (config.list: {\n  \"value should be between 0 and 9\"\n})",
+		`{"map":{"b":[],"toolong":[],"toolong2":[]}}`: "schema violation (config.map: length must be at most 4)",
+		`{"list":[10]}`: "schema violation (config.list: {\n  \"value should be between 0 and 9\"\n})",
 	} {
 		_, err := everything.Complete(object(t, config))
 		assert.Equal(t, want, schema.Violation(err), config)

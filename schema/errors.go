@@ -25,6 +25,8 @@ type FieldError struct {
 	Text string
 	// Hint is a remedy that Kong would not give, for instance a similar name. It may be empty.
 	Hint string
+
+	inMap string // the outermost map that Field is in, if any
 }
 
 // Error returns "field: text".

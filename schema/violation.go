@@ -10,11 +10,16 @@ import (
 
 // Violation returns the sentence with which Kong refuses such a configuration, for instance
 // "schema violation (config.batch_size: value should be between 1 and 1000)". What is wrong below a field of config is
-// written as Kong writes a Lua table, over several lines and with items counted from 1.
+// written as Kong writes a Lua table, over several lines and with items counted from 1; of a map only the first mistake
+// is told, without its key.
 func Violation(err error) string {
 	top := &mistakes{}
 	for _, e := range Errors(err) {
-		top.add(pathKeys(e.Field), e)
+		path := e.Field
+		if e.inMap != "" {
+			path = e.inMap
+		}
+		top.add(pathKeys(path), e)
 	}
 	var texts []string
 	for _, m := range top.sorted() {
@@ -65,9 +70,9 @@ type mistakes struct {
 
 func (m *mistakes) add(path []pathKey, e *FieldError) {
 	if len(path) == 0 {
-		if e.Entity || m.key == (pathKey{}) {
+		if e.Entity && e.inMap == "" || m.key == (pathKey{}) {
 			m.entity = append(m.entity, e.Text)
-		} else {
+		} else if m.text == "" {
 			m.text = e.Text
 		}
 		return
