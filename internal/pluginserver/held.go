@@ -122,13 +122,13 @@ func (l *lingerer) end(fd int) {
 		l.conns = map[net.Conn]struct{}{}
 	}
 	l.conns[c] = struct{}{}
+	_ = c.SetReadDeadline(time.Now().Add(lingerLimit)) // before wait can shorten it
 	l.wg.Add(1)
 	go l.read(c)
 }
 
 func (l *lingerer) read(c net.Conn) {
 	defer l.wg.Done()
-	_ = c.SetReadDeadline(time.Now().Add(lingerLimit))
 	_, _ = io.Copy(io.Discard, c)
 	l.mu.Lock()
 	delete(l.conns, c)

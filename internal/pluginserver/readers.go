@@ -133,7 +133,10 @@ func askBody(kong *pdk.PDK, q Question, limit int64) (body []byte, size int64, e
 	case int64(len(content)) > limit:
 		return nil, int64(len(content)), nil
 	}
-	return append([]byte(nil), content...), int64(len(content)), nil
+	if len(msg) <= readBuffer { // else the message has memory of its own, and nobody else holds it
+		content = append([]byte(nil), content...)
+	}
+	return content, int64(len(content)), nil
 }
 
 // readSpooled reads the file in which Kong keeps a large request body until the request ends.

@@ -32,13 +32,15 @@ func runCommand(p Plugin, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s: %v\n\n%s", o.name, err, o.usage)
 		return 2
 	}
+	if o.action == helpAction {
+		fmt.Fprint(stdout, o.usage)
+		return 0
+	}
 	if len(o.phases) == 0 {
 		fmt.Fprintf(stderr, "%s: the plugin has no phase: New must return a pointer to a type with a method like Access(*pdk.PDK)\n", o.name)
 		return 1
 	}
 	switch o.action {
-	case helpAction:
-		fmt.Fprint(stdout, o.usage)
 	case versionAction:
 		fmt.Fprintf(stdout, "%s %s (%s, %s/%s)\n", o.name, p.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	case dumpAction:

@@ -151,7 +151,7 @@ func (s *stream) readHeader(limit int) (int, error) {
 }
 
 // readPayload returns the n bytes of a frame. The slice is the stream's own and holds until the next read, unless it
-// was too large for the buffer. A length that the peer does not keep costs no more memory than the bytes it sent.
+// was too large for the buffer: then it is the caller's. A large length is believed as far as its bytes arrive.
 func (s *stream) readPayload(n int) ([]byte, error) {
 	if n <= len(s.buf) {
 		if err := s.fill(n); err != nil {
@@ -161,8 +161,8 @@ func (s *stream) readPayload(n int) ([]byte, error) {
 		s.r += n
 		return p, nil
 	}
-	const step = 1 << 20
-	p := make([]byte, 0, min(n, step))
+	const trusted = 16 << 20
+	p := make([]byte, 0, min(n, trusted))
 	for len(p) < n {
 		if len(p) == cap(p) {
 			p = append(p, 0)[:len(p)]

@@ -35,6 +35,7 @@ type supervisor struct {
 	dump     pluginDump
 	counts   *supervisorCounts
 
+	spawn  func(*program) (*workerProcess, error) // starts a process
 	posted chan func()
 	done   chan struct{} // closed when run has ended
 	tasks  sync.WaitGroup
@@ -69,11 +70,17 @@ func newSupervisor(p Plugin, o options, args []string, sink *logSink, log *slog.
 		scrapes: map[uint32]scrape{},
 	}
 	s.counts = newSupervisorCounts(p.Name, sink)
+	s.spawn = func(p *program) (*workerProcess, error) { return startWorker(p, s.args, s.listener) }
 	return s
 }
 
 // post hands f to run and reports whether run took it. It does not when it has ended.
 func (s *supervisor) post(f func()) bool {
+	select {
+	case <-s.done: // there may be room all the same
+		return false
+	default:
+	}
 	select {
 	case s.posted <- f:
 		return true
@@ -135,7 +142,7 @@ func (s *supervisor) launch() {
 
 // start starts a worker and gives it the table. It is killed if it is not ready in time.
 func (s *supervisor) start(p *program) (*workerProcess, error) {
-	w, err := startWorker(p, s.args, s.listener)
+	w, err := s.spawn(p)
 	if err != nil {
 		return nil, err
 	}

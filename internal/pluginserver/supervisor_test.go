@@ -143,16 +143,19 @@ func TestOverlappingSupervisorsAreNeverRefused(t *testing.T) {
 }
 
 func TestIdleConnectionsAndInstancesSurviveTheWorker(t *testing.T) {
-	p := plug(t, prefixFolder(t), testExecutable(t))
+	dir := prefixFolder(t)
+	p := plug(t, dir, testExecutable(t), "-metrics", "unix:"+filepath.Join(dir, "m"))
 	p.workerPID(1)
 	idle, busy := p.dial(), p.dial()
 	id := idle.start(map[string]any{"say": "keep me"})
 	slow := idle.start(map[string]any{"say": "slow", "sleep_ms": 20000})
 	assert.Contains(t, said(t, busy, id), "keep me")
+	p.remembers(2)
 	for i := range 3 {
 		worker := p.workerPID(i + 1)
+		before := p.events()
 		busy.event(slow, "access")
-		time.Sleep(20 * time.Millisecond) // the event is under way in any case, or it is read by the next worker
+		eventually(t, "the event has begun", func() bool { return p.events() > before })
 		require.NoError(t, syscall.Kill(worker, syscall.SIGKILL))
 		assert.Contains(t, said(t, idle, id), "keep me 1.0.0", "the connection and the instance survive")
 		_, err := busy.tryRead()
@@ -271,7 +274,7 @@ func TestHandOver(t *testing.T) {
 	require.NoError(t, os.Remove(executable))
 	require.NoError(t, syscall.Kill(p.workerPID(2), syscall.SIGKILL))
 	p.workerPID(3)
-	assert.Contains(t, said(t, idle, id), "same 2.0.0")
+	assert.Contains(t, p.again(idle, id), "same 2.0.0")
 }
 
 func TestHandOverRefused(t *testing.T) {
@@ -319,11 +322,12 @@ func TestWorkerThatIsTerminatedIsReplaced(t *testing.T) {
 func TestPolicyAnswersWhileNoWorkerIsReady(t *testing.T) {
 	dir := prefixFolder(t)
 	failing := filepath.Join(dir, "fail")
-	p := plug(t, dir, testExecutable(t), "-fail-file", failing)
+	p := plug(t, dir, testExecutable(t), "-fail-file", failing, "-metrics", "unix:"+filepath.Join(dir, "m"))
 	worker := p.workerPID(1)
 	c := p.dial()
 	id := c.start(map[string]any{"say": "back"})
 	assert.Contains(t, said(t, c, id), "back")
+	p.remembers(1)
 	require.NoError(t, os.WriteFile(failing, nil, 0o600))
 	require.NoError(t, syscall.Kill(worker, syscall.SIGKILL))
 
@@ -351,12 +355,28 @@ func TestLargeConfigurationsSurviveTheWorker(t *testing.T) {
 	p.workerPID(1)
 	c := p.dial()
 	id := c.start(map[string]any{"say": strings.Repeat("x", 1<<20)})
-	eventually(t, "the supervisor has it", func() bool {
-		return strings.Contains(p.metrics(filepath.Join(dir, "m")), "\ndemo_supervisor_instances 1\n")
-	})
+	p.remembers(1)
 	require.NoError(t, syscall.Kill(p.workerPID(1), syscall.SIGKILL))
 	p.workerPID(2)
 	assert.Greater(t, len(p.again(c, id)), 1<<20)
+}
+
+// remembers waits until the supervisor knows that many instances: it learns of them after Kong has its answer.
+func (p *plugged) remembers(instances int) {
+	p.t.Helper()
+	line := fmt.Sprintf("\ndemo_supervisor_instances %d\n", instances)
+	eventually(p.t, "instances reach the supervisor", func() bool { return strings.Contains(p.metrics(filepath.Join(p.dir, "m")), line) })
+}
+
+// events is how many access events the worker has begun.
+func (p *plugged) events() (n int) {
+	p.t.Helper()
+	_, rest, found := strings.Cut(p.metrics(filepath.Join(p.dir, "m")), `demo_server_events_total{phase="access"} `)
+	if found {
+		_, err := fmt.Sscan(rest, &n)
+		require.NoError(p.t, err)
+	}
+	return n
 }
 
 // metrics scrapes the metrics socket; "" while there is none.
@@ -392,11 +412,10 @@ func TestMetrics(t *testing.T) {
 	address := taken.Addr().String()
 	p := plug(t, prefixFolder(t), testExecutable(t), "-metrics", address)
 	p.logged("metrics address cannot be used, trying again", 1)
-	p.workerPID(1)
-	c := p.dial()
-	said(t, c, c.start(map[string]any{}))
-	require.NoError(t, syscall.Kill(p.workerPID(1), syscall.SIGKILL))
+	first := p.workerPID(1)
+	require.NoError(t, syscall.Kill(first, syscall.SIGKILL))
 	p.workerPID(2)
+	c := p.dial()
 	said(t, c, c.start(map[string]any{}))
 	require.NoError(t, taken.Close())
 	p.logged("serving metrics", 1)

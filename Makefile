@@ -1,0 +1,52 @@
+# make demo   shows API traffic captured by the moesif plugin, without Kong; ONCE=1 ends after the printout
+# make test   runs every test
+# make check  is what CI runs: test, formatting, static analysis, generated files
+SHELL := bash
+GO ?= go
+BIN := bin
+PLUGINS := moesif
+FUZZTIME ?= 10s
+SOAKTIME ?= 60s
+
+.PHONY: demo test check build generate bench soak fuzz clean
+
+demo:
+	@$(GO) run ./cmd/kongdev -demo $(if $(ONCE),-once) -f examples/quickstart/kong.yml
+
+test:
+	$(GO) test -race -timeout 8m ./...
+
+check: test
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt differs: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(GO) mod tidy -diff
+	cd tools && $(GO) mod tidy -diff
+	$(MAKE) generate
+	git diff --exit-code -- schema docs README.md
+
+# Static binaries for this machine. Kong takes a plugin's name from its file's.
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN)/ ./cmd/...
+
+# Writes schema/<plugin>/ and the parameter tables in the documentation.
+generate:
+	$(GO) generate ./...
+
+# Our server against go-pdk's own and a bare socket echo, in one run; prints the table of docs/performance.md.
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./internal/pluginserver/benchmark
+
+# The kill, hand-over and configuration tests for SOAKTIME each, with their figures.
+soak:
+	SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 60m -v -run 'TestSoak' ./internal/pluginserver/...
+
+# Each fuzz target for FUZZTIME.
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; done
+
+clean:
+	rm -rf $(BIN)
