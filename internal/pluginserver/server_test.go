@@ -97,8 +97,8 @@ func TestPanicIsOneRequestsAlone(t *testing.T) {
 			boom := func(_ *testConfig, kong *pdk.PDK) {
 				_ = kong.ServiceRequest.SetHeader("x-a", "1")
 				_, _ = kong.Request.GetHeader("\xff") // half-written
-				var m map[string]int
-				m["x"] = 1
+				var missing *testConfig
+				_ = missing.Message
 			}
 			r := newRig(t, testHandlers{access: boom, log: boom}, func(s *serverConfig) { s.plugin.FailOpen = c.failOpen })
 			p := r.dial()
