@@ -30,10 +30,7 @@ func (p Plugin) Decode(config []byte, into any) error {
 	}
 	w := walker{received: true}
 	out := w.config(p, in)
-	for _, e := range s.fill(p.Fields, out, "") {
-		w.errs = append(w.errs, e)
-	}
-	return join(w.errs)
+	return join(append(w.errs, s.fill(p.Fields, out, "")...))
 }
 
 // SetDefaults stores the default of every field that has one in the struct that into points to, and leaves the other

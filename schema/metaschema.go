@@ -303,9 +303,7 @@ func (r *reader) jsonSchema(path string, v any) map[string]any {
 		r.fail(under(path, "inline"), "schema must be a table")
 		return nil
 	}
-	for _, e := range checkJSONSchema(s, under(path, "inline"), 0) {
-		r.errs = append(r.errs, e)
-	}
+	r.errs = append(r.errs, checkJSONSchema(s, under(path, "inline"), 0)...)
 	return s
 }
 

@@ -137,9 +137,7 @@ func (y *yamlFile) entries(n *yaml.Node, path string, depth int) []entry {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.ShortTag() == "!!merge" {
-			for _, e := range y.merged(value, path, depth+1) {
-				merged = append(merged, e)
-			}
+			merged = append(merged, y.merged(value, path, depth+1)...)
 			continue
 		}
 		key = resolve(key)
