@@ -1,6 +1,7 @@
 package kongdev
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -280,7 +281,8 @@ func (q *request) proxyStreaming() {
 // copyBody passes the body on, piece by piece when its length is unknown. It
 // reports whether the body was complete.
 func (q *request) copyBody(x *exchange, chunked bool) bool {
-	buf := make([]byte, 16<<10)
+	buf := q.gw.buffers.Get().(*[16 << 10]byte)[:]
+	defer q.gw.buffers.Put((*[16 << 10]byte)(buf))
 	for {
 		n, err := x.Body.Read(buf)
 		x.alive()
@@ -338,6 +340,11 @@ func (q *request) switchProtocols(x *exchange) {
 		return
 	}
 	q.out.sent += len(head) + 2
+	stop := context.AfterFunc(q.gw.closing, func() {
+		_ = client.Close()
+		_ = upstream.Close()
+	})
+	defer stop()
 	up := make(chan struct{})
 	go func() {
 		defer close(up)

@@ -60,7 +60,8 @@ func (q *request) fetch() (status int, complete bool) {
 	if x.ContentLength > 0 && x.ContentLength < 1<<20 {
 		body.Grow(int(x.ContentLength))
 	}
-	buf := make([]byte, 32<<10)
+	buf := q.gw.buffers.Get().(*[16 << 10]byte)[:]
+	defer q.gw.buffers.Put((*[16 << 10]byte)(buf))
 	for {
 		n, err := x.Body.Read(buf)
 		x.alive()

@@ -192,3 +192,14 @@ func copyFile(to, from string) error {
 	}
 	return os.WriteFile(to, data, 0o755)
 }
+
+// waitQuiet waits until no request and no log event is running.
+func (b *bench) waitQuiet() {
+	b.t.Helper()
+	active := &b.gen.Load().active
+	require.Eventually(b.t, func() bool {
+		active.mu.Lock()
+		defer active.mu.Unlock()
+		return active.inside == 0
+	}, 10*time.Second, time.Millisecond)
+}

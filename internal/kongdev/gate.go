@@ -3,7 +3,7 @@ package kongdev
 import "sync"
 
 // A gate counts what is inside and can be closed: then nobody enters any more,
-// and close waits until all have left. The zero gate is open.
+// and close tells when all have left. The zero gate is open.
 type gate struct {
 	mu     sync.Mutex
 	inside int
@@ -39,17 +39,19 @@ func (g *gate) leave() {
 	}
 }
 
-func (g *gate) close() {
+// close shuts the gate and returns a channel that is closed when all have left.
+func (g *gate) close() <-chan struct{} {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.closed = true
-	if g.inside == 0 {
-		g.mu.Unlock()
-		return
-	}
-	if g.empty == nil {
-		g.empty = make(chan struct{})
-	}
 	empty := g.empty
-	g.mu.Unlock()
-	<-empty
+	if empty == nil {
+		empty = make(chan struct{})
+		if g.inside == 0 {
+			close(empty)
+			return empty
+		}
+		g.empty = empty
+	}
+	return empty
 }

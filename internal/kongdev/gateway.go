@@ -58,10 +58,12 @@ type Gateway struct {
 	logs      *logQueue
 	claimWait time.Duration // Kong's ten seconds; shorter in tests
 
-	mu     sync.Mutex // guards reloads
-	gen    atomic.Pointer[generation]
-	old    sync.WaitGroup // generations on their way out
-	closed chan struct{}
+	mu      sync.Mutex // guards reloads
+	gen     atomic.Pointer[generation]
+	old     sync.WaitGroup  // generations on their way out
+	closing context.Context // done when Close begins
+	close   context.CancelFunc
+	buffers sync.Pool // of *[16 << 10]byte
 }
 
 // A generation is what one configuration runs with: it is replaced by Reload.
@@ -100,7 +102,11 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(), claimWait: claimWait, closed: make(chan struct{})}
+	g := &Gateway{
+		opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(), claimWait: claimWait,
+		buffers: sync.Pool{New: func() any { return new([16 << 10]byte) }},
+	}
+	g.closing, g.close = context.WithCancel(context.Background())
 	if err := g.makePrefix(); err != nil {
 		return nil, err
 	}
@@ -230,15 +236,24 @@ func (gen *generation) closePools() {
 	}
 }
 
-// end waits for the generation's requests, then stops what it started.
+// closeWait is how long a gateway that closes waits for requests and log events.
+const closeWait = 3 * time.Second
+
+// end waits a while for the generation's requests, then stops what it started;
+// what is still running then loses its plugin connections.
 func (gen *generation) end() {
-	gen.active.close()
-	gen.closePools()
+	empty := gen.active.close()
+	select {
+	case <-empty:
+	case <-time.After(closeWait):
+	}
 	var wg sync.WaitGroup
 	for _, p := range gen.processes {
 		wg.Go(p.stop)
 	}
+	gen.closePools()
 	wg.Wait()
+	<-empty
 }
 
 // Reload does what kong reload does: new workers and a second process per
@@ -247,10 +262,8 @@ func (gen *generation) end() {
 func (g *Gateway) Reload(config *Declarative) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	select {
-	case <-g.closed:
+	if g.closing.Err() != nil {
 		return errors.New("the gateway is closed")
-	default:
 	}
 	gen, err := g.newGeneration(config)
 	if err != nil {
@@ -260,7 +273,7 @@ func (g *Gateway) Reload(config *Declarative) error {
 	g.old.Go(func() {
 		select {
 		case <-time.After(g.opts.ReloadWait):
-		case <-g.closed:
+		case <-g.closing.Done():
 		}
 		old.end()
 	})
@@ -272,13 +285,11 @@ func (g *Gateway) Reload(config *Declarative) error {
 func (g *Gateway) Close() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	select {
-	case <-g.closed:
+	if g.closing.Err() != nil {
 		return nil
-	default:
 	}
-	close(g.closed)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	g.close()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
 	err := g.server.Shutdown(ctx)
 	if err != nil {

@@ -30,6 +30,7 @@ type pool struct {
 
 	mu     sync.Mutex
 	idle   []idleConn // the last one is the newest
+	all    map[*pluginConn]bool
 	closed bool
 }
 
@@ -52,7 +53,7 @@ func newPool(o poolOptions) (*pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	p := &pool{poolOptions: o, epoll: epoll, ended: make(chan struct{})}
+	p := &pool{poolOptions: o, epoll: epoll, ended: make(chan struct{}), all: map[*pluginConn]bool{}}
 	if err := unix.Pipe2(p.wake[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		_ = unix.Close(epoll)
 		return nil, fmt.Errorf("pipe: %w", err)
@@ -93,8 +94,10 @@ func (p *pool) get() (c *pluginConn, reused bool, err error) {
 	}
 	if err == nil {
 		p.mu.Lock()
-		if !p.closed {
-			err = p.control(unix.EPOLL_CTL_ADD, c, 0)
+		if p.closed {
+			err = net.ErrClosed
+		} else if err = p.control(unix.EPOLL_CTL_ADD, c, 0); err == nil {
+			p.all[c] = true
 		}
 		p.mu.Unlock()
 	}
@@ -139,6 +142,9 @@ func (p *pool) control(op int, c *pluginConn, events uint32) error {
 }
 
 func (p *pool) drop(c *pluginConn) {
+	p.mu.Lock()
+	delete(p.all, c)
+	p.mu.Unlock()
 	c.report("close", "", true, nil)
 	_ = c.Close()
 }
@@ -185,8 +191,7 @@ func (p *pool) expire(due func(idleConn) bool) {
 	}
 }
 
-// close drops the idle connections; one that is in use is dropped when it
-// comes back.
+// close ends all connections, those in use too.
 func (p *pool) close() {
 	p.mu.Lock()
 	if p.closed {
@@ -195,9 +200,14 @@ func (p *pool) close() {
 	}
 	p.closed = true
 	p.mu.Unlock()
-	p.expire(func(idleConn) bool { return true })
 	_, _ = unix.Write(p.wake[1], []byte{0})
 	<-p.ended
+	p.expire(func(idleConn) bool { return true })
+	p.mu.Lock()
+	for c := range p.all {
+		_ = c.Close()
+	}
+	p.mu.Unlock()
 	_ = unix.Close(p.epoll)
 	_ = unix.Close(p.wake[0])
 	_ = unix.Close(p.wake[1])

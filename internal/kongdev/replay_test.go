@@ -103,10 +103,15 @@ func (r *replayer) play(frames []recordedFrame) (err error) {
 			}
 			r.conns[f.Conn] = c
 		case f.Kind == "close":
+			if r.conns[f.Conn] == nil {
+				return fmt.Errorf("%s: an earlier recording failed", at)
+			}
 			_ = r.conns[f.Conn].SetDeadline(time.Now().Add(10 * time.Second))
 			if n, err := r.conns[f.Conn].Read(make([]byte, 1)); err == nil || n > 0 {
 				return fmt.Errorf("%s: the gateway did not close the connection", at)
 			}
+		case r.conns[f.Conn] == nil:
+			return fmt.Errorf("%s: an earlier recording failed", at)
 		case f.Dir == "<":
 			var head [4]byte
 			binary.LittleEndian.PutUint32(head[:], uint32(len(want)))
@@ -271,6 +276,7 @@ func (b *bench) replay(r *replayer, requests []recordedRequest, answers map[stri
 				require.NoError(t, perr)
 			}
 			require.NoError(t, err)
+			b.waitQuiet() // as in the recordings, the next request finds all connections back in the pool
 			want, known := answers[q.recording]
 			if !known {
 				return

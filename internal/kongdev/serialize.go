@@ -3,7 +3,6 @@ package kongdev
 import (
 	"maps"
 	"math"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -207,5 +206,3 @@ func serviceTable(s *Service) *table {
 	putStrings(t, "tags", s.Tags)
 	return newFields(t)
 }
-
-var _ http.Handler = (*Gateway)(nil)

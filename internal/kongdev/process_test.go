@@ -1,0 +1,89 @@
+package kongdev
+
+import (
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func runProcess(t *testing.T, command string) (*process, *syncBuffer, *atomic.Int64) {
+	t.Helper()
+	text, spawns := &syncBuffer{}, &atomic.Int64{}
+	log, err := newErrorLog(text, "info")
+	require.NoError(t, err)
+	p := startProcess(PluginServer{Name: "p", StartCmd: command}, log, func(bool) { spawns.Add(1) })
+	t.Cleanup(p.stop)
+	return p, text, spawns
+}
+
+func eventually(t *testing.T, text *syncBuffer, want string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return strings.Contains(text.String(), want) }, 10*time.Second, 2*time.Millisecond, want)
+}
+
+func TestProcessSurroundings(t *testing.T) {
+	// The shell itself adds variables of its own, so env is what is run.
+	p, text, _ := runProcess(t, `/usr/bin/env sh -c '/usr/bin/env; umask; echo to-stderr >&2; printf unfinished; exec sleep 60'`)
+	eventually(t, text, "to-stderr")
+	assert.NotZero(t, p.PID())
+	p.stop()
+	out := text.String()
+	assert.Contains(t, out, "] unfinished\n", "a last line without an end is logged when the process ends")
+	assert.Contains(t, out, "[info] [p:")
+	assert.Contains(t, out, "PWD=")
+	assert.NotContains(t, out, "PATH=")
+	assert.NotContains(t, out, "HOME=")
+	assert.Contains(t, out, "] 0000\n")
+}
+
+func TestProcessRestart(t *testing.T) {
+	t.Run("killed", func(t *testing.T) {
+		p, text, spawns := runProcess(t, "sleep 60")
+		require.Eventually(t, func() bool { return p.PID() != 0 }, 5*time.Second, time.Millisecond)
+		first := p.PID()
+		require.NoError(t, p.kill(syscall.SIGKILL))
+		require.Eventually(t, func() bool { return p.PID() != 0 && p.PID() != first }, 5*time.Second, time.Millisecond)
+		assert.EqualValues(t, 2, spawns.Load())
+		assert.Contains(t, text.String(), "terminated: signal: killed")
+	})
+	t.Run("a process that ends at once is started once a second", func(t *testing.T) {
+		start := time.Now()
+		_, _, spawns := runProcess(t, "true")
+		require.Eventually(t, func() bool { return spawns.Load() == 2 }, 5*time.Second, time.Millisecond)
+		assert.GreaterOrEqual(t, time.Since(start), respawnWait)
+	})
+	t.Run("not found", func(t *testing.T) {
+		_, text, _ := runProcess(t, "/nowhere/plugin")
+		eventually(t, text, `external pluginserver "p" start command "/nowhere/plugin" exited with "command not found"`)
+	})
+}
+
+func TestProcessStop(t *testing.T) {
+	t.Run("SIGTERM is enough", func(t *testing.T) {
+		p, _, _ := runProcess(t, "sleep 60")
+		require.Eventually(t, func() bool { return p.PID() != 0 }, 5*time.Second, time.Millisecond)
+		p.stop()
+		assert.Zero(t, p.PID())
+	})
+	t.Run("SIGKILL for the deaf, not before 45 ms", func(t *testing.T) {
+		p, text, _ := runProcess(t, `sh -c 'trap "" TERM; echo deaf; while :; do sleep 1; done'`)
+		eventually(t, text, "deaf")
+		start := time.Now()
+		p.stop()
+		assert.GreaterOrEqual(t, time.Since(start), 45*time.Millisecond)
+		assert.Zero(t, p.PID())
+	})
+	t.Run("standard input is a pipe that ends with the gateway", func(t *testing.T) {
+		mark := filepath.Join(t.TempDir(), "mark")
+		p, text, _ := runProcess(t, `sh -c 'echo up; cat >/dev/null; echo over >`+mark+`'`)
+		eventually(t, text, "up")
+		assert.NoFileExists(t, mark)
+		p.stop()
+	})
+}
