@@ -123,6 +123,9 @@ func (q *request) writeHead(size int64, bodyless bool) {
 	}
 	q.out.sent += length
 	q.out.WriteHeader(q.status)
+	if q.status < 200 && q.status != http.StatusSwitchingProtocols {
+		q.out.broken = true // no answer follows, as in nginx: the client must not wait for one
+	}
 }
 
 // nginxStatusText is the reason phrase as nginx sends it: it has fewer.
@@ -244,6 +247,9 @@ func upstreamLines(resp *http.Response) headerList {
 
 // proxyStreaming passes the upstream's response on as it comes.
 func (q *request) proxyStreaming() {
+	if q.route().RequestBuffering && !q.readBody() {
+		return
+	}
 	x, status := q.roundTrip()
 	if x == nil {
 		q.upstreamFailed(status)
@@ -299,6 +305,22 @@ func (q *request) copyBody(x *exchange, chunked bool) bool {
 			return false
 		}
 	}
+}
+
+// readBody reads the request body before the upstream is asked; false when that
+// failed and the request is over.
+func (q *request) readBody() bool {
+	err := q.body.load()
+	if err == nil {
+		return true
+	}
+	q.gw.log.printf(levelInfo, "%v, request_id: %q", err, q.id)
+	status := http.StatusBadRequest
+	if q.in.Context().Err() != nil {
+		status = 499
+	}
+	q.upstreamFailed(status)
+	return false
 }
 
 // upstreamFailed answers with Kong's error page; nobody is left to read a 499.

@@ -9,9 +9,7 @@ import (
 // proxyBuffered is Kong's buffered proxying: the whole request body is read,
 // the whole response fetched, the response handlers run, then it is sent.
 func (q *request) proxyBuffered() {
-	if err := q.body.load(); err != nil {
-		q.gw.log.printf(levelInfo, "%v", err)
-		q.upstreamFailed(499)
+	if !q.readBody() {
 		return
 	}
 	status, complete := q.fetch()

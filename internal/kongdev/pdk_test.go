@@ -216,6 +216,15 @@ func TestPluginOrder(t *testing.T) {
 	assert.JSONEq(t, `{"n":1,"__plugin_id":"1","__ws_id":"`+WorkspaceID+`","__key__":"plugins:low:::::`+WorkspaceID+`","__seq__":8}`, string(it.configs["low"][scope{}].json(8)))
 }
 
+// A method that is not there yet ends the event as an unknown one does, and is counted.
+func TestNotInKongdevYet(t *testing.T) {
+	ev := newTestEvent(t, phaseAccess)
+	_, err := ev.call("kong.some.thing", pdkMethod{phases: anyPhase}, nil)
+	assert.Equal(t, errNotImplemented, err)
+	assert.Equal(t, map[string]int64{"kong.some.thing": 1}, ev.req.gw.counters.snapshot().NotImplemented)
+	assert.Equal(t, "not in kongdev", reason(&serverError{err}))
+}
+
 func TestMemoryStats(t *testing.T) {
 	ev := newTestEvent(t, phaseAccess)
 	out, err := memoryStats(ev, nil)

@@ -278,6 +278,7 @@ func (q *request) logPhase() {
 		return
 	}
 	q.phase = phaseLog
+	q.times.logStart = nowMS()
 	q.logOnce = &serialized{}
 	base := q.snapshot()
 	for _, conf := range confs {

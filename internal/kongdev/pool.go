@@ -19,6 +19,9 @@ const (
 	poolIdle = 60 * time.Second
 )
 
+// keptBuffer is the largest frame buffer that an idle connection keeps.
+const keptBuffer = 64 << 10
+
 // A pool keeps idle connections to one plugin server's socket. What happens to
 // an idle connection is noticed by a watcher a moment later, as in Kong's event
 // loop; in that moment a request can still get a dead one.
@@ -111,6 +114,9 @@ func (p *pool) get() (c *pluginConn, reused bool, err error) {
 
 // put gives a connection back after a finished command.
 func (p *pool) put(c *pluginConn) {
+	if cap(c.buf) > keptBuffer {
+		c.buf = nil
+	}
 	if c.in.Buffered() > 0 { // Kong refuses to keep a connection with unread data
 		p.drop(c)
 		return
@@ -154,6 +160,7 @@ func (p *pool) drop(c *pluginConn) {
 func (p *pool) watch() {
 	defer close(p.ended)
 	events := make([]unix.EpollEvent, 64)
+	swept := time.Now()
 	for {
 		n, err := unix.EpollWait(p.epoll, events, int(poolIdle.Milliseconds()/4))
 		if err != nil && err != unix.EINTR {
@@ -165,9 +172,9 @@ func (p *pool) watch() {
 			}
 			p.expire(func(c idleConn) bool { return c.fd == int(ev.Fd) && int32(c.id) == ev.Pad })
 		}
-		if n == 0 {
-			limit := time.Now().Add(-poolIdle)
-			p.expire(func(c idleConn) bool { return c.since.Before(limit) })
+		if now := time.Now(); now.Sub(swept) > poolIdle/4 {
+			swept = now
+			p.expire(func(c idleConn) bool { return now.Sub(c.since) > poolIdle })
 		}
 	}
 }

@@ -112,8 +112,8 @@ func (s *sharedContext) set(key string, v value) {
 // timings are Kong's time stamps in milliseconds since 1970, or its durations
 // in milliseconds; 0 is unset for a stamp, -1 for a duration.
 type timings struct {
-	accessEnd, balancerEnd, responseStart, headerStart int64
-	waiting, proxyLatency, responseLatency, receive    int64
+	accessEnd, balancerEnd, responseStart, headerStart, logStart int64
+	waiting, proxyLatency, responseLatency, receive              int64
 }
 
 func nowMS() int64 { return time.Now().UnixMilli() }

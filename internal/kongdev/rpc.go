@@ -44,7 +44,7 @@ func (r *rpc) call(field protowire.Number, command []byte, ev *event) ([]byte, e
 	}
 	if ev != nil {
 		if err := r.serve(c, ev); err != nil {
-			if _, socket := err.(*rpcError); socket && err != errUnknownMethod {
+			if _, socket := err.(*rpcError); socket && err != errUnknownMethod && err != errNotImplemented {
 				r.pool.drop(c)
 			} else {
 				ev.abandon(func() { r.pool.drop(c) })

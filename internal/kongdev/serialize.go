@@ -30,7 +30,6 @@ type serializeValue struct {
 
 // serialize is the table of kong.log.serialize.
 func (q *request) serialize() *table {
-	now := nowMS()
 	headers := q.headers.table(defaultMax)
 	for _, secret := range []string{"authorization", "proxy-authorization"} {
 		if headers.fields[secret] != nil {
@@ -70,7 +69,7 @@ func (q *request) serialize() *table {
 			"status": float64(q.status), "headers": q.responseTable(defaultMax), "size": float64(q.out.sent),
 		}),
 		"latencies": newFields(map[string]value{
-			"kong": float64(kong), "proxy": float64(q.times.waiting), "request": float64(now - q.start), "receive": float64(max(q.times.receive, 0)),
+			"kong": float64(kong), "proxy": float64(q.times.waiting), "request": float64(max(q.times.logStart-q.start, 0)), "receive": float64(max(q.times.receive, 0)),
 		}),
 		"upstream_uri": upstreamURI, "upstream_status": upstreamStatus,
 		"client_ip": q.clientIP, "started_at": float64(q.start), "source": source,

@@ -3,8 +3,6 @@ package kongdev
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
-	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -13,104 +11,6 @@ import (
 	"sync"
 	"time"
 )
-
-// localHosts serves the upstreams that live in this process on loopback ports.
-type localHosts struct {
-	addrs   map[string]netip.AddrPort
-	servers []*http.Server
-}
-
-func newLocalHosts(handlers map[string]http.Handler) (*localHosts, error) {
-	h := &localHosts{addrs: map[string]netip.AddrPort{}}
-	for name, handler := range handlers {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			h.close()
-			return nil, fmt.Errorf("built-in upstream %s: %w", name, err)
-		}
-		s := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(discard{}, "", 0)}
-		h.servers = append(h.servers, s)
-		h.addrs[name] = l.Addr().(*net.TCPAddr).AddrPort()
-		go func() { _ = s.Serve(l) }()
-	}
-	return h, nil
-}
-
-func (h *localHosts) close() {
-	for _, s := range h.servers {
-		_ = s.Close()
-	}
-}
-
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
-
-// newServerLog makes net/http's complaints lines of the error log.
-func newServerLog(l *errorLog) *log.Logger { return log.New(serverLog{l}, "", 0) }
-
-type serverLog struct{ log *errorLog }
-
-func (s serverLog) Write(b []byte) (int, error) {
-	s.log.printf(levelInfo, "%s", b)
-	return len(b), nil
-}
-
-// A target is where a request goes: a name or an address, and a port.
-type target struct {
-	host string
-	port int
-}
-
-// A balancer picks the targets of an upstream entity by weight, smoothly.
-type balancer struct {
-	hostHeader string
-	mu         sync.Mutex
-	targets    []weighted
-}
-
-type weighted struct {
-	target
-	weight, current int
-}
-
-func newBalancers(d *Declarative) map[string]*balancer {
-	out := map[string]*balancer{}
-	for _, u := range d.Upstreams {
-		b := &balancer{hostHeader: u.HostHeader}
-		for _, t := range u.Targets {
-			host, port := splitHostPort(t.Target)
-			if port == 0 {
-				port = 8000 // Kong's default for a target
-			}
-			if t.Weight > 0 {
-				b.targets = append(b.targets, weighted{target: target{host, port}, weight: t.Weight})
-			}
-		}
-		out[u.Name] = b
-	}
-	return out
-}
-
-// pick is the next target; false when none has a weight.
-func (b *balancer) pick() (target, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	best, total := -1, 0
-	for i := range b.targets {
-		t := &b.targets[i]
-		t.current += t.weight
-		total += t.weight
-		if best < 0 || t.current > b.targets[best].current {
-			best = i
-		}
-	}
-	if best < 0 {
-		return target{}, false
-	}
-	b.targets[best].current -= total
-	return b.targets[best].target, true
-}
 
 // transports keeps connections to upstreams: one http.Transport per connect timeout.
 type transports struct {
