@@ -80,7 +80,7 @@ type nginxContext struct {
 	exit                        *kongReply // Kong's own delayed response
 	exited, proxied, unexpected bool
 	pluginID                    string
-	hasBalancerData, hasService bool
+	hasBalancerData             bool
 	extra                       map[string]value
 }
 
