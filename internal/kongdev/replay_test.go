@@ -62,13 +62,18 @@ type replayer struct {
 	t     *testing.T
 	l     *net.UnixListener
 	conns map[int]net.Conn
+
+	// anySequence leaves the calls' numbers open, for recordings whose numbers
+	// depend on what was before them.
+	anySequence bool
+	sequences   map[int64]int64 // recorded to real
 }
 
 func newReplayer(t *testing.T, socket string) *replayer {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	require.NoError(t, err)
-	r := &replayer{t: t, l: l, conns: map[int]net.Conn{}}
+	r := &replayer{t: t, l: l, conns: map[int]net.Conn{}, sequences: map[int64]int64{}}
 	t.Cleanup(func() {
 		_ = l.Close()
 		for _, c := range r.conns {
@@ -102,6 +107,8 @@ func (r *replayer) play(frames []recordedFrame) (err error) {
 				return fmt.Errorf("%s: %w", at, err)
 			}
 			r.conns[f.Conn] = c
+		case f.Kind == "close" && strings.HasPrefix(f.Note, "plugin side"):
+			_ = r.conns[f.Conn].Close()
 		case f.Kind == "close":
 			if r.conns[f.Conn] == nil {
 				return fmt.Errorf("%s: an earlier recording failed", at)
@@ -113,6 +120,9 @@ func (r *replayer) play(frames []recordedFrame) (err error) {
 		case r.conns[f.Conn] == nil:
 			return fmt.Errorf("%s: an earlier recording failed", at)
 		case f.Dir == "<":
+			if f.Kind == "RpcReturn" && r.anySequence {
+				want = withSequence(&kong_plugin_protocol.RpcReturn{}, want, func(n int64) int64 { return r.sequences[n] })
+			}
 			var head [4]byte
 			binary.LittleEndian.PutUint32(head[:], uint32(len(want)))
 			if _, err := r.conns[f.Conn].Write(append(head[:], want...)); err != nil {
@@ -123,12 +133,36 @@ func (r *replayer) play(frames []recordedFrame) (err error) {
 			if err != nil {
 				return fmt.Errorf("%s: %w", at, err)
 			}
+			if f.Kind == "RpcCall" && r.anySequence {
+				withSequence(&kong_plugin_protocol.RpcCall{}, want, func(n int64) int64 {
+					got = withSequence(&kong_plugin_protocol.RpcCall{}, got, func(real int64) int64 { r.sequences[n] = real; return n })
+					return n
+				})
+			}
 			if w, g := normalFrame(f, want), normalFrame(f, got); w != g {
 				return fmt.Errorf("%s:\nwant %s\ngot  %s", at, w, g)
 			}
 		}
 	}
 	return nil
+}
+
+// withSequence gives a call or return another number.
+func withSequence(m proto.Message, data []byte, change func(int64) int64) []byte {
+	if proto.Unmarshal(data, m) != nil {
+		return data
+	}
+	switch m := m.(type) {
+	case *kong_plugin_protocol.RpcCall:
+		m.Sequence = change(m.Sequence)
+	case *kong_plugin_protocol.RpcReturn:
+		m.Sequence = change(m.Sequence)
+	}
+	out, err := proto.Marshal(m)
+	if err != nil {
+		return data
+	}
+	return out
 }
 
 func readTestFrame(c net.Conn) ([]byte, error) {
@@ -210,7 +244,15 @@ func normalJSON(text []byte) string {
 	}
 	if root, ok := v.(map[string]any); ok {
 		if resp, ok := root["response"].(map[string]any); ok {
-			if h, ok := resp["headers"].(map[string]any); ok && h["transfer-encoding"] == "chunked" {
+			h, _ := resp["headers"].(map[string]any)
+			size, _ := resp["size"].(json.Number)
+			if n, err := size.Int64(); err == nil && h["transfer-encoding"] != "chunked" {
+				for _, name := range []string{"x-kong-proxy-latency", "x-kong-upstream-latency", "x-kong-response-latency"} {
+					digits, _ := h[name].(string)
+					n -= int64(len(digits))
+				}
+				resp["size"] = n // without the latencies, whose lengths vary
+			} else {
 				delete(resp, "size")
 			}
 		}
@@ -359,6 +401,37 @@ func TestTranscripts(t *testing.T) {
 		{"11", "GET", "/", []string{x("badpdk")}, ""},
 		{"12", "GET", "/", []string{x("loglvl")}, ""},
 	}, readAnswers(t))
+}
+
+func TestTranscriptsAfterRestart(t *testing.T) {
+	b := newBench(t, replayPlugin(t, "tplug", `"access","response","log"`))
+	r := newReplayer(t, filepath.Join(b.Prefix(), "tplug.socket"))
+	r.anySequence = true
+	b.replay(r, []recordedRequest{{"15", "GET", "/", nil, ""}, {"16", "OPTIONS", "/", nil, ""}}, readAnswers(t))
+}
+
+// A plugin out of step closes its connection again and again, and Kong repeats
+// the event as often.
+func TestEndlessTranscript(t *testing.T) {
+	b := newBench(t, func(o *Options) {
+		replayPlugin(t, "bad", `"access"`)(o)
+		d := o.Config
+		d.Plugins = []*PluginEntity{{
+			ID: "a293119b-faae-5e15-b544-0d0a68ffb915", Name: "bad", Service: d.Services[0], Enabled: true,
+			Config: map[string]any{"num": 1, "message": "hello"}, File: "kong.yml", Line: 1,
+		}}
+	})
+	r := newReplayer(t, filepath.Join(b.Prefix(), "bad.socket"))
+	played := make(chan error, 1)
+	go func() {
+		played <- r.play(readRecording(t, "17"))
+		_ = r.l.Close() // the recording ends here, the repeats would not
+	}()
+	got, err := recordedRequest{"17", "GET", "/", []string{"x-test: getarg"}, ""}.send(strings.TrimPrefix(b.URL(), "http://"))
+	require.NoError(t, err)
+	require.NoError(t, <-played)
+	assert.Equal(t, 500, got.StatusCode)
+	assert.GreaterOrEqual(t, b.Stats().Retries, int64(5))
 }
 
 func TestProbeTranscripts(t *testing.T) {
