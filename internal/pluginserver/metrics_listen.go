@@ -168,7 +168,7 @@ func listenMetrics(network, address string) (net.Listener, error) {
 func metricsAddress(flag string) (network, address string, err error) {
 	if path, isPath := strings.CutPrefix(flag, "unix:"); isPath {
 		if !filepath.IsAbs(path) {
-			return "", "", fmt.Errorf("-metrics %q: expected an absolute path after unix:", flag)
+			return "", "", fmt.Errorf("-metrics %q: expected unix: and an absolute path, or host:port", flag)
 		}
 		return "unix", path, nil
 	}
