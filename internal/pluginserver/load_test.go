@@ -98,11 +98,6 @@ func (l *load) client(route string) {
 	}
 }
 
-func (l *load) end() {
-	close(l.stop)
-	l.clients.Wait()
-}
-
 // worker is the process id of the supervisor's newest child, 0 while there is none.
 func (l *load) worker() (newest int) {
 	l.t.Helper()
