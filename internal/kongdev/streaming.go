@@ -1,0 +1,169 @@
+package kongdev
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// singular are the response headers that nginx keeps one of: the upstream's
+// replaces one that a plugin set before.
+var singular = map[string]bool{ // read-only
+	"content-type": true, "content-length": true, "content-encoding": true, "date": true, "server": true,
+	"last-modified": true, "etag": true, "expires": true, "accept-ranges": true, "location": true,
+}
+
+// notPassed are the upstream's response headers that nginx keeps to itself.
+var notPassed = map[string]bool{ // read-only
+	"connection": true, "keep-alive": true, "transfer-encoding": true, "trailer": true, "upgrade": true,
+	"x-accel-expires": true, "x-accel-redirect": true, "x-accel-limit-rate": true, "x-accel-buffering": true, "x-accel-charset": true,
+	"status": true, "x-pad": true, "proxy-connection": true,
+}
+
+// upstreamLines are an upstream response's headers as nginx passes them on.
+func upstreamLines(resp *http.Response) headerList {
+	drop := map[string]bool{}
+	for _, v := range resp.Header["Connection"] {
+		for name := range strings.SplitSeq(strings.ToLower(v), ",") {
+			drop[strings.TrimSpace(name)] = true
+		}
+	}
+	lines := newHeaderList("", resp.Header)
+	return slices.DeleteFunc(lines, func(h header) bool { return notPassed[h.key] || drop[h.key] })
+}
+
+// proxyStreaming passes the upstream's response on as it comes.
+func (q *request) proxyStreaming() {
+	if q.route().RequestBuffering && !q.readBody() {
+		return
+	}
+	x, status := q.roundTrip()
+	if x == nil {
+		q.upstreamFailed(status)
+		return
+	}
+	defer x.done()
+	if x.StatusCode == http.StatusSwitchingProtocols {
+		q.switchProtocols(x)
+		return
+	}
+	q.upstreamHeaders = upstreamLines(x.Response)
+	q.status = x.StatusCode
+	for _, h := range q.upstreamHeaders {
+		if singular[h.key] {
+			q.response.set(h.name, h.value)
+		} else {
+			q.response.add(h.name, h.value)
+		}
+	}
+	size := x.ContentLength
+	bodyless := q.in.Method == http.MethodHead || q.status == 204 || q.status == 304
+	q.phase = phaseHeader
+	q.writeHead(size, bodyless)
+	broken := false
+	if !bodyless {
+		broken = !q.copyBody(x, size < 0)
+	}
+	q.finishBody(size < 0 && !bodyless)
+	if broken {
+		q.gw.log.printf(levelErr, "upstream prematurely closed connection, request_id: %q", q.id)
+		q.out.broken = true
+	}
+}
+
+// copyBody passes the body on, piece by piece when its length is unknown. It
+// reports whether the body was complete.
+func (q *request) copyBody(x *exchange, chunked bool) bool {
+	buf := q.gw.buffers.Get().(*[16 << 10]byte)[:]
+	defer q.gw.buffers.Put((*[16 << 10]byte)(buf))
+	for {
+		n, err := x.Body.Read(buf)
+		x.alive()
+		q.writeBody(buf[:n], chunked)
+		if chunked && n > 0 {
+			if f, ok := q.out.ResponseWriter.(http.Flusher); ok {
+				f.Flush()
+			}
+		}
+		if err == io.EOF {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+	}
+}
+
+// readBody reads the request body before the upstream is asked; false when that
+// failed and the request is over.
+func (q *request) readBody() bool {
+	err := q.body.load()
+	if err == nil {
+		return true
+	}
+	q.gw.log.printf(levelInfo, "%v, request_id: %q", err, q.id)
+	status := http.StatusBadRequest
+	if q.in.Context().Err() != nil {
+		status = 499
+	}
+	q.upstreamFailed(status)
+	return false
+}
+
+// upstreamFailed answers with Kong's error page; nobody is left to read a 499.
+func (q *request) upstreamFailed(status int) {
+	if status == 499 {
+		q.status = status
+		return
+	}
+	q.phase = phaseError
+	q.ctx.unexpected = true
+	q.answer(q.unexpected(status))
+}
+
+// switchProtocols joins client and upstream after a 101.
+func (q *request) switchProtocols(x *exchange) {
+	upstream, ok := x.Body.(io.ReadWriteCloser)
+	hijacker, can := q.out.ResponseWriter.(http.Hijacker)
+	if !ok || !can {
+		q.upstreamFailed(http.StatusBadGateway)
+		return
+	}
+	q.status = http.StatusSwitchingProtocols
+	q.upstreamHeaders = upstreamLines(x.Response)
+	for _, h := range q.upstreamHeaders {
+		q.response.add(h.name, h.value)
+	}
+	q.headerFilter()
+	client, buffered, err := hijacker.Hijack()
+	if err != nil {
+		q.upstreamFailed(http.StatusBadGateway)
+		return
+	}
+	defer func() { _ = client.Close() }()
+	head := "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: " + x.Header.Get("Upgrade") + "\r\n"
+	for _, h := range q.response {
+		head += h.name + ": " + h.value + "\r\n"
+	}
+	if _, err := io.WriteString(client, head+"\r\n"); err != nil {
+		return
+	}
+	q.out.sent += len(head) + 2
+	stop := context.AfterFunc(q.gw.closing, func() {
+		_ = client.Close()
+		_ = upstream.Close()
+	})
+	defer stop()
+	up := make(chan struct{})
+	go func() {
+		defer close(up)
+		_, _ = io.Copy(upstream, buffered)
+		_ = upstream.Close()
+	}()
+	n, _ := io.Copy(client, upstream)
+	q.out.sent += int(n)
+	_ = client.Close()
+	<-up
+}
