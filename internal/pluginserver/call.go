@@ -44,11 +44,11 @@ func (s *stream) readCall() (c call, err error) {
 	if err != nil {
 		return c, err
 	}
+	s.between = false // before the payload: the connection is not clean in the middle of a frame
 	msg, err := s.readPayload(n)
 	if err != nil {
 		return c, err
 	}
-	s.between = false
 	return parseCall(msg)
 }
 

@@ -55,7 +55,8 @@ type server struct {
 	give      func(id uint32)
 	stopped   bool
 
-	serving sync.WaitGroup // connections
+	serving   sync.WaitGroup // connections that events may still come on, or run on
+	lingering sync.WaitGroup // connections that only wait for Kong to close them
 	stop    chan struct{}
 	stopOne sync.Once
 	watch   sync.WaitGroup
@@ -197,6 +198,7 @@ func (s *server) converse(c *conn) {
 		if err != nil {
 			s.noteLoss(c, err)
 			s.close(c)
+			s.serving.Done()
 			return
 		}
 		switch s.answer(c, call) {
@@ -297,7 +299,6 @@ func (s *server) close(c *conn) {
 	if s.busy != nil {
 		s.busy.put(c.id)
 	}
-	s.serving.Done()
 }
 
 func (s *server) forget(c *conn) {
@@ -317,8 +318,11 @@ func (s *server) hangUp(c *conn) {
 	s.linger(c)
 }
 
-// linger reads until Kong closes.
+// linger reads until Kong closes. No event can come any more, so nobody waits for it but the end of the process.
 func (s *server) linger(c *conn) {
+	s.lingering.Add(1)
+	defer s.lingering.Done()
+	s.serving.Done()
 	end := time.Now().Add(lingerTime)
 	for time.Now().Before(end) {
 		_ = c.conn.SetReadDeadline(end)
@@ -421,6 +425,7 @@ func (s *server) shutdown() {
 		_ = c.conn.Close()
 	}
 	s.serving.Wait()
+	s.lingering.Wait()
 	for _, in := range s.instances.expire(s.now() + int64(10*idleGrace)) {
 		in.close()
 	}

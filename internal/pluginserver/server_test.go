@@ -639,3 +639,84 @@ func (c *slowConfig) UnmarshalJSON(b []byte) error {
 	return nil
 }
 func (c *slowConfig) Access(*pdk.PDK) {}
+
+// handOverRig is a server that gives its connections to next, and what starts that.
+func handOverRig(t *testing.T, h testHandlers) (r, next *rig, begin func() (done chan struct{})) {
+	busyFlags, f, err := newBusyFlags()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Close(); _ = busyFlags.close() })
+	var copies sync.Map
+	r = newRig(t, h, func(s *serverConfig) {
+		s.busy = busyFlags
+		s.onOpen = func(id uint32, c *net.UnixConn) { copies.Store(id, duplicate(t, c)) }
+	})
+	next = newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { _ = kong.Response.SetHeader("x-next", "1") }})
+	return r, next, func() chan struct{} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r.stopAccepting()
+			r.handOver(func(id uint32) {
+				c, _ := copies.LoadAndDelete(id)
+				next.adopt(c.(*net.UnixConn))
+			})
+		}()
+		return done
+	}
+}
+
+func TestHandOverInTheMiddleOfAFrame(t *testing.T) {
+	r, next, begin := handOverRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { _ = kong.Response.SetHeader("x-old", "1") }})
+	p := r.dial()
+	id := p.start(map[string]any{"__seq__": 3})
+	next.restore(id, []byte(`{"__seq__":3}`))
+	call, err := proto.Marshal(&kong_plugin_protocol.RpcCall{Sequence: 77, Call: &kong_plugin_protocol.RpcCall_CmdHandleEvent{
+		CmdHandleEvent: &kong_plugin_protocol.CmdHandleEvent{InstanceId: id, EventName: "access"},
+	}})
+	require.NoError(t, err)
+	_, err = p.conn.Write(appendHeader(nil, len(call))) // Kong's first send; the second has not come yet
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { // read by the server, which now waits for the rest
+		n, err := unix.IoctlGetInt(int(fdOf(t, p.conn)), unix.SIOCOUTQ)
+		return err == nil && n == 0
+	}, waitFor, time.Millisecond)
+	done := begin()
+	_, err = p.conn.Write(call)
+	require.NoError(t, err)
+	require.Equal(t, "kong.response.set_header", string(p.read()))
+	require.Contains(t, string(p.read()), "x-old", "whoever read the length answers")
+	p.send(nil)
+	require.Empty(t, p.read())
+	p.read()
+	<-done
+	calls, err := p.run(id, "access", noAnswer)
+	require.NoError(t, err)
+	require.Contains(t, string(calls[0].args), "x-next")
+}
+
+func TestHandOverWithRepliesOutstanding(t *testing.T) {
+	r, next, begin := handOverRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { _ = kong.Response.SetHeader("x-old", "1") }})
+	p := r.dial()
+	id := p.start(nil)
+	p.event(id, "access")
+	p.read()
+	p.read()
+	require.Empty(t, p.read())
+	p.read() // the event is over, one reply is owed
+	done := begin()
+	select {
+	case <-done:
+		t.Fatal("a connection with a reply outstanding was given away")
+	case <-time.After(30 * time.Millisecond):
+	}
+	p.send(nil)
+	<-done // without another event
+	require.EqualValues(t, 1, next.counts.connections.Load())
+}
+
+func fdOf(t *testing.T, c *net.UnixConn) (fd uintptr) {
+	raw, err := c.SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(f uintptr) { fd = f }))
+	return fd
+}

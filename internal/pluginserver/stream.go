@@ -29,7 +29,8 @@ type stream struct {
 	awaited []*awaited // replies to come, in order
 	free    []*awaited
 
-	between bool // no event is running: waiting for the next call
+	between     bool // no event is running: waiting for the next call
+	interrupted bool // an interrupt came while the stream was not clean; it is passed on when it is
 
 	dst     []byte // of the read under way
 	n       int
@@ -80,16 +81,19 @@ func (s *stream) ready(fd uintptr) bool {
 	return true
 }
 
-// recv reads at least one byte into p. An interrupt is passed on only while the connection is idle.
+// recv reads at least one byte into p. An interrupt is passed on only while the connection is idle and clean, and
+// waits until it is.
 func (s *stream) recv(p []byte) (int, error) {
 	for {
+		if s.interrupted && s.clean() {
+			s.interrupted = false
+			return 0, errInterrupted
+		}
 		n, err := s.recvOnce(p)
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		if s.clean() {
-			return 0, errInterrupted
-		}
+		s.interrupted = true
 		if err := s.conn.SetReadDeadline(time.Time{}); err != nil {
 			return 0, err
 		}

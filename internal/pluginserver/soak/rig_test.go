@@ -1,0 +1,261 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev"
+)
+
+// length is how long a test makes load: SOAK's, or a short time.
+func length(t *testing.T, short time.Duration) time.Duration {
+	text := os.Getenv("SOAK")
+	if text == "" {
+		return short
+	}
+	d, err := time.ParseDuration(text)
+	require.NoError(t, err, "SOAK is a duration such as 60s")
+	return d
+}
+
+const kongFile = `
+_format_version: "3.0"
+services:
+- name: up
+  url: http://upstream.test
+  routes:
+  - name: allow
+    paths: [/allow]
+    plugins:
+    - name: soakplugin
+      config: {mode: allow}
+  - name: refuse
+    paths: [/refuse]
+    plugins:
+    - name: soakplugin
+      config: {mode: refuse}
+`
+
+// A rig is a gateway with the plugin.
+type rig struct {
+	t      *testing.T
+	g      *kongdev.Gateway
+	dir    string
+	binary string
+	log    *os.File
+}
+
+func newRig(t *testing.T, workers int, flags ...string) *rig {
+	dir, err := os.MkdirTemp("", "sk")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	r := &rig{t: t, dir: dir, binary: filepath.Join(dir, pluginName)}
+	r.install()
+	d, err := kongdev.Parse("kong.yml", []byte(kongFile))
+	require.NoError(t, err)
+	r.log, err = os.Create(filepath.Join(dir, "kong.log"))
+	require.NoError(t, err)
+	command := strings.Join(append([]string{r.binary, "-kong-prefix", dir}, flags...), " ")
+	r.g, err = kongdev.Start(context.Background(), kongdev.Options{
+		Config: d, Workers: workers, Prefix: dir, Log: r.log, ReloadWait: 500 * time.Millisecond,
+		Plugins: []kongdev.PluginServer{{Name: pluginName, QueryCmd: r.binary + " -dump", StartCmd: command}},
+		Hosts: map[string]http.Handler{"upstream.test": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "ok")
+		})},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = r.g.Close()
+		_ = r.log.Close()
+		if t.Failed() {
+			data, _ := os.ReadFile(r.log.Name())
+			t.Logf("end of kong.log:\n%s", data[max(0, len(data)-8000):])
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	require.NoError(t, r.g.Ready(ctx))
+	require.Eventually(t, func() bool { return r.worker() != 0 }, 20*time.Second, time.Millisecond)
+	return r
+}
+
+// install puts a copy of this test binary in the plugin's place, as an update does.
+func (r *rig) install() {
+	self, err := os.Executable()
+	require.NoError(r.t, err)
+	data, err := os.ReadFile(self)
+	require.NoError(r.t, err)
+	require.NoError(r.t, os.WriteFile(r.binary+".new", data, 0o700))
+	require.NoError(r.t, os.Rename(r.binary+".new", r.binary))
+}
+
+func (r *rig) supervisor() int { return r.g.PluginPID(pluginName) }
+
+// worker is the process id of the supervisor's newest child, 0 while there is none.
+func (r *rig) worker() int {
+	pids := childrenOf(r.supervisor())
+	if len(pids) == 0 {
+		return 0
+	}
+	return pids[len(pids)-1]
+}
+
+func childrenOf(pid int) (pids []int) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, task := range tasks {
+		data, _ := os.ReadFile(task)
+		for _, f := range strings.Fields(string(data)) {
+			if child, err := strconv.Atoi(f); err == nil {
+				pids = append(pids, child)
+			}
+		}
+	}
+	sort.Ints(pids)
+	return pids
+}
+
+// kill ends the worker at once and waits until another one is there.
+func (r *rig) kill() {
+	pid := r.worker()
+	require.NoError(r.t, syscall.Kill(pid, syscall.SIGKILL))
+	require.Eventually(r.t, func() bool { w := r.worker(); return w != 0 && w != pid }, 20*time.Second, time.Millisecond)
+}
+
+// An answer is one client's finding.
+type answer struct {
+	at     time.Time
+	took   time.Duration
+	path   string
+	status int
+	mode   string // of the configuration that answered; "" when Kong did
+	reason string // of a failure
+}
+
+// want is the status that a path must answer.
+func want(path string) int {
+	if path == "/refuse" {
+		return 403
+	}
+	return 200
+}
+
+// good reports an answer of the right configuration; wrong one of the other.
+func (a answer) good() bool {
+	return a.status == want(a.path) && a.mode == strings.TrimPrefix(a.path, "/")
+}
+
+func (a answer) wrong() bool {
+	return a.mode != "" && a.mode != strings.TrimPrefix(a.path, "/") || a.path == "/refuse" && a.status == 200
+}
+
+// A load is what clients found.
+type load struct {
+	mu    sync.Mutex
+	count int
+	bad   []answer
+	worst time.Duration
+}
+
+// run lets clients ask the paths in turn until stop is closed.
+func (r *rig) run(clients int, paths []string, stop <-chan struct{}) *load {
+	l := &load{}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}, Timeout: 70 * time.Second}
+	var wg sync.WaitGroup
+	for c := range clients {
+		wg.Go(func() {
+			count, worst := 0, time.Duration(0)
+			for i := c; ; i++ {
+				select {
+				case <-stop:
+					l.mu.Lock()
+					l.count += count
+					l.worst = max(l.worst, worst)
+					l.mu.Unlock()
+					return
+				default:
+				}
+				a := r.ask(client, paths[i%len(paths)])
+				count++
+				worst = max(worst, a.took)
+				if !a.good() {
+					l.mu.Lock()
+					l.bad = append(l.bad, a)
+					l.mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	client.CloseIdleConnections()
+	return l
+}
+
+func (r *rig) ask(client *http.Client, path string) (a answer) {
+	begin := time.Now()
+	resp, err := client.Get(r.g.URL() + path)
+	a = answer{at: time.Now(), took: time.Since(begin), path: path}
+	if err != nil {
+		a.reason = err.Error()
+		return a
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	a.status, a.mode = resp.StatusCode, resp.Header.Get("X-Mode")
+	if !a.good() {
+		f, _ := r.g.Failure(resp.Header.Get("X-Kong-Request-Id"))
+		a.reason = f.Reason + ": " + f.Text
+	}
+	return a
+}
+
+// reasons sums up failures for the figures.
+func (l *load) reasons() string {
+	counts := map[string]int{}
+	for _, a := range l.bad {
+		counts[fmt.Sprintf("%d %s", a.status, a.reason)]++
+	}
+	var out []string
+	for reason, n := range counts {
+		out = append(out, fmt.Sprintf("%d x %s", n, reason))
+	}
+	sort.Strings(out)
+	return strings.Join(out, "; ")
+}
+
+// late counts failures that came more than limit after the last of the events.
+func (l *load) late(events []time.Time, limit time.Duration) (n int) {
+	for _, a := range l.bad {
+		last := time.Time{}
+		for _, e := range events {
+			if !e.After(a.at) {
+				last = e
+			}
+		}
+		if a.at.Sub(last) > limit {
+			n++
+		}
+	}
+	return n
+}
+
+func (l *load) wrong() (n int) {
+	for _, a := range l.bad {
+		if a.wrong() {
+			n++
+		}
+	}
+	return n
+}
