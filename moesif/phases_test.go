@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -32,7 +33,11 @@ func capturing(t *testing.T, config string) (c *Config, events func(n int) []eve
 	t.Helper()
 	url, got := serveBatches(t, created)
 	capture := newTestCapture(t)
-	t.Cleanup(func() { assert.NoError(t, capture.Close(t.Context())) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own has ended by now
+		defer cancel()
+		assert.NoError(t, capture.Close(ctx))
+	})
 	c = configOf(t, capture, fmt.Sprintf(`{"application_id":"a","api_endpoint":%q,"flush_after_ms":10%s}`, url, config))
 	return c, func(n int) (list []eventJSON) {
 		t.Helper()

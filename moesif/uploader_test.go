@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -105,6 +106,7 @@ func TestUploadOutcomes(t *testing.T) {
 		var requests atomic.Int32
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			requests.Add(1)
+			_, _ = io.Copy(io.Discard, r.Body)
 			w.Header().Set("Retry-After", "7")
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(status)
@@ -126,7 +128,8 @@ func TestUploadFailures(t *testing.T) {
 	address := refused.Addr().String()
 	require.NoError(t, refused.Close())
 
-	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // closing with unread data would be a reset
 		c, _, err := w.(http.Hijacker).Hijack()
 		if assert.NoError(t, err) {
 			_ = c.Close()
@@ -137,9 +140,10 @@ func TestUploadFailures(t *testing.T) {
 	hang := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer hang.Close()
 	defer close(release)
-	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	untrusted.StartTLS()
 	defer untrusted.Close()
-	untrusted.Config.ErrorLog = nil
 
 	for name, c := range map[string]struct{ url, want string }{
 		"absent":    {"http://" + address, "connection refused"},
@@ -149,7 +153,9 @@ func TestUploadFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := quickUpload()
-			set.sendTimeout = 200 * time.Millisecond
+			if name == "hangs" {
+				set.sendTimeout = 200 * time.Millisecond
+			}
 			u := newUploader(c.url, "app-id", set)
 			defer u.close()
 			o := u.upload(t.Context(), testEvents(1))
@@ -180,6 +186,7 @@ func TestKeepalive(t *testing.T) {
 			mu.Lock()
 			seen[r.RemoteAddr] = true
 			mu.Unlock()
+			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(http.StatusCreated)
 			_, _ = io.WriteString(w, strings.Repeat("x", 1000))
 		}))
@@ -187,7 +194,7 @@ func TestKeepalive(t *testing.T) {
 		set.keepalive = c.keepalive
 		u := newUploader(server.URL, "a", set)
 		for range 3 {
-			assert.Equal(t, sent, u.upload(t.Context(), testEvents(1)).class)
+			assert.Equal(t, outcome{class: sent, status: 201}, u.upload(t.Context(), testEvents(1)))
 		}
 		u.close()
 		server.Close()
@@ -249,7 +256,10 @@ func TestCloseOverHTTP(t *testing.T) {
 	hang := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer hang.Close()
 	defer close(release)
-	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
 	defer failing.Close()
 	for name, url := range map[string]string{"hangs": hang.URL, "absent": "http://127.0.0.1:1", "500": failing.URL} {
 		t.Run(name, func(t *testing.T) {

@@ -57,9 +57,9 @@ type server struct {
 
 	serving   sync.WaitGroup // connections that events may still come on, or run on
 	lingering sync.WaitGroup // connections that only wait for Kong to close them
-	stop    chan struct{}
-	stopOne sync.Once
-	watch   sync.WaitGroup
+	stop      chan struct{}
+	stopOne   sync.Once
+	watch     sync.WaitGroup
 }
 
 // A conn is one connection of Kong with its place in the server.
