@@ -13,9 +13,16 @@ import (
 // maxConnections is how many connections have a busy flag of their own; more than Kong's pools can hold open.
 const maxConnections = 1 << 16
 
-// busyFlags is memory that a worker shares with its supervisor: one flag per connection id, up from before a call is
-// read until the connection is idle and clean again. When the worker dies, the supervisor reads from it which
-// connections the next worker may serve as if nothing had been. Flag 0 belongs to connections beyond the limit: up.
+// Values of a flag. A value above isBusy is isBusy + n: idle, and n whole replies to setters are still to be read.
+const (
+	isIdle = 0
+	isBusy = 1
+)
+
+// busyFlags is memory that a worker shares with its supervisor: one flag per connection id, up from before something is
+// read until the connection is idle again and every frame was read whole. When the worker dies, the supervisor reads
+// from it which connections the next worker may serve as if nothing had been. Flag 0 belongs to connections beyond the
+// limit: up.
 type busyFlags struct {
 	flags []atomic.Uint32
 	free  []uint32
@@ -49,7 +56,7 @@ func openBusyFlags(f *os.File) (*busyFlags, error) {
 		return nil, fmt.Errorf("memory shared with the worker: %w", err)
 	}
 	b := &busyFlags{flags: unsafe.Slice((*atomic.Uint32)(unsafe.Pointer(&mem[0])), maxConnections), next: 1}
-	b.flags[0].Store(1)
+	b.flags[0].Store(isBusy)
 	return b, nil
 }
 
@@ -58,7 +65,20 @@ func (b *busyFlags) close() error {
 	return unix.Munmap(unsafe.Slice((*byte)(unsafe.Pointer(&b.flags[0])), maxConnections*4))
 }
 
-func (b *busyFlags) isBusy(id uint32) bool { return b.flags[id].Load() != 0 }
+// idle reports whether another worker can serve the connection, and how many replies it has to skip first.
+func (b *busyFlags) idle(id uint32) (owed uint32, ok bool) {
+	if id >= maxConnections {
+		return 0, false
+	}
+	switch v := b.flags[id].Load(); v {
+	case isIdle:
+		return 0, true
+	case isBusy:
+		return 0, false
+	default:
+		return v - isBusy, true
+	}
+}
 
 // take returns a free connection id, flag up; 0 when there is none.
 func (b *busyFlags) take() uint32 {
@@ -71,7 +91,7 @@ func (b *busyFlags) take() uint32 {
 		id = b.next
 		b.next++
 	}
-	b.flags[id].Store(1)
+	b.flags[id].Store(isBusy)
 	return id
 }
 
@@ -81,7 +101,7 @@ func (b *busyFlags) put(id uint32) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.flags[id].Store(1)
+	b.flags[id].Store(isBusy)
 	b.free = append(b.free, id)
 }
 

@@ -25,7 +25,7 @@ const (
 	msgSetup    messageKind = iota + 1 // payload: workerSetup as JSON; the first message
 	msgRestore                         // an instance of an earlier worker: id, payload = configuration
 	msgServe                           // the table is complete: accept
-	msgAdopt                           // a connection that is idle and clean: fd
+	msgAdopt                           // a connection that is idle: fd, id = replies of Kong to skip on it
 	msgHandOver                        // stop accepting, give up the connections, drain, exit
 	msgRetire                          // nobody follows in this process: see worker.retire; id = milliseconds to keep accepting
 	msgScrape                          // send the metrics; id = token

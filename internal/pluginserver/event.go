@@ -197,7 +197,7 @@ func (e *event) collect(m *method, args []byte, keep bool) error {
 // flight sends what was collected and reads every reply that is still to come.
 func (e *event) flight() error {
 	s := e.stream
-	if err := s.flush(); err != nil {
+	if err := e.flush(); err != nil {
 		return e.fail(err)
 	}
 	for len(s.awaited) > 0 {
@@ -206,6 +206,14 @@ func (e *event) flight() error {
 		}
 	}
 	return nil
+}
+
+// flush sends what was collected, and counts the flight.
+func (e *event) flush() error {
+	if len(e.stream.out) > 0 {
+		e.srv.counts.flight(e.phase)
+	}
+	return e.stream.flush()
 }
 
 // send sends a call with everything collected before it and reads up to the header of its reply.
@@ -238,7 +246,7 @@ func (e *event) exit(args []byte) error {
 	}
 	s.out = appendFrame(s.out, exitMethod)
 	s.out = appendFrameBytes(s.out, args)
-	if err := s.flush(); err != nil {
+	if err := e.flush(); err != nil {
 		return e.fail(err)
 	}
 	e.state = exited

@@ -36,8 +36,8 @@ func (s *supervisor) answerByPolicy() {
 	s.remindOfFallback()
 	orphans := s.orphans
 	s.orphans = nil
-	for _, fd := range orphans {
-		f.adopt(fd, &s.linger)
+	for _, c := range orphans {
+		f.adopt(c, &s.linger)
 	}
 }
 
@@ -113,7 +113,7 @@ func (f *fallback) handOver(s *supervisor) {
 	s.tasks.Go(func() {
 		f.server.handOver(func(id uint32) {
 			fd := f.take(id)
-			if fd >= 0 && !s.post(func() { s.place(fd) }) {
+			if fd >= 0 && !s.post(func() { s.place(idleConn{fd: fd}) }) {
 				closeFD(fd)
 			}
 		})
@@ -125,19 +125,19 @@ func (f *fallback) handOver(s *supervisor) {
 	}
 }
 
-func (f *fallback) adopt(fd int, l *lingerer) {
-	toServe, err := copyFD(fd)
+func (f *fallback) adopt(idle idleConn, l *lingerer) {
+	toServe, err := copyFD(idle.fd)
 	if err != nil {
-		l.end(fd)
+		l.end(idle.fd)
 		return
 	}
 	c, err := connOf(toServe)
 	if err != nil {
-		l.end(fd)
+		l.end(idle.fd)
 		return
 	}
-	closeFD(fd)
-	f.server.adopt(c)
+	closeFD(idle.fd)
+	f.server.adopt(c, idle.owed)
 }
 
 func (f *fallback) opened(id uint32, c *net.UnixConn) {

@@ -50,11 +50,12 @@ func (e *event) end() {
 	}
 	e.srv.reports.appendTo(e)
 	s.out = appendEnd(s.out, e.sequence)
-	if err := s.flush(); err != nil {
+	if err := e.flush(); err != nil {
 		e.srv.broken(e, err)
 		return
 	}
 	s.between = true
+	s.rest()
 }
 
 func (e *event) release() {

@@ -70,14 +70,20 @@ func (h *heldSet) take(id uint32) int {
 
 func (h *heldSet) len() int { return len(h.byID) + len(h.adopting) }
 
-// split empties the set after its worker has died: what was idle and clean can be served as if nothing had been. What
-// the worker had not named yet it may have read from.
-func (h *heldSet) split(isBusy func(id uint32) bool) (idle, busy []int) {
+// An idleConn is a connection that waits for a worker, and how many replies of Kong are to be skipped on it.
+type idleConn struct {
+	fd   int
+	owed uint32
+}
+
+// split empties the set after its worker has died: what was idle can be served as if nothing had been. What the worker
+// had not named yet it may have read from.
+func (h *heldSet) split(isIdle func(id uint32) (owed uint32, ok bool)) (idle []idleConn, busy []int) {
 	for id, fd := range h.byID {
-		if id >= maxConnections || isBusy(id) {
-			busy = append(busy, fd)
+		if owed, ok := isIdle(id); ok {
+			idle = append(idle, idleConn{fd, owed})
 		} else {
-			idle = append(idle, fd)
+			busy = append(busy, fd)
 		}
 	}
 	for _, fd := range h.adopting {

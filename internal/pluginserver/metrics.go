@@ -10,6 +10,7 @@ import (
 // counts are what the request path adds to: plain atomics, read at a scrape.
 type counts struct {
 	events          [len(phaseNames)]atomic.Uint64
+	flights         [len(phaseNames)]atomic.Uint64 // writes to Kong; each is a round trip of the request it belongs to
 	connections     atomic.Int64
 	panics          atomic.Uint64
 	timeouts        atomic.Uint64
@@ -23,6 +24,12 @@ type counts struct {
 func (c *counts) event(p phases) {
 	if p != 0 {
 		c.events[bits.TrailingZeros8(uint8(p))].Add(1)
+	}
+}
+
+func (c *counts) flight(p phases) {
+	if p != 0 {
+		c.flights[bits.TrailingZeros8(uint8(p))].Add(1)
 	}
 }
 
@@ -40,9 +47,11 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	n := &c.s.counts
 	events := c.desc("events_total", "Events that Kong sent, by phase.", "phase")
+	flights := c.desc("flights_total", "Round trips to Kong, by phase; the fewest is one an event.", "phase")
 	for i, name := range phaseNames {
 		if v := n.events[i].Load(); v > 0 {
 			ch <- prometheus.MustNewConstMetric(events, prometheus.CounterValue, float64(v), name)
+			ch <- prometheus.MustNewConstMetric(flights, prometheus.CounterValue, float64(n.flights[i].Load()), name)
 		}
 	}
 	for _, m := range []struct {

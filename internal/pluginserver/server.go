@@ -127,7 +127,7 @@ func (s *server) serve(l *net.UnixListener) error {
 		var ne net.Error
 		switch {
 		case err == nil:
-			s.open(c)
+			s.open(c, 0)
 		case s.isStopped():
 			return nil
 		case errors.As(err, &ne) && ne.Timeout():
@@ -160,16 +160,22 @@ func (s *server) stopAccepting() {
 	<-accepting
 }
 
-// adopt serves an idle, clean connection that another process has accepted.
-func (s *server) adopt(c *net.UnixConn) { s.open(c) }
+// adopt serves an idle connection that another process has accepted, and on which Kong owes so many replies.
+func (s *server) adopt(c *net.UnixConn, owed uint32) { s.open(c, owed) }
 
-func (s *server) open(nc net.Conn) {
+// beforeUs stands for a call of an earlier worker whose reply has not been read.
+var beforeUs = &method{name: "a call of an earlier worker"} // read-only
+
+func (s *server) open(nc net.Conn, owed uint32) {
 	c := &conn{}
 	if s.busy != nil {
 		c.id = s.busy.take()
 		c.stream = newStream(nc, s.busy.flag(c.id))
 	} else {
 		c.stream = newStream(nc, nil)
+	}
+	for range owed {
+		c.await(beforeUs, nil, false)
 	}
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
@@ -261,6 +267,7 @@ func (s *server) answer(c *conn, call call) outcome {
 		return linger
 	}
 	c.between = true
+	c.rest()
 	return goOn
 }
 

@@ -536,7 +536,7 @@ func TestHandOverGivesIdleAtOnceAndBusyAfterTheirEvent(t *testing.T) {
 	require.Eventually(t, func() bool {
 		up := 0
 		copies.Range(func(k, _ any) bool {
-			if busyFlags.isBusy(k.(uint32)) {
+			if _, idle := busyFlags.idle(k.(uint32)); !idle {
 				up++
 			}
 			return true
@@ -548,7 +548,7 @@ func TestHandOverGivesIdleAtOnceAndBusyAfterTheirEvent(t *testing.T) {
 		r.stopAccepting()
 		r.handOver(func(id uint32) {
 			c, _ := copies.LoadAndDelete(id)
-			next.adopt(c.(*net.UnixConn))
+			next.adopt(c.(*net.UnixConn), 0)
 		})
 		close(done)
 	}()
@@ -658,7 +658,7 @@ func handOverRig(t *testing.T, h testHandlers) (r, next *rig, begin func() (done
 			r.stopAccepting()
 			r.handOver(func(id uint32) {
 				c, _ := copies.LoadAndDelete(id)
-				next.adopt(c.(*net.UnixConn))
+				next.adopt(c.(*net.UnixConn), 0)
 			})
 		}()
 		return done
@@ -719,4 +719,46 @@ func fdOf(t *testing.T, c *net.UnixConn) (fd uintptr) {
 	require.NoError(t, err)
 	require.NoError(t, raw.Control(func(f uintptr) { fd = f }))
 	return fd
+}
+
+// TestSuccessorOfADeadWorkerSkipsWhatKongOwed: an event is over for Kong once it has read its end; if the worker dies
+// before it has read the replies to its setters, the next one skips them.
+func TestSuccessorOfADeadWorkerSkipsWhatKongOwed(t *testing.T) {
+	flags, f, err := newBusyFlags()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Close(); _ = flags.close() })
+	var id uint32
+	var copied *net.UnixConn
+	set := func(_ *testConfig, kong *pdk.PDK) {
+		_ = kong.Response.SetHeader("x-a", "1")
+		_ = kong.Response.SetHeader("x-b", "2")
+	}
+	r := newRig(t, testHandlers{access: set}, func(s *serverConfig) {
+		s.busy = flags
+		s.onOpen = func(i uint32, c *net.UnixConn) { id, copied = i, duplicate(t, c) }
+	})
+	p := r.dial()
+	instance := p.start(map[string]any{"__seq__": 3})
+	require.Eventually(t, func() bool { owed, ok := flags.idle(id); return ok && owed == 0 }, waitFor, time.Millisecond)
+	p.event(instance, "access")
+	for range 4 {
+		require.NotEmpty(t, p.read())
+	}
+	require.Empty(t, p.read())
+	p.read()
+	require.Eventually(t, func() bool { owed, ok := flags.idle(id); return ok && owed == 2 }, waitFor, time.Millisecond)
+	// the worker is dead from here on: nobody reads its descriptor any more
+	r.connections()[0].leave.Store(true)
+	r.mu.Lock()
+	r.give = func(uint32) {}
+	r.mu.Unlock()
+	next := newRig(t, testHandlers{access: set})
+	next.restore(instance, []byte(`{}`))
+	_ = r.connections()[0].conn.Close()
+	next.adopt(copied, 2)
+	p.send(nil)
+	p.send(nil)
+	calls, err := p.run(instance, "access", noAnswer)
+	require.NoError(t, err)
+	require.Len(t, calls, 2)
 }

@@ -20,7 +20,7 @@ var errInterrupted = errors.New("interrupted while idle")
 type stream struct {
 	conn net.Conn
 	raw  syscall.RawConn // nil when conn has no descriptor
-	busy *atomic.Uint32  // shared with the supervisor: 0 only while the connection is idle and nothing was read
+	busy *atomic.Uint32  // shared with the supervisor, see busyFlags
 
 	buf  []byte // buf[r:w] was read and not used
 	r, w int
@@ -62,10 +62,21 @@ func newStream(conn net.Conn, busy *atomic.Uint32) *stream {
 // clean reports whether nothing of Kong's has been read and not answered.
 func (s *stream) clean() bool { return s.between && s.r == s.w && len(s.awaited) == 0 }
 
+// rest lowers the busy flag if no event is running and nothing was read in part.
+func (s *stream) rest() {
+	switch n := len(s.awaited); {
+	case !s.between || s.r != s.w:
+	case n == 0:
+		s.busy.Store(isIdle)
+	default:
+		s.busy.Store(isBusy + uint32(n))
+	}
+}
+
 // ready reads once. The busy flag is up before the first byte can leave the socket, and down only when there was none:
 // whoever finds it down after this process died may serve the connection as if nothing had been.
 func (s *stream) ready(fd uintptr) bool {
-	s.busy.Store(1)
+	s.busy.Store(isBusy)
 	for {
 		s.n, s.err = syscall.Read(int(fd), s.dst)
 		if s.err != syscall.EINTR {
@@ -73,9 +84,7 @@ func (s *stream) ready(fd uintptr) bool {
 		}
 	}
 	if s.err == syscall.EAGAIN {
-		if s.clean() {
-			s.busy.Store(0)
-		}
+		s.rest()
 		return false
 	}
 	return true
@@ -102,7 +111,7 @@ func (s *stream) recv(p []byte) (int, error) {
 
 func (s *stream) recvOnce(p []byte) (int, error) {
 	if s.raw == nil {
-		s.busy.Store(1)
+		s.busy.Store(isBusy)
 		return s.conn.Read(p)
 	}
 	s.dst = p
@@ -258,6 +267,9 @@ func (s *stream) settle(memo func(m *method, args, reply []byte)) error {
 	if err != nil {
 		return unexpected(err)
 	}
+	between := s.between
+	s.between = false // not while a reply is read in part
+	defer func() { s.between = between }()
 	if a.keep && memo != nil {
 		var p []byte
 		if p, err = s.readPayload(n); err == nil {

@@ -47,7 +47,7 @@ type supervisor struct {
 	starting *workerProcess // neither serving nor the successor of a hand-over
 	workers  map[*workerProcess]struct{}
 	table    instanceTable
-	orphans  []int // idle connections without a worker
+	orphans  []idleConn // without a worker
 	backoff  backoff
 	restart  *time.Timer
 	noWorker *time.Timer
@@ -181,9 +181,9 @@ func (s *supervisor) handle(w *workerProcess, m controlMessage) {
 		closeFD(w.held.take(m.id))
 	case msgGive:
 		if fd := w.held.take(m.id); fd >= 0 {
-			s.place(fd)
+			s.place(idleConn{fd: fd})
 		} else if m.fd >= 0 {
-			s.place(m.fd)
+			s.place(idleConn{fd: m.fd})
 			m.fd = -1
 		}
 	case msgInstance:
@@ -239,8 +239,8 @@ func (s *supervisor) becameReady(w *workerProcess) {
 	}
 	orphans := s.orphans
 	s.orphans = nil
-	for _, fd := range orphans {
-		s.place(fd)
+	for _, c := range orphans {
+		s.place(c)
 	}
 	if s.change != nil && s.change.next == w {
 		s.handedOver(before)
@@ -249,24 +249,24 @@ func (s *supervisor) becameReady(w *workerProcess) {
 	}
 }
 
-// place gives an idle and clean connection to whoever can serve it.
-func (s *supervisor) place(fd int) {
+// place gives an idle connection to whoever can serve it.
+func (s *supervisor) place(c idleConn) {
 	switch {
 	case s.serving != nil && s.serving.state == workerServing:
-		toSend, err := s.serving.held.adopt(fd)
+		toSend, err := s.serving.held.adopt(c.fd)
 		if err != nil {
-			s.linger.end(fd)
+			s.linger.end(c.fd)
 			return
 		}
-		if !s.serving.control.send(controlMessage{kind: msgAdopt, fd: toSend}) {
+		if !s.serving.control.send(controlMessage{kind: msgAdopt, id: c.owed, fd: toSend}) {
 			s.serving.kill()
 		}
 	case s.stopping:
-		s.linger.end(fd)
+		s.linger.end(c.fd)
 	case s.fallback != nil:
-		s.fallback.adopt(fd, &s.linger)
+		s.fallback.adopt(c, &s.linger)
 	default:
-		s.orphans = append(s.orphans, fd)
+		s.orphans = append(s.orphans, c)
 	}
 }
 
@@ -278,12 +278,12 @@ func (s *supervisor) died(w *workerProcess, err error) {
 	if s.serving == w {
 		s.serving = nil
 	}
-	idle, busy := w.held.split(w.busy.isBusy)
+	idle, busy := w.held.split(w.busy.idle)
 	for _, fd := range busy { // Kong repeats these; the idle ones go to the worker that answers
 		s.linger.end(fd)
 	}
-	for _, fd := range idle {
-		s.place(fd)
+	for _, c := range idle {
+		s.place(c)
 	}
 	_ = w.busy.close()
 	s.unscraped(w)
@@ -371,8 +371,8 @@ func (s *supervisor) stop(reason string, grace time.Duration) {
 	if s.serving != nil {
 		s.retire(s.serving, grace)
 	}
-	for _, fd := range s.orphans {
-		s.linger.end(fd)
+	for _, c := range s.orphans {
+		s.linger.end(c.fd)
 	}
 	s.orphans = nil
 	s.after(retirementTime, func() {

@@ -188,7 +188,7 @@ func (w *worker) obey(m controlMessage) {
 		w.control.tell(msgReady, 0)
 	case msgAdopt:
 		if c, err := connOf(m.fd); err == nil {
-			w.server.adopt(c)
+			w.server.adopt(c, m.id)
 		}
 		m.fd = -1
 	case msgHandOver:

@@ -14,9 +14,9 @@ import (
 
 const slack = 3 // bounds are this many times the aim
 
-// every calls f now and then until d is over, and returns when each call began.
-func every(d, pause time.Duration, f func()) (times []time.Time) {
-	for end := time.Now().Add(d); time.Now().Before(end); {
+// every calls f now and then, at least count times and for SOAK's length, and returns when each call began.
+func every(t *testing.T, count int, pause time.Duration, f func()) (times []time.Time) {
+	for end := time.Now().Add(length(t)); len(times) < count || time.Now().Before(end); {
 		time.Sleep(pause)
 		times = append(times, time.Now())
 		f()
@@ -40,13 +40,12 @@ func TestSoakKill(t *testing.T) {
 			r := newRig(t, workers)
 			var kills []time.Time
 			l := r.during(16, []string{"/allow"}, func() {
-				kills = every(length(t, 5*time.Second), 250*time.Millisecond, r.kill)
+				kills = every(t, 20, 300*time.Millisecond, r.kill)
 			})
 			s := r.g.Stats()
 			late := l.late(kills, slack*100*time.Millisecond)
 			t.Logf("%d kills, %d requests, %d failed (%.3f a kill), %d refused connections, %d later than %v after a kill, %d events repeated, slowest answer %v; %s",
 				len(kills), l.count, len(l.bad), float64(len(l.bad))/float64(len(kills)), s.Refused, late, slack*100*time.Millisecond, s.Retries, l.worst.Round(time.Millisecond), l.reasons())
-			require.GreaterOrEqual(t, len(kills), 8)
 			require.Greater(t, l.count, 1000)
 			assert.LessOrEqual(t, len(l.bad), slack*2*len(kills), "failed requests")
 			assert.Zero(t, s.Refused, "refused connections")
@@ -61,7 +60,7 @@ func TestSoakHandOver(t *testing.T) {
 	r := newRig(t, 2)
 	var times []time.Time
 	l := r.during(16, []string{"/allow", "/refuse"}, func() {
-		times = every(length(t, 6*time.Second), 200*time.Millisecond, func() {
+		times = every(t, 20, 200*time.Millisecond, func() {
 			old := r.worker()
 			r.install()
 			require.NoError(t, r.g.SignalPlugin(pluginName, syscall.SIGHUP))
@@ -74,7 +73,6 @@ func TestSoakHandOver(t *testing.T) {
 	s := r.g.Stats()
 	t.Logf("%d hand-overs, %d requests, %d failed, %d events repeated, %d refused connections, slowest answer %v; %s",
 		len(times), l.count, len(l.bad), s.Retries, s.Refused, l.worst.Round(time.Millisecond), l.reasons())
-	require.GreaterOrEqual(t, len(times), 5)
 	assert.LessOrEqual(t, len(l.bad), slack*(1+l.count/50000), "failed requests")
 	assert.Zero(t, s.Refused)
 	assert.Zero(t, l.wrong())
@@ -86,10 +84,9 @@ func TestSoakConfigurations(t *testing.T) {
 	r := newRig(t, 2)
 	kills := 0
 	l := r.during(16, []string{"/allow", "/refuse", "/refuse"}, func() {
-		kills = len(every(length(t, 6*time.Second), 200*time.Millisecond, r.kill))
+		kills = len(every(t, 50, 300*time.Millisecond, r.kill))
 	})
 	t.Logf("%d kills, %d requests, %d failed, %d by the wrong configuration; %s", kills, l.count, len(l.bad), l.wrong(), l.reasons())
-	require.GreaterOrEqual(t, kills, 20)
 	require.Zero(t, l.wrong(), "requests handled by the other route's configuration")
 }
 
@@ -98,7 +95,7 @@ func TestSoakReload(t *testing.T) {
 	r := newRig(t, 2)
 	var times []time.Time
 	l := r.during(16, []string{"/allow", "/refuse"}, func() {
-		times = every(length(t, 4*time.Second), 300*time.Millisecond, func() {
+		times = every(t, 8, 300*time.Millisecond, func() {
 			old := r.supervisor()
 			require.NoError(t, r.g.Reload(r.g.Config()))
 			require.Eventually(t, func() bool { return r.supervisor() != old && r.worker() != 0 }, 20*time.Second, time.Millisecond)
@@ -106,7 +103,6 @@ func TestSoakReload(t *testing.T) {
 	})
 	s := r.g.Stats()
 	t.Logf("%d reloads, %d requests, %d failed, %d refused connections; %s", len(times), l.count, len(l.bad), s.Refused, l.reasons())
-	require.GreaterOrEqual(t, len(times), 2)
 	assert.Zero(t, s.Refused, "never a moment without a socket")
 	assert.LessOrEqual(t, len(l.bad), slack*len(times), "failed requests")
 	assert.Zero(t, l.wrong())
