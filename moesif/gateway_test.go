@@ -51,6 +51,12 @@ plugins:
 // startGateway starts the plugin under a gateway. program is the plugin's executable; config is added to the plugin's.
 func startGateway(t *testing.T, program, endpoint string, collector *kongdev.Collector, config ...string) *testGateway {
 	t.Helper()
+	return startGatewayWithFlags(t, program, nil, endpoint, collector, config...)
+}
+
+// startGatewayWithFlags starts the plugin with further flags.
+func startGatewayWithFlags(t *testing.T, program string, flags []string, endpoint string, collector *kongdev.Collector, config ...string) *testGateway {
+	t.Helper()
 	prefix, err := os.MkdirTemp("", "kd") // short: socket paths are limited
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(prefix) })
@@ -75,6 +81,12 @@ func startGateway(t *testing.T, program, endpoint string, collector *kongdev.Col
 	copyProgram(t, self, filepath.Join(bin, "testauth"))
 	servers, err := kongdev.Binaries{Dir: bin, Prefix: prefix}.Servers(t.Context(), declarative.PluginNames())
 	require.NoError(t, err)
+	for i := range servers {
+		if servers[i].Name == "moesif" {
+			servers[i].QueryCmd = strings.Join(append([]string{servers[i].QueryCmd}, flags...), " ")
+			servers[i].StartCmd = strings.Join(append([]string{servers[i].StartCmd}, flags...), " ")
+		}
+	}
 	infos, schemas, err := kongdev.Schemas(t.Context(), servers)
 	require.NoError(t, err)
 	require.NoError(t, declarative.CompletePlugins(schemas))
