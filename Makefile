@@ -20,6 +20,7 @@ check: test
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt differs: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(GO) test -run '^$$' -bench . -benchtime 20x ./internal/pluginserver/benchmark >/dev/null
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
 	$(MAKE) generate
