@@ -4,7 +4,6 @@
 SHELL := bash
 GO ?= go
 BIN := bin
-PLUGINS := moesif
 FUZZTIME ?= 10s
 SOAKTIME ?= 60s
 
