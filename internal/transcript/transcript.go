@@ -44,6 +44,7 @@ type Frame struct {
 	Type    string          // protobuf message
 	Decoded json.RawMessage // protobuf JSON
 	Wire    []byte          // with the 4-byte length
+	Note    string          // of a closing: whose side it was
 }
 
 // Payload is the frame without its length.
@@ -83,6 +84,7 @@ func Load(name string) ([]Frame, error) {
 			Conn                    int
 			N                       int
 			Dir, Kind, Method, Type string
+			Note                    string
 			Decoded                 json.RawMessage
 			Hex                     string
 			HexTruncated            bool `json:"hex_truncated"`
@@ -94,7 +96,7 @@ func Load(name string) ([]Frame, error) {
 		if err != nil || l.HexTruncated {
 			return nil, fmt.Errorf("%s:%d: hex is not whole: %v", name, n, err)
 		}
-		frames = append(frames, Frame{Conn: l.Conn, N: l.N, Dir: l.Dir, Kind: l.Kind, Method: l.Method, Type: l.Type, Decoded: l.Decoded, Wire: wire})
+		frames = append(frames, Frame{Conn: l.Conn, N: l.N, Dir: l.Dir, Kind: l.Kind, Method: l.Method, Type: l.Type, Decoded: l.Decoded, Wire: wire, Note: l.Note})
 	}
 	return frames, lines.Err()
 }
