@@ -82,6 +82,8 @@ func (c capturedBody) appendTo(dst []byte) []byte {
 	return dst
 }
 
+func (c capturedBody) empty() bool { return c.json == nil && c.base64 == nil }
+
 // size is the room that appendTo needs at most.
 func (c capturedBody) size() int {
 	return len(c.json) + base64.StdEncoding.EncodedLen(len(c.base64)) + 48

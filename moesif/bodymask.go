@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -32,9 +33,11 @@ func newBodyMask(entries []string) (*bodyMask, error) {
 	}
 	m := &bodyMask{names: make(map[string]bool)}
 	for _, e := range entries {
-		if !strings.HasPrefix(e, "$") && !strings.ContainsAny(e, ".[") {
-			m.names[e] = true
-			continue
+		if !strings.HasPrefix(e, "$") {
+			m.names[e] = true // also the name that is written as a path would be
+			if !strings.ContainsAny(e, ".[") {
+				continue
+			}
 		}
 		p, err := parsePath(e)
 		if err != nil {
@@ -140,9 +143,27 @@ func (w *masker) value(paths []path) {
 		w.array(paths)
 	default:
 		end := valueEnd(w.in, w.at)
-		w.out = append(w.out, w.in[w.at:end]...)
+		w.out = w.appendScalar(w.out, w.in[w.at:end])
 		w.at = end
 	}
+}
+
+// appendScalar appends a text, a number or a word. JSON that travels in a text, as in messages of a queue, loses the
+// members of masked names, too; what holds none stays byte for byte.
+func (w *masker) appendScalar(dst, v []byte) []byte {
+	if bytes.IndexByte(v, '\\') < 0 { // no quote in it, so no member
+		return append(dst, v...)
+	}
+	inner, ok := compactJSON([]byte(unquote(v)))
+	if !ok || !strings.ContainsRune(`{["`, rune(inner[0])) {
+		return append(dst, v...)
+	}
+	nested := masker{names: w.names, in: inner, out: make([]byte, 0, len(inner))}
+	nested.value(nil)
+	if len(nested.out) == len(inner) {
+		return append(dst, v...)
+	}
+	return appendString(dst, string(nested.out))
 }
 
 func (w *masker) object(paths []path) {

@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 )
@@ -8,27 +9,45 @@ import (
 // timeFormat is RFC 3339 in UTC with exactly three decimals.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
+// maxEventBytes is the largest event that the collector takes (1 MB, in the stricter reading of it).
+const maxEventBytes = 1000000
+
 // encodeEvent writes the event of one exchange as the collector wants it. It is a pure function; the result is always
-// valid JSON in UTF-8, and is encoded once: batches only join it.
+// valid JSON in UTF-8, and is encoded once: batches only join it. An event that would be too large goes without the larger
+// body, and if need be without both.
 func encodeEvent(x *exchange, s *settings) []byte {
 	requestBody := captureBody(wireBody{x.requestBody, x.request.joined("content-type"), x.request.joined("content-encoding")},
 		bodyRules{s.requestBodyLimit, s.gunzip, s.requestBodyMask})
 	responseBody := captureBody(wireBody{x.responseBody, x.response.joined("content-type"), x.response.joined("content-encoding")},
 		bodyRules{s.responseBodyLimit, s.gunzip, s.responseBodyMask})
+	for {
+		b := appendEvent(x, s, requestBody, responseBody)
+		switch {
+		case len(b) <= maxEventBytes || requestBody.empty() && responseBody.empty():
+			if cap(b)-len(b) > len(b)/4 { // it may wait in the queue for long
+				b = slices.Clone(b)
+			}
+			return b
+		case requestBody.size() > responseBody.size():
+			requestBody = capturedBody{}
+		default:
+			responseBody = capturedBody{}
+		}
+	}
+}
+
+// appendEvent writes the event with these bodies.
+func appendEvent(x *exchange, s *settings, requestBody, responseBody capturedBody) []byte {
 	user, company := s.identity.identify(x)
-
-	var hidden []string // the values that masks have taken out
-	hide := func(value string) { hidden = append(hidden, value) }
-
 	b := make([]byte, 0, 1536+len(x.url)+requestBody.size()+responseBody.size())
 	b = append(b, `{"request":{"time":"`...)
 	b = x.started.UTC().AppendFormat(b, timeFormat)
 	b = append(b, `","uri":`...)
-	b = appendString(b, maskQuery(x.url, s.queryMasks, hide))
+	b = appendString(b, maskQuery(x.url, s.queryMasks))
 	b = append(b, `,"verb":`...)
 	b = appendString(b, x.method)
 	b = append(b, `,"headers":`...)
-	b = x.request.appendTo(b, s.requestHeaderMasks, hide)
+	b = x.request.appendTo(b, s.requestHeaderMasks, s.queryMasks)
 	b = appendMember(b, "api_version", s.apiVersion)
 	b = appendMember(b, "ip_address", clientIP(x.request, s.requestHeaderMasks, x.clientIP))
 	b = requestBody.appendTo(b)
@@ -38,30 +57,36 @@ func encodeEvent(x *exchange, s *settings) []byte {
 	b = append(b, `","status":`...)
 	b = strconv.AppendInt(b, int64(x.status), 10)
 	b = append(b, `,"headers":`...)
-	b = x.response.appendTo(b, s.responseHeaderMasks, func(string) {})
+	b = x.response.appendTo(b, s.responseHeaderMasks, s.queryMasks)
 	b = responseBody.appendTo(b)
 	b = append(b, '}')
 
-	b = appendMember(b, "session_token", sessionToken(x, hidden))
+	b = appendMember(b, "session_token", sessionToken(x, b, s.masks))
 	b = appendMember(b, "user_id", user)
 	b = appendMember(b, "company_id", company)
 	b = appendMember(b, "transaction_id", x.transactionID)
 	b = append(b, `,"direction":"Incoming","weight":1,"metadata":{"kong":`...)
 	b = appendKong(b, x)
-	b = append(b, "}}"...)
-	if cap(b)-len(b) > len(b)/4 { // it may wait in the queue for long
-		b = slices.Clone(b)
-	}
-	return b
+	return append(b, "}}"...)
 }
 
-// sessionToken is the credential's key, or else its id. A key that a mask has taken out of the event does not come back
-// this way.
-func sessionToken(x *exchange, hidden []string) string {
-	if x.credentialKey != "" && !slices.Contains(hidden, x.credentialKey) {
-		return x.credentialKey
+// sessionToken is the credential's key, or else its id. With masks set, a key is sent only when the event shows it
+// anyway, as the whole value of a header or argument: whatever took it out (a mask of header, query or body, or key-auth's
+// hide_credentials before we could see it), it must not come back this way.
+func sessionToken(x *exchange, event []byte, masks bool) string {
+	if x.credentialKey == "" {
+		return x.credentialID
 	}
-	return x.credentialID
+	if masks {
+		value := appendString(nil, x.credentialKey)
+		argument := append([]byte{'='}, value[1:len(value)-1]...)
+		_, after, inQuery := bytes.Cut(event, argument)
+		inQuery = inQuery && (after[0] == '&' || after[0] == '"')
+		if !inQuery && !bytes.Contains(event, value) {
+			return x.credentialID
+		}
+	}
+	return x.credentialKey
 }
 
 // appendKong appends what Kong knows of the request's way.

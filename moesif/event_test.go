@@ -59,23 +59,6 @@ func TestMasksInEvent(t *testing.T) {
 	assert.Contains(t, string(event), `"session_token":"cred-1"`, "the key of a masked header does not come back")
 }
 
-// A key that is masked in the query is no session token either.
-func TestSessionToken(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		x      exchange
-		hidden []string
-		want   string
-	}{
-		{"key", exchange{credentialID: "id", credentialKey: "k"}, nil, "k"},
-		{"id", exchange{credentialID: "id"}, nil, "id"},
-		{"masked key", exchange{credentialID: "id", credentialKey: "k"}, []string{"x", "k"}, "id"},
-		{"none", exchange{}, nil, ""},
-	} {
-		assert.Equal(t, c.want, sessionToken(&c.x, c.hidden), c.name)
-	}
-}
-
 func TestReadExchange(t *testing.T) {
 	for _, c := range []struct {
 		name, log string
@@ -88,6 +71,9 @@ func TestReadExchange(t *testing.T) {
 		{"wrong types", `{"request":{"method":7,"url":"http://h:80/"},"started_at":"x","latencies":[],"client_ip":"1.2.3.4","consumer":"x","response":{"status":204,"size":"9"}}`,
 			`"uri":"http://h:80/","verb":"","headers":{},"api_version":"1.0","ip_address":"1.2.3.4"},"response":{"time":"1970-01-01T00:00:00.000Z","status":204`},
 		{"numbers with a fraction", `{"started_at":1.772360430007e12,"latencies":{"request":0.6}}`, `"response":{"time":"2026-03-01T10:20:30.008Z"`},
+		{"an end beyond RFC 3339", `{"started_at":253402300799000,"latencies":{"request":9e13}}`, `"response":{"time":"1970-01-01T00:00:00.000Z"`},
+		{"a status that is none", `{"response":{"status":1e300}}`, `"status":0,`},
+		{"no start", `{"latencies":{"request":1500}}`, `{"request":{"time":"1969-12-31T23:59:58.500Z"`},
 		{"times out of range", `{"started_at":1e300,"latencies":{"request":-5}}`, `"response":{"time":"1970-01-01T00:00:00.000Z"`},
 		{"invalid UTF-8", "{\"request\":{\"url\":\"http://h:80/\xff\",\"headers\":{\"x-bin\":\"a\xffb\"}}}", "\"uri\":\"http://h:80/\ufffd\",\"verb\":\"\",\"headers\":{\"x-bin\":\"a\ufffdb\"}"},
 		{"control characters", `{"request":{"headers":{"x":"a\u0000\"\\\n\u001f"}}}`, `"headers":{"x":"a\u0000\"\\\n\u001f"}`},
@@ -101,6 +87,33 @@ func TestReadExchange(t *testing.T) {
 	for _, log := range []string{``, `null `, `[]`, `"x"`, `{"a":`, `{} x`} {
 		_, err := readExchange([]byte(log), time.Time{})
 		assert.ErrorIs(t, err, errNotAnObject, "readExchange(%q)", log)
+	}
+}
+
+// The collector refuses an event of more than 1 MB: then it goes without the larger body, which is better than not at all.
+func TestAnEventNeverOutgrowsTheCollector(t *testing.T) {
+	zeros := gzipped(t, strings.Repeat("0", 900000)) // base64 makes 1.2 MB of it
+	s := settingsOf(t, `{"application_id":"a","request_max_body_size_limit":100000000}`)
+	for _, c := range []struct {
+		name, request, response, wantRequest, wantResponse string
+	}{
+		{"request", zeros, "small", "", "c21hbGw="},
+		{"response", "small", zeros, "c21hbGw=", ""},
+		{"both", zeros, zeros, "", ""},
+		{"together", strings.Repeat("r", 400000), gzipped(t, strings.Repeat("0", 500000)), strings.Repeat("cnJy", 133333) + "cg==", ""},
+	} {
+		x := exchangeOf(t, `{"request":{"headers":{"content-encoding":"gzip"}},"response":{"headers":{"content-encoding":"gzip"}}}`)
+		x.requestBody, x.responseBody = []byte(c.request), []byte(c.response)
+		b := encodeEvent(x, s)
+		assert.LessOrEqual(t, len(b), maxEventBytes, c.name)
+		var event struct {
+			Request, Response struct {
+				Body string
+			}
+		}
+		require.NoError(t, json.Unmarshal(b, &event))
+		assert.Equal(t, c.wantRequest, event.Request.Body, c.name)
+		assert.Equal(t, c.wantResponse, event.Response.Body, c.name)
 	}
 }
 

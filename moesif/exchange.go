@@ -91,23 +91,26 @@ func readExchange(log []byte, now time.Time) (*exchange, error) {
 		method:      s.Request.Method,
 		url:         s.Request.URL,
 		request:     parseHeaders(s.Request.Headers),
-		status:      int(s.Response.Status),
 		response:    parseHeaders(s.Response.Headers),
 		clientIP:    s.ClientIP,
 		consumer:    s.Consumer,
 		routeName:   s.Route.Name,
 		serviceName: s.Service.Name,
-		started:     now,
 	}
 	if x.url == "" {
 		x.url = s.Request.URI
 	}
 	_ = json.Unmarshal(s.Response.Size, &x.sent) // 0 when it is text, or absent
-	if t := s.StartedAt; t > 0 && t < maxUnixMillis {
-		x.started = time.UnixMilli(int64(t))
+	if status := s.Response.Status; status > 0 && status < 1000 {
+		x.status = int(status)
 	}
-	if d := s.Latencies.Request; d > 0 && d < maxUnixMillis {
+	if d := s.Latencies.Request; d > 0 && d < maxTookMillis {
 		x.took = time.Duration(math.Round(d)) * time.Millisecond
+	}
+	if t := s.StartedAt; t > 0 && t < maxStartMillis {
+		x.started = time.UnixMilli(int64(t))
+	} else {
+		x.started = now.Add(-x.took)
 	}
 	if s.AuthenticatedEntity != nil {
 		x.authenticated = true
@@ -121,11 +124,14 @@ func readExchange(log []byte, now time.Time) (*exchange, error) {
 	return x, nil
 }
 
-// maxUnixMillis is the last millisecond of the year 9999; RFC 3339 has no later one.
-const maxUnixMillis = 253402300799999
+// Bounds of Kong's times. No event ends after the year 9999, beyond which RFC 3339 has no time.
+const (
+	maxTookMillis  = 365 * 24 * 3600 * 1000
+	maxStartMillis = 253402300799999 - maxTookMillis
+)
 
-// header returns the first value of a request header that is not blank, the real one of a redacted header.
-func (x *exchange) header(name string) string {
+// token returns the first value of a request header that is not blank, the real one of a redacted header.
+func (x *exchange) token(name string) string {
 	if v := x.secret.first(name); v != "" {
 		return v
 	}

@@ -73,15 +73,13 @@ func (h headers) only(raw map[string][]string, names []string) headers {
 	return out
 }
 
-// appendTo appends the headers as a JSON object, without the masked ones. seen is told each value left out.
-func (h headers) appendTo(dst []byte, maskedNames []string, seen func(value string)) []byte {
+// appendTo appends the headers as a JSON object, without the masked ones. Query masks hold for the URLs in them, too
+// (referer, location ...), and credentials are never sent, whether or not Kong has redacted them.
+func (h headers) appendTo(dst []byte, maskedNames, queryMasks []string) []byte {
 	dst = append(dst, '{')
 	first := true
 	for _, f := range h {
 		if contains(maskedNames, f.name) {
-			for _, v := range f.values {
-				seen(v)
-			}
 			continue
 		}
 		if !first {
@@ -90,9 +88,24 @@ func (h headers) appendTo(dst []byte, maskedNames []string, seen func(value stri
 		first = false
 		dst = appendString(dst, f.name)
 		dst = append(dst, ':')
-		dst = appendString(dst, strings.Join(f.values, ", "))
+		dst = appendString(dst, f.shown(queryMasks))
 	}
 	return append(dst, '}')
+}
+
+// shown returns the field's value as the event has it: a repeated header becomes one, as the collector wants it.
+func (f headerField) shown(queryMasks []string) string {
+	if isRedacted(f.name) {
+		return redacted
+	}
+	values := f.values
+	if len(queryMasks) > 0 {
+		values = make([]string, len(f.values))
+		for i, v := range f.values {
+			values[i] = maskQuery(v, queryMasks)
+		}
+	}
+	return strings.Join(values, ", ")
 }
 
 // contentLength returns the Content-Length, 0 when there is none that can be read.

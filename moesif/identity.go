@@ -10,14 +10,13 @@ type identityRules struct {
 	trustConsumerHeaders      bool
 }
 
-// hidden returns the request headers that are needed to identify x and that Kong has redacted.
+// hidden returns the request headers whose token is needed to identify x and that Kong has redacted.
 func (r identityRules) hidden(x *exchange) []string {
-	wanted := make([]string, 0, len(r.tokenHeaders)+2)
-	if r.needsToken(x) {
-		wanted = append(wanted, r.tokenHeaders...)
+	if !r.needsToken(x) {
+		return nil
 	}
 	var names []string
-	for _, name := range append(wanted, r.userHeader, r.companyHeader) {
+	for _, name := range r.tokenHeaders {
 		if isRedacted(name) && x.request.first(name) == redacted {
 			names = append(names, name)
 		}
@@ -40,7 +39,7 @@ func (r identityRules) identify(x *exchange) (user, company string) {
 		if user != "" && (company != "" || r.companyClaim == "") {
 			break
 		}
-		u, c := readToken(x.header(name), r.userClaim, r.companyClaim)
+		u, c := readToken(x.token(name), r.userClaim, r.companyClaim)
 		if user == "" {
 			user = u
 		}
@@ -61,7 +60,7 @@ func (r identityRules) identify(x *exchange) (user, company string) {
 // plugins set for upstreams.
 func (r identityRules) userFromKong(x *exchange) string {
 	if r.userHeader != "" {
-		if u := x.header(r.userHeader); u != "" {
+		if u := x.request.first(r.userHeader); u != "" {
 			return u
 		}
 	}
@@ -86,7 +85,7 @@ func (r identityRules) companyOf(x *exchange) string {
 	if r.companyHeader == "" {
 		return ""
 	}
-	return x.header(r.companyHeader)
+	return x.request.first(r.companyHeader)
 }
 
 // cutScheme removes an authentication scheme, whatever its case, from the front of a header's value.

@@ -26,6 +26,7 @@ type settings struct {
 	requestBodyMask     *bodyMask // nil when nothing is masked
 	responseBodyMask    *bodyMask
 	queryMasks          []string
+	masks               bool // one of them is set
 
 	transactionID bool
 	identity      identityRules
@@ -77,18 +78,20 @@ func (c *Config) check() (*settings, error) {
 		apiVersion:          c.APIVersion,
 		captureRequestBody:  !c.DisableCaptureRequestBody,
 		captureResponseBody: !c.DisableCaptureResponseBody,
-		requestBodyLimit:    int64(c.RequestMaxBodySizeLimit),
-		responseBodyLimit:   int64(c.ResponseMaxBodySizeLimit),
+		requestBodyLimit:    int64(min(c.RequestMaxBodySizeLimit, maxEventBytes)),
+		responseBodyLimit:   int64(min(c.ResponseMaxBodySizeLimit, maxEventBytes)),
 		gunzip:              !c.DisableGzipPayloadDecompression,
 		requestHeaderMasks:  lowerNames(c.RequestHeaderMasks),
 		responseHeaderMasks: lowerNames(c.ResponseHeaderMasks),
 		requestBodyMask:     requestMask,
 		responseBodyMask:    responseMask,
 		queryMasks:          slices.Clone(c.RequestQueryMasks),
-		transactionID:       !c.DisableTransactionID,
+		masks: len(c.RequestQueryMasks)+len(c.RequestHeaderMasks)+len(c.ResponseHeaderMasks) > 0 ||
+			requestMask != nil || responseMask != nil,
+		transactionID: !c.DisableTransactionID,
 		identity: identityRules{
-			userHeader:           lowerName(c.UserIDHeader),
-			companyHeader:        lowerName(c.CompanyIDHeader),
+			userHeader:           identityHeader(c.UserIDHeader),
+			companyHeader:        identityHeader(c.CompanyIDHeader),
 			tokenHeaders:         lowerNames(strings.Split(c.AuthorizationHeaderName, ",")),
 			userClaim:            c.AuthorizationUserIDField,
 			companyClaim:         c.AuthorizationCompanyIDField,
@@ -138,6 +141,15 @@ func checkEndpoint(s string) (string, error) {
 func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func lowerName(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+// identityHeader returns the name of a header that holds an id, "" for one that holds credentials: its value would be sent
+// in clear.
+func identityHeader(name string) string {
+	if name = lowerName(name); isRedacted(name) {
+		return ""
+	}
+	return name
+}
 
 // lowerNames returns the names in lower case without blanks around them, the empty ones left out.
 func lowerNames(names []string) []string {

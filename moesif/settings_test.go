@@ -58,7 +58,11 @@ func TestUnset(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	s := settingsOf(t, `{"application_id":"app","api_endpoint":"http://collector:8080/base//","request_masks":["a"],"response_masks":["b"],"response_body_masks":["c"],
-		"request_header_masks":[" X-Secret "],"authorization_header_name":"X-Api-Key, ,Authorization","batch_size":7.0,"disable_transaction_id":true}`)
+		"request_header_masks":[" X-Secret "],"authorization_header_name":"X-Api-Key, ,Authorization","batch_size":7.0,"disable_transaction_id":true,
+		"user_id_header":"Authorization","company_id_header":"X-Company","request_max_body_size_limit":2000000}`)
+	assert.Equal(t, "", s.identity.userHeader, "credentials are no id: they would be sent in clear")
+	assert.Equal(t, "x-company", s.identity.companyHeader)
+	assert.EqualValues(t, maxEventBytes, s.requestBodyLimit, "the collector takes no larger event")
 	assert.Equal(t, "http://collector:8080/base", s.endpoint)
 	assert.Equal(t, map[string]bool{"a": true}, s.requestBodyMask.names, "the deprecated name counts when the other is unset")
 	assert.Equal(t, map[string]bool{"c": true}, s.responseBodyMask.names)
