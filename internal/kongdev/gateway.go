@@ -36,6 +36,8 @@ type Options struct {
 	Log        io.Writer               // Kong's error log; nil drops it
 	LogLevel   string                  // nginx's names; "" is info, where plugin output shows
 	OnFrame    func(Frame)             // called for every frame, by many goroutines at once
+	OnTrace    func(*LiveTrace)        // called when a request arrives and whenever its trace grows, by many goroutines at once
+	TraceBytes int                     // of each message in a trace; 0 is all
 	ReloadWait time.Duration           // how long Reload leaves the old plugin processes; 0 is Kong's 10 s
 }
 
@@ -54,6 +56,7 @@ type Gateway struct {
 	ids       atomic.Int64 // connections
 	bodies    atomic.Int64 // body files
 	seq       atomic.Int64 // __seq__
+	traces    atomic.Int64 // requests with a trace
 	next      atomic.Uint64
 	logs      *logQueue
 	claimWait time.Duration // Kong's ten seconds; shorter in tests

@@ -49,6 +49,8 @@ func (p phase) names() string {
 type event struct {
 	req       *request
 	conf      *pluginConfig
+	trace     *traceEvent
+	together  bool // the frame read last came with the one before
 	abandoned []func()
 }
 
@@ -103,7 +105,7 @@ const maxRepeats = 100
 func (q *request) handleEvent(conf *pluginConfig, name string) error {
 	w, log := q.worker, q.gw.log
 	for repeats := 0; ; repeats++ {
-		ev := &event{req: q, conf: conf}
+		ev := &event{req: q, conf: conf, trace: q.trace.event(conf, name)}
 		id, err := w.instanceID(conf)
 		if err == nil {
 			_, err = w.rpcs[conf.plugin].call(fieldHandleEvent, handleEventCommand(id, name), ev)
@@ -111,6 +113,7 @@ func (q *request) handleEvent(conf *pluginConfig, name string) error {
 		for _, end := range ev.abandoned {
 			end()
 		}
+		ev.trace.ended(err, ev.together)
 		var returned *rpcError
 		if !errors.As(err, &returned) {
 			return err
@@ -274,6 +277,7 @@ func (q *request) logPhase() {
 	if !q.collected.done {
 		confs = q.gen.logs
 	}
+	q.trace.answered(q, len(confs))
 	if len(confs) == 0 {
 		return
 	}
@@ -288,6 +292,7 @@ func (q *request) logPhase() {
 		q.gen.active.join()
 		started := q.gw.logs.run(func() {
 			defer q.gen.active.leave()
+			defer q.trace.logEnded()
 			if err := s.handleEvent(conf, "log"); err != nil {
 				q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; this log event is lost", conf.plugin.Name, err, s.id)
 				q.gw.counters.lostLogs.Add(1)
@@ -296,6 +301,7 @@ func (q *request) logPhase() {
 		})
 		if !started {
 			q.gen.active.leave()
+			q.trace.logEnded()
 			q.gw.log.printf(levelAlert, "%d lua_max_pending_timers are not enough: the log event of %s is lost", maxPendingTimers, conf.plugin.Name)
 			q.gw.counters.lostLogs.Add(1)
 		}

@@ -24,6 +24,8 @@ type try struct {
 	code    int
 }
 
+func (t *try) address() string { return net.JoinHostPort(t.ip, strconv.Itoa(t.port)) }
+
 // clientWriter knows what has been sent to the client.
 type clientWriter struct {
 	http.ResponseWriter
@@ -205,6 +207,7 @@ func (q *request) roundTrip() (*exchange, int) {
 	for {
 		t := &try{start: time.Now()}
 		q.tries = append(q.tries, t)
+		q.trace.tryBegins()
 		addr, err := q.gw.proxy.resolve(q.in.Context(), q.target)
 		if err == nil {
 			ip, port, _ := net.SplitHostPort(addr)
@@ -230,6 +233,7 @@ func (q *request) roundTrip() (*exchange, int) {
 		}
 		if err == nil {
 			q.addUpstreamStatus(resp.StatusCode)
+			q.trace.tryEnds(t.address(), resp.StatusCode, false)
 			return &exchange{Response: resp, alive: func() { timer.Reset(silence) }, done: func() {
 				timer.Stop()
 				_ = resp.Body.Close()
@@ -250,6 +254,7 @@ func (q *request) roundTrip() (*exchange, int) {
 		}
 		cancel(nil)
 		t.state, t.code = "failed", status
+		q.trace.tryEnds(t.address(), status, true)
 		q.addUpstreamStatus(status)
 		if status == 499 {
 			return nil, status

@@ -67,6 +67,7 @@ type request struct {
 	}
 	sentBytes int
 
+	trace   *LiveTrace
 	endings []func() // what to do when the request has ended: abandoned connections, body file
 	logOnce *serialized
 }
@@ -144,6 +145,7 @@ func newRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Requ
 	ip, port, _ := net.SplitHostPort(r.RemoteAddr)
 	q.clientIP = ip
 	q.clientTCP, _ = strconv.Atoi(port)
+	q.trace = q.newTrace()
 	return q
 }
 

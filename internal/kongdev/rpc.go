@@ -43,6 +43,7 @@ func (r *rpc) call(field protowire.Number, command []byte, ev *event) ([]byte, e
 		return nil, err
 	}
 	if ev != nil {
+		ev.trace.sent(c.id)
 		if err := r.serve(c, ev); err != nil {
 			if _, socket := err.(*rpcError); socket && err != errUnknownMethod && err != errNotImplemented {
 				r.pool.drop(c)
@@ -77,6 +78,7 @@ var errUnknownMethod = &rpcError{"method not found"} // read-only
 // serve answers PDK calls until the empty frame that ends the event.
 func (r *rpc) serve(c *pluginConn, ev *event) error {
 	for {
+		ev.together = c.in.Buffered() > 0
 		frame, err := c.readFrame()
 		if err != nil {
 			return err
@@ -97,11 +99,13 @@ func (r *rpc) serve(c *pluginConn, ev *event) error {
 			ev.req.gw.log.printf(levelErr, "method %q not found", method)
 			return errUnknownMethod
 		}
+		answered := ev.trace.call(method, args, ev.together)
 		reply, err := ev.call(method, m, args)
-		if err != nil {
-			return err
+		if err == nil {
+			err = c.writeFrame("step_reply", method, reply)
 		}
-		if err := c.writeFrame("step_reply", method, reply); err != nil {
+		answered(reply, err)
+		if err != nil {
 			return err
 		}
 	}
