@@ -44,6 +44,7 @@ var heavy = map[string][]string{ // read-only
 	"testing":                         nil,
 	module + "internal/transcript":    nil,
 	module + "internal/kongdev":       {gateway},
+	module + "internal/frames":        {gateway},
 	module + "cmd":                    nil,
 }
 
@@ -53,9 +54,10 @@ const embeddedServer = "github.com/Kong/go-pdk/server"
 // layers says what each part of the project may import of the rest; they point one way.
 var layers = map[string][]string{ // read-only
 	"schema":                nil,
-	"internal/transcript":   nil,
+	"internal/frames":       nil,
+	"internal/transcript":   {"internal/frames"},
 	"internal/pluginserver": {"schema"},
-	"internal/kongdev":      {"schema"},
+	"internal/kongdev":      {"schema", "internal/frames"},
 }
 
 // forbidden returns why the binary name must not hold one of deps, its own main left out. plugins are the names of all

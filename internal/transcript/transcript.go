@@ -6,14 +6,13 @@
 package transcript
 
 import (
-	"bufio"
 	"bytes"
 	"embed"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"path"
 	"strings"
+
+	"kong-go-plugins/internal/frames"
 )
 
 //go:embed recorded
@@ -21,39 +20,21 @@ var recorded embed.FS
 
 // Directions and kinds of frames.
 const (
-	ToPlugin = "kong->plugin"
-	ToKong   = "plugin->kong"
+	ToPlugin = frames.ToPlugin
+	ToKong   = frames.ToKong
 
-	Connect   = "connect"
-	Close     = "close"
-	Call      = "RpcCall"
-	Method    = "step_method"
-	Args      = "step_args"
-	Reply     = "step_reply"
-	End       = "end_of_event"
-	RPCReturn = "RpcReturn"
+	Connect   = frames.Connect
+	Close     = frames.Close
+	Call      = frames.Call
+	Method    = frames.Method
+	Args      = frames.Args
+	Reply     = frames.Reply
+	End       = frames.End
+	RPCReturn = frames.RPCReturn
 )
 
-// A Frame is one frame, or the opening or closing of a connection.
-type Frame struct {
-	Conn    int // the connection's number in the recording
-	N       int // order on that connection
-	Dir     string
-	Kind    string
-	Method  string          // of a PDK call and its reply
-	Type    string          // protobuf message
-	Decoded json.RawMessage // protobuf JSON
-	Wire    []byte          // with the 4-byte length
-	Note    string          // of a closing: whose side it was
-}
-
-// Payload is the frame without its length.
-func (f Frame) Payload() []byte {
-	if len(f.Wire) < 4 {
-		return nil
-	}
-	return f.Wire[4:]
-}
+// A Frame is one frame, or the opening or closing of a connection, with a note on whose side closed it.
+type Frame = frames.Frame
 
 // Names lists the recordings in order, for instance "06_exit_418".
 func Names() []string {
@@ -76,29 +57,11 @@ func Load(name string) ([]Frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	var frames []Frame
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		var l struct {
-			Conn                    int
-			N                       int
-			Dir, Kind, Method, Type string
-			Note                    string
-			Decoded                 json.RawMessage
-			Hex                     string
-			HexTruncated            bool `json:"hex_truncated"`
-		}
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
-		}
-		wire, err := hex.DecodeString(l.Hex)
-		if err != nil || l.HexTruncated {
-			return nil, fmt.Errorf("%s:%d: hex is not whole: %v", name, n, err)
-		}
-		frames = append(frames, Frame{Conn: l.Conn, N: l.N, Dir: l.Dir, Kind: l.Kind, Method: l.Method, Type: l.Type, Decoded: l.Decoded, Wire: wire, Note: l.Note})
+	all, err := frames.Read(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return frames, lines.Err()
+	return all, nil
 }
 
 // Requests is requests.txt: the request and the client's response of the recordings 01 to 16.
