@@ -148,16 +148,18 @@ func nginxStatusText(status int) string {
 	return http.StatusText(status)
 }
 
-func (q *request) writeBody(b []byte, chunked bool) {
+// writeBody sends a piece of the body and reports whether the client took it.
+func (q *request) writeBody(b []byte, chunked bool) bool {
 	if len(b) == 0 {
-		return
+		return true
 	}
-	n, _ := q.out.Write(b)
+	n, ok := q.out.send(b)
 	q.sentBytes += n
 	q.out.sent += n
 	if chunked {
 		q.out.sent += len(strconv.FormatInt(int64(n), 16)) + len("\r\n\r\n")
 	}
+	return ok
 }
 
 // finishBody hands everything to the client before the log phase begins.
@@ -165,9 +167,7 @@ func (q *request) finishBody(chunked bool) {
 	if chunked {
 		q.out.sent += len("0\r\n\r\n")
 	}
-	if f, ok := q.out.ResponseWriter.(http.Flusher); ok {
-		f.Flush()
-	}
+	q.out.flush()
 	if q.ctx.proxied {
 		begin := q.times.headerStart
 		if q.times.responseStart > 0 {

@@ -2,6 +2,7 @@ package kongdev
 
 import (
 	"fmt"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -159,6 +160,9 @@ func (q *request) unexpected(status int) *kongReply {
 	}
 	contentType := pageType(accept)
 	body, _ := page(contentType, statusMessage(status), q.id)
+	if status == statusHeaderTooLarge {
+		status = http.StatusBadRequest
+	}
 	return &kongReply{status, []byte(body), newFields(map[string]value{"Content-Type": contentType})}
 }
 

@@ -27,7 +27,7 @@ const serverHeader = "kong/" + Version
 // Options say what a Gateway runs.
 type Options struct {
 	Config     *Declarative
-	Listen     string                  // address of the proxy; "" is 127.0.0.1:0
+	Listen     string                  // the proxy's addresses as Kong's proxy_listen: "127.0.0.1:0, 127.0.0.1:8443 ssl"; "" is 127.0.0.1:0
 	Workers    int                     // 0 is 1
 	Prefix     string                  // Kong's prefix: sockets and body files live here; "" is a temporary folder, removed at Close
 	Plugins    []PluginServer          // one per plugin
@@ -48,7 +48,7 @@ type Gateway struct {
 	ownsDir   bool
 	log       *errorLog
 	counters  *counters
-	listener  net.Listener
+	listeners []proxyListener
 	server    *http.Server
 	hosts     *localHosts
 	proxy     *transports
@@ -60,6 +60,8 @@ type Gateway struct {
 	next      atomic.Uint64
 	logs      *logQueue
 	claimWait time.Duration // Kong's ten seconds; shorter in tests
+
+	clientWait time.Duration // nginx's minute; shorter in tests
 
 	mu      sync.Mutex // guards reloads
 	gen     atomic.Pointer[generation]
@@ -81,9 +83,6 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if o.Workers < 0 || o.Workers > 64 {
 		return nil, fmt.Errorf("options: %d workers: 1 to 64 are possible", o.Workers)
 	}
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:0"
-	}
 	if o.ReloadWait == 0 {
 		o.ReloadWait = 10 * time.Second
 	}
@@ -92,7 +91,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(), claimWait: claimWait,
+		opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(), claimWait: claimWait, clientWait: clientTimeout,
 		buffers: sync.Pool{New: func() any { return new([16 << 10]byte) }},
 	}
 	g.closing, g.close = context.WithCancel(context.Background())
@@ -115,16 +114,18 @@ func (g *Gateway) start(ctx context.Context) error {
 		}
 	}
 	g.opts.Infos = infos
-	listener, err := net.Listen("tcp", g.opts.Listen)
+	listeners, err := openListeners(g.opts.Listen)
 	if err != nil {
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("listen %s: the port is in use: stop what holds it or choose another address", g.opts.Listen)
-		}
-		return fmt.Errorf("listen %s: %w", g.opts.Listen, err)
+		return err
 	}
-	g.listener = listener
+	g.listeners = listeners
+	closeListeners := func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}
 	if g.hosts, err = newLocalHosts(g.opts.Hosts); err != nil {
-		_ = listener.Close()
+		closeListeners()
 		return err
 	}
 	g.proxy = newTransports(g.hosts)
@@ -132,22 +133,19 @@ func (g *Gateway) start(ctx context.Context) error {
 	g.seq.Add(int64(len(newIterator(g.opts.Config, g.plugins()).sorted)))
 	gen, err := g.newGeneration(g.opts.Config)
 	if err != nil {
-		_ = listener.Close()
+		closeListeners()
 		g.hosts.close()
 		return err
 	}
 	g.gen.Store(gen)
-	g.server = &http.Server{
-		Handler:                      g,
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     newServerLog(g.log),
-		ReadHeaderTimeout:            60 * time.Second,
+	g.server = newProxyServer(g, newServerLog(g.log))
+	for _, l := range listeners {
+		go func() {
+			if err := g.server.Serve(l.Listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				g.log.printf(levelCrit, "proxy listener %s: %v", l.url(), err)
+			}
+		}()
 	}
-	go func() {
-		if err := g.server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			g.log.printf(levelCrit, "proxy listener: %v", err)
-		}
-	}()
 	return nil
 }
 
@@ -214,9 +212,6 @@ func (g *Gateway) Close() error {
 	g.removePrefix()
 	return err
 }
-
-// URL is the proxy's address, as http://127.0.0.1:8000.
-func (g *Gateway) URL() string { return "http://" + g.listener.Addr().String() }
 
 // Prefix is the folder that the plugin servers' -kong-prefix must name.
 func (g *Gateway) Prefix() string { return g.prefix }

@@ -64,8 +64,11 @@ func (q *request) variable(name string) value {
 	case "kong_request_id":
 		return q.id
 	case "scheme":
-		return "http"
+		return q.scheme()
 	case "https":
+		if q.isSecure() {
+			return "on"
+		}
 		return ""
 	case "host":
 		return q.host
@@ -137,7 +140,7 @@ func (q *request) upstreamVar(name string) value {
 	case "x_forwarded_for":
 		return q.clientIP
 	case "x_forwarded_proto":
-		return "http"
+		return q.scheme()
 	case "x_forwarded_host":
 		return q.host
 	case "x_forwarded_port":

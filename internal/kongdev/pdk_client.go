@@ -36,7 +36,7 @@ var clientMethods = map[string]pdkMethod{ // read-only
 		case q.phase == phaseLog:
 			return nil, errTimer
 		}
-		return "http", nil
+		return q.scheme(), nil
 	})},
 	"kong.router.get_route": {authAndLater, true, func(ev *event, _ []byte) ([]byte, error) {
 		r := ev.req.route()

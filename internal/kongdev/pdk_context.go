@@ -109,7 +109,7 @@ func (q *request) context(key string) value {
 		case key == "request_uri":
 			return q.uri
 		case key == "scheme":
-			return "http"
+			return q.scheme()
 		case key == "route" && q.route() != nil:
 			return routeTable(q.route())
 		case key == "service" && q.service() != nil:

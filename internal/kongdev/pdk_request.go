@@ -12,10 +12,10 @@ import (
 const defaultMax = 100
 
 var requestMethods = map[string]pdkMethod{ // read-only
-	"kong.request.get_scheme":           {requestPhases, false, textCall(func(q *request) (value, error) { return "http", nil })},
+	"kong.request.get_scheme":           {requestPhases, false, textCall(func(q *request) (value, error) { return q.scheme(), nil })},
 	"kong.request.get_host":             {requestPhases, false, textCall(func(q *request) (value, error) { return q.host, nil })},
 	"kong.request.get_port":             {anyPhase, false, intCall(func(q *request) (int, error) { return q.port, nil })},
-	"kong.request.get_forwarded_scheme": {requestPhases, false, textCall(func(q *request) (value, error) { return "http", nil })},
+	"kong.request.get_forwarded_scheme": {requestPhases, false, textCall(func(q *request) (value, error) { return q.scheme(), nil })},
 	"kong.request.get_forwarded_host":   {requestPhases, false, textCall(func(q *request) (value, error) { return q.host, nil })},
 	"kong.request.get_forwarded_port":   {requestPhases, false, intCall(func(q *request) (int, error) { return q.port, nil })},
 	"kong.request.get_http_version": {requestPhases, false, func(ev *event, _ []byte) ([]byte, error) {

@@ -33,6 +33,10 @@ type clientWriter struct {
 	begun  bool // the head has been written
 	broken bool // the upstream broke off in the middle of the body
 	failed bool // a plugin server's failure or a Lua error caused this answer
+	gone   bool // the client takes nothing any more
+
+	control *http.ResponseController
+	wait    time.Duration // for the client to take something
 }
 
 // ServeHTTP takes one client request through Kong's phases.
@@ -63,13 +67,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // run answers the request. Each step that answers ends it.
 func (q *request) run() {
+	if status := q.tooLarge(); status != 0 {
+		q.in.Close = true
+		q.upstreamFailed(status)
+		return
+	}
 	if err := q.rewritePhase(); err != nil {
 		q.answerError(err)
 		return
 	}
 	q.phase = phaseAccess
-	if !q.findRoute() {
-		q.answerPage(404, "no Route matched with those values")
+	if refusal := q.findRoute(); refusal != nil {
+		q.ctx.exited = true
+		q.answer(refusal)
 		return
 	}
 	q.accessPhase()
@@ -114,8 +124,9 @@ func (q *request) run() {
 	q.proxyStreaming()
 }
 
-// findRoute matches the request and sets what the match decides.
-func (q *request) findRoute() bool {
+// findRoute matches the request and sets what the match decides. When that is
+// an answer of Kong's, it is returned and nothing is set.
+func (q *request) findRoute() *kongReply {
 	in := q.in
 	if host, _ := q.headers.get("host"); in.Method != q.method || host != in.Host {
 		in = in.Clone(in.Context())
@@ -123,7 +134,11 @@ func (q *request) findRoute() bool {
 	}
 	m, ok := q.gen.router.match(in)
 	if !ok {
-		return false
+		reply, _ := q.errorReply(404, "no Route matched with those values", nil) // the status is one of ours
+		return reply
+	}
+	if refusal := q.refuseProtocol(m.route); refusal != nil {
+		return refusal
 	}
 	q.match = m
 	q.ctx.hasBalancerData = true
@@ -136,7 +151,7 @@ func (q *request) findRoute() bool {
 	if m.route.PreserveHost {
 		q.upstreamHost, _ = q.headers.get("host")
 	}
-	return true
+	return nil
 }
 
 // chooseTarget picks the target behind an upstream entity's name and resolves
@@ -184,7 +199,8 @@ var errReadTimeout = errors.New("upstream timed out") // read-only
 // when its body has been read.
 type exchange struct {
 	*http.Response
-	alive func() // to be called when something arrived
+	ctx   context.Context // ends when nothing has arrived for too long
+	alive func()          // to be called when something arrived
 	done  func()
 }
 
@@ -234,7 +250,7 @@ func (q *request) roundTrip() (*exchange, int) {
 		if err == nil {
 			q.addUpstreamStatus(resp.StatusCode)
 			q.trace.tryEnds(t.address(), resp.StatusCode, false)
-			return &exchange{Response: resp, alive: func() { timer.Reset(silence) }, done: func() {
+			return &exchange{Response: resp, ctx: ctx, alive: func() { timer.Reset(silence) }, done: func() {
 				timer.Stop()
 				_ = resp.Body.Close()
 				cancel(nil)
@@ -314,7 +330,7 @@ func (q *request) upstreamHeader() http.Header {
 	if te, _ := q.headers.get("te"); strings.Contains(strings.ToLower(te), "trailers") {
 		h["TE"] = []string{"trailers"}
 	}
-	via := "1." + strconv.Itoa(q.in.ProtoMinor) + " " + serverHeader
+	via := q.inboundVersion() + " " + serverHeader
 	if v, ok := q.headers.get("via"); ok {
 		via = v + ", " + via
 	}
@@ -325,7 +341,7 @@ func (q *request) upstreamHeader() http.Header {
 	}
 	path, _, _ := strings.Cut(q.uri, "?")
 	h["X-Forwarded-For"] = []string{forwarded}
-	h["X-Forwarded-Proto"] = []string{"http"}
+	h["X-Forwarded-Proto"] = []string{q.scheme()}
 	h["X-Forwarded-Host"] = []string{q.host}
 	h["X-Forwarded-Port"] = []string{strconv.Itoa(q.port)}
 	h["X-Forwarded-Path"] = []string{path}
@@ -362,6 +378,10 @@ func (q *request) upstreamRequest(ctx context.Context, header http.Header) (*htt
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	if !q.body.read && !q.route().RequestBuffering {
+		if q.in.ContentLength == 0 {
+			req.Body = http.NoBody
+			return req, nil
+		}
 		req.Body, req.ContentLength = io.NopCloser(q.body.src), q.in.ContentLength
 		return req, nil
 	}

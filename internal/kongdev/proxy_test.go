@@ -50,7 +50,7 @@ func TestUpstreamRequest(t *testing.T) {
 		assert.Equal(t, "hello", got.body)
 		h := got.header
 		assert.Equal(t, strings.TrimPrefix(b.Config().Services[0].Host, "")+":"+formatNumber(float64(b.Config().Services[0].Port), 10), got.host)
-		port := formatNumber(float64(b.listener.Addr().(*net.TCPAddr).Port), 10)
+		port := formatNumber(float64(b.listeners[0].Addr().(*net.TCPAddr).Port), 10)
 		for name, want := range map[string]string{
 			"X-Forwarded-For": "10.0.0.1, 127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "127.0.0.1", "X-Forwarded-Port": port,
 			"X-Forwarded-Path": "/a%20b/./c", "X-Real-Ip": "127.0.0.1", "Via": "1.1 kong/3.9.1", "Connection": "keep-alive", "Content-Length": "5",

@@ -126,7 +126,7 @@ func newRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Requ
 		shared: &sharedContext{}, status: http.StatusOK,
 		times: timings{waiting: -1, proxyLatency: -1, responseLatency: -1, receive: -1},
 	}
-	q.out = &clientWriter{ResponseWriter: w}
+	q.out = &clientWriter{ResponseWriter: w, control: http.NewResponseController(w), wait: g.clientWait}
 	_, q.args, q.hasArgs = strings.Cut(q.uri, "?")
 	q.headers = newHeaderList(r.Host, r.Header)
 	if r.ContentLength > 0 || r.Header.Get("Content-Length") != "" {
@@ -140,7 +140,8 @@ func newRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Requ
 	}
 	q.length = len(q.method) + len(q.uri) + len("  HTTP/1.1\r\n\r\n") + q.headers.size()
 	q.body = newBody(g, r)
-	q.host, _ = splitHostPort(strings.ToLower(r.Host))
+	q.body.src = &patientBody{r.Body, q.out.control, g.clientWait}
+	q.host = clientHost(r.Host)
 	q.port = localPort(r)
 	ip, port, _ := net.SplitHostPort(r.RemoteAddr)
 	q.clientIP = ip

@@ -62,7 +62,7 @@ func (q *request) serialize() *table {
 	}
 	root := map[string]value{
 		"request": newFields(map[string]value{
-			"id": q.id, "uri": q.uri, "url": "http://" + host + ":" + port + q.uri, "method": q.method,
+			"id": q.id, "uri": q.uri, "url": q.scheme() + "://" + host + ":" + port + q.uri, "method": q.method,
 			"querystring": parseArgs(q.args, defaultMax), "headers": headers, "size": float64(length),
 		}),
 		"response": newFields(map[string]value{

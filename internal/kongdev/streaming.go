@@ -2,10 +2,12 @@ package kongdev
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // singular are the response headers that nginx keeps one of: the upstream's
@@ -36,7 +38,9 @@ func upstreamLines(resp *http.Response) headerList {
 
 // proxyStreaming passes the upstream's response on as it comes.
 func (q *request) proxyStreaming() {
-	if q.route().RequestBuffering && !q.readBody() {
+	if !q.route().RequestBuffering {
+		_ = q.out.control.EnableFullDuplex() // the answer may begin before the body has ended
+	} else if !q.readBody() {
 		return
 	}
 	x, status := q.roundTrip()
@@ -67,7 +71,10 @@ func (q *request) proxyStreaming() {
 		broken = !q.copyBody(x, size < 0)
 	}
 	q.finishBody(size < 0 && !bodyless)
-	if broken {
+	switch {
+	case q.out.gone:
+		q.out.broken = true
+	case broken:
 		q.gw.log.printf(levelErr, "upstream prematurely closed connection, request_id: %q", q.id)
 		q.out.broken = true
 	}
@@ -81,14 +88,14 @@ func (q *request) copyBody(x *exchange, chunked bool) bool {
 	for {
 		n, err := x.Body.Read(buf)
 		x.alive()
-		q.writeBody(buf[:n], chunked)
-		if chunked && n > 0 {
-			if f, ok := q.out.ResponseWriter.(http.Flusher); ok {
-				f.Flush()
-			}
+		if !q.writeBody(buf[:n], chunked) {
+			return false
 		}
 		if err == io.EOF {
 			return true
+		}
+		if n > 0 { // more may be long in coming
+			q.out.flush()
 		}
 		if err != nil {
 			return false
@@ -105,7 +112,10 @@ func (q *request) readBody() bool {
 	}
 	q.gw.log.printf(levelInfo, "%v, request_id: %q", err, q.id)
 	status := http.StatusBadRequest
-	if q.in.Context().Err() != nil {
+	if errors.Is(err, errClientTimeout) {
+		status = http.StatusRequestTimeout
+		q.in.Close = true
+	} else if q.in.Context().Err() != nil {
 		status = 499
 	}
 	q.upstreamFailed(status)
@@ -151,19 +161,35 @@ func (q *request) switchProtocols(x *exchange) {
 		return
 	}
 	q.out.sent += len(head) + 2
-	stop := context.AfterFunc(q.gw.closing, func() {
+	_ = client.SetDeadline(time.Time{})
+	cut := func() {
 		_ = client.Close()
 		_ = upstream.Close()
-	})
-	defer stop()
+	}
+	for _, end := range []context.Context{q.gw.closing, x.ctx} {
+		stop := context.AfterFunc(end, cut)
+		defer stop()
+	}
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
 		_, _ = io.Copy(upstream, buffered)
 		_ = upstream.Close()
 	}()
-	n, _ := io.Copy(client, upstream)
+	n, _ := io.Copy(client, &watchedReader{upstream, x.alive})
 	q.out.sent += int(n)
 	_ = client.Close()
 	<-up
+}
+
+// A watchedReader tells when something arrived.
+type watchedReader struct {
+	io.Reader
+	alive func()
+}
+
+func (r *watchedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.alive()
+	return n, err
 }
