@@ -3,7 +3,9 @@ package kongdev
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -176,4 +178,15 @@ func readFull(c net.Conn, b []byte) (int, error) {
 		}
 	}
 	return n, nil
+}
+
+// dumpedPlugin is a plugin server run by somebody else, whose dump is a file.
+func dumpedPlugin(t *testing.T, name string, phases string) func(*Options) {
+	t.Helper()
+	dump := filepath.Join(t.TempDir(), "dump.json")
+	text := fmt.Sprintf(`{"Protocol":"ProtoBuf:1","Plugins":[{"Name":%q,"Phases":[%s],"Version":"0.1.0","Priority":1500,"Schema":{"name":%q,"fields":[]}}]}`, name, phases, name)
+	require.NoError(t, os.WriteFile(dump, []byte(text), 0o600))
+	return func(o *Options) {
+		o.Plugins = []PluginServer{{Name: name, QueryCmd: "cat " + dump}}
+	}
 }

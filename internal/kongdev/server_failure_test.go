@@ -21,7 +21,7 @@ import (
 func newFakeBench(t *testing.T, phases string, onEvent func(c *fakeConn, phase string, instance int32), changes ...func(*Options)) (*bench, *fakePlugin) {
 	t.Helper()
 	b := newBench(t, func(o *Options) {
-		replayPlugin(t, "tplug", phases)(o)
+		dumpedPlugin(t, "tplug", phases)(o)
 		for _, change := range changes {
 			change(o)
 		}
@@ -67,7 +67,7 @@ func TestEndlessRepeatsAreBounded(t *testing.T) {
 // Anything but "closed" is a 500 at once.
 func TestOtherSocketErrors(t *testing.T) {
 	t.Run("no socket", func(t *testing.T) {
-		b := newBench(t, replayPlugin(t, "tplug", `"access"`))
+		b := newBench(t, dumpedPlugin(t, "tplug", `"access"`))
 		r := b.get("/")
 		assert.Equal(t, 500, r.StatusCode)
 		assert.Equal(t, "start instance: no such file or directory", b.failure(r).Reason)
