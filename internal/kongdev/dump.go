@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
+	"time"
 )
 
 // PluginServer says how to run one plugin server, as kong.conf's
@@ -48,16 +46,9 @@ func QueryPlugin(ctx context.Context, s PluginServer) (PluginInfo, error) {
 	if s.QueryCmd == "" {
 		return PluginInfo{}, fmt.Errorf("no info query for %s: set its query command, for instance %q", s.Name, "/path/to/"+s.Name+" -dump")
 	}
-	var out, errOut bytes.Buffer
-	cmd := exec.CommandContext(ctx, "sh", "-c", s.QueryCmd)
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	runErr := cmd.Run()
-	info, err := parseDump(out.Bytes())
+	out, hint := runQuery(ctx, s)
+	info, err := parseDump(out)
 	if err != nil {
-		hint := strings.TrimSpace(errOut.String())
-		if runErr != nil {
-			hint = strings.TrimSpace(runErr.Error() + " " + hint)
-		}
 		if hint == "" {
 			hint = "run it by hand: it must print one JSON object"
 		}
@@ -66,71 +57,18 @@ func QueryPlugin(ctx context.Context, s PluginServer) (PluginInfo, error) {
 	return info, nil
 }
 
-// parseDump reads a query command's output by the rules of Kong 3.9: only the
-// first plugin counts.
-func parseDump(out []byte) (PluginInfo, error) {
-	if !json.Valid(out) {
-		var v any
-		return PluginInfo{}, fmt.Errorf("failed decoding plugin info: %w", json.Unmarshal(out, &v))
+// runQuery returns what the query command printed, and what else it had to say: how it ended, its standard error.
+func runQuery(ctx context.Context, s PluginServer) (out []byte, said string) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, "sh", "-c", s.QueryCmd)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.WaitDelay = time.Second // a child may hold the output open
+	err := cmd.Run()
+	said = strings.TrimSpace(stderr.String())
+	if err != nil {
+		said = strings.TrimSpace(err.Error() + " " + said)
 	}
-	type entry struct {
-		Name     *string
-		Version  *string
-		Priority *float64
-		Phases   []string
-		Schema   json.RawMessage
-	}
-	var dump struct {
-		Protocol *string
-		Plugins  []entry
-	}
-	protocol := "MsgPack:1"
-	switch bytes.TrimSpace(out)[0] {
-	case '{':
-		if err := json.Unmarshal(out, &dump); err != nil {
-			return PluginInfo{}, fmt.Errorf("failed decoding plugin info: %w", err)
-		}
-		if dump.Protocol != nil {
-			protocol = *dump.Protocol
-		}
-	case '[':
-		if err := json.Unmarshal(out, &dump.Plugins); err != nil {
-			return PluginInfo{}, fmt.Errorf("failed decoding plugin info: %w", err)
-		}
-	default:
-		return PluginInfo{}, errors.New("not a plugin info table")
-	}
-	if len(dump.Plugins) == 0 {
-		return PluginInfo{}, errors.New("the dump lists no plugin")
-	}
-	p := dump.Plugins[0]
-	if p.Name == nil || *p.Name == "" {
-		return PluginInfo{}, errors.New("the dump's first plugin has no Name")
-	}
-	fail := func(format string, args ...any) (PluginInfo, error) {
-		return PluginInfo{}, fmt.Errorf("plugin %q: "+format, append([]any{*p.Name}, args...)...)
-	}
-	if protocol != "ProtoBuf:1" {
-		return fail("protocol %q is not in kongdev, only ProtoBuf:1", protocol)
-	}
-	if p.Priority == nil {
-		return fail("no plugin found: the dump gives no Priority")
-	}
-	if math.Trunc(*p.Priority) != *p.Priority || math.Abs(*p.Priority) > 1<<53 {
-		return fail("priority %v is no whole number", *p.Priority)
-	}
-	if p.Version == nil || !versionPattern.MatchString(*p.Version) {
-		return fail("version must be one to three numbers with points between, as 1.2.3")
-	}
-	for _, phase := range p.Phases {
-		if !slices.Contains(knownPhases, phase) {
-			return fail("unknown phase %q", phase)
-		}
-	}
-	if len(p.Schema) == 0 || p.Schema[0] != '{' {
-		return fail("the dump gives no Schema")
-	}
-	return PluginInfo{*p.Name, *p.Version, int(*p.Priority), p.Phases, p.Schema}, nil
+	return stdout.Bytes(), said
 }
 
 var (

@@ -25,9 +25,9 @@ func TestParseDump(t *testing.T) {
 		{"no name", `{"Protocol":"ProtoBuf:1","Plugins":[{"Priority":1}]}`, "no Name"},
 		{"message pack", `[{"Name":"p"}]`, `protocol "MsgPack:1" is not in kongdev`},
 		{"no priority", `{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"p"}]}`, "no plugin found"},
-		{"half a priority", `{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"p","Priority":1.5}]}`, "no whole number"},
-		{"version", `{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"p","Priority":1,"Version":"v1"}]}`, "version must be"},
-		{"phase", `{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"p","Priority":1,"Version":"1","Phases":["body_filter"]}]}`, `unknown phase "body_filter"`},
+		{"half a priority", `{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"p","Priority":1.5}]}`, "not a valid integer number, got: \"1.5\""},
+		{"version", `{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"p","Priority":1,"Version":"v1"}]}`, `does not follow the "x.y.z" format, got: "v1"`},
+		{"phase", `{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"p","Priority":1,"Version":"1","Phases":["body_filter"],"Schema":{}}]}`, `unknown phase "body_filter"`},
 		{"schema", `{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"p","Priority":1,"Version":"1","Phases":[]}]}`, "no Schema"},
 	}
 	for _, tt := range tests {
