@@ -25,8 +25,16 @@ var levelNames = []string{"alert", "crit", "error", "warn", "notice", "info", "d
 // for concurrent use; a nil writer drops everything.
 type errorLog struct {
 	level int
+	hook  func(LogLine) // may be nil; gets what is less severe than level too
 	mu    sync.Mutex
 	w     io.Writer
+}
+
+// A LogLine is one line of Kong's error log.
+type LogLine struct {
+	Time  time.Time
+	Level string // nginx's names
+	Text  string // without time and level; a plugin's own output begins with "[name:pid] "
 }
 
 // newErrorLog makes a log that leaves out what is less severe than level, one
@@ -43,10 +51,14 @@ func newErrorLog(w io.Writer, level string) (*errorLog, error) {
 }
 
 func (l *errorLog) printf(level int, format string, args ...any) {
+	now := time.Now()
+	if l.hook != nil && level < levelDebug {
+		l.hook(LogLine{now, levelNames[level], fmt.Sprintf(format, args...)})
+	}
 	if l.w == nil || level > l.level {
 		return
 	}
-	line := time.Now().AppendFormat(nil, "2006/01/02 15:04:05")
+	line := now.AppendFormat(nil, "2006/01/02 15:04:05")
 	line = fmt.Appendf(line, " [%s] ", levelNames[level])
 	line = fmt.Appendf(line, format, args...)
 	if line[len(line)-1] != '\n' {

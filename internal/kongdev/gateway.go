@@ -35,6 +35,7 @@ type Options struct {
 	Hosts      map[string]http.Handler // upstreams inside this process by host name
 	Log        io.Writer               // Kong's error log; nil drops it
 	LogLevel   string                  // nginx's names; "" is info, where plugin output shows
+	OnLog      func(LogLine)           // called for every line from info on, whatever LogLevel says, by many goroutines at once
 	OnFrame    func(Frame)             // called for every frame, by many goroutines at once
 	OnTrace    func(*LiveTrace)        // called when a request arrives and whenever its trace grows, by many goroutines at once
 	TraceBytes int                     // of each message in a trace; 0 is all
@@ -90,6 +91,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	log.hook = o.OnLog
 	g := &Gateway{
 		opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(), claimWait: claimWait, clientWait: clientTimeout,
 		buffers: sync.Pool{New: func() any { return new([16 << 10]byte) }},
