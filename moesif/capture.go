@@ -36,6 +36,7 @@ type Capture struct {
 	stop   context.Context // ends when the time to drain is over
 	cancel context.CancelFunc
 	unsent atomic.Int64
+	made   atomic.Int64 // queues
 }
 
 // A queueKey tells queues apart: two applications never share one, however alike their ids are.
@@ -91,19 +92,18 @@ func (c *Capture) queued() (events, bytes int) {
 	return events, bytes
 }
 
-// acquire returns the queue of a configuration, with that configuration's limits.
+// acquire returns the queue of a configuration.
 func (c *Capture) acquire(s *settings) (q *Queue, release func()) {
-	build := func() sender { return newUploader(s.endpoint, s.applicationID, s.queue) }
 	host := s.endpoint
 	if u, err := url.Parse(s.endpoint); err == nil {
 		host = u.Host
 	}
 	q, release = c.queues.Acquire(queueKey{s.endpoint, s.applicationID}, func() *Queue {
-		return newQueue(s.queue, build(), c.stats, func(cause, text string) {
-			c.report(cause+" "+host, host+": "+text)
+		number := fmt.Sprintf(" of queue %d", c.made.Add(1)) // each queue has its own minute; no application id in a log
+		return newQueue(s.queue, s.uploader(), c.stats, func(cause, text string) {
+			c.report(cause+number, host+": "+text)
 		})
 	})
-	q.configure(s.queue, build)
 	return q, release
 }
 
@@ -115,7 +115,8 @@ type lease struct {
 	ended   bool
 }
 
-// get returns the queue. After end it is lent for the one event only.
+// get returns the queue, which it gives the configuration's limits when it first does. After end it is lent for the one
+// event only and stays as it is: a late event must not bring old settings back.
 func (l *lease) get(c *Capture, s *settings) (q *Queue, done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,6 +125,7 @@ func (l *lease) get(c *Capture, s *settings) (q *Queue, done func()) {
 	}
 	if l.queue == nil {
 		l.queue, l.release = c.acquire(s)
+		l.queue.configure(s.queue, s.uploader)
 	}
 	return l.queue, func() {}
 }

@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -38,38 +39,48 @@ func (q *Queue) deliverSafely(batch [][]byte) {
 func (q *Queue) deliver(events [][]byte) {
 	for failures := 0; q.ctx.Err() == nil; {
 		closing := q.isClosing()
-		switch o := q.attempt(events); o.class {
-		case sent:
+		switch o := q.attempt(events); {
+		case o.class == sent:
 			q.resumed()
+			q.refused = 0
 			q.stats.sent.Add(float64(len(events)))
 			q.release(events)
 			return
-		case split:
+		case o.class == split && len(events) == 1:
 			q.resumed()
-			if len(events) == 1 {
-				q.drop(dropRefused, events)
-				return
-			}
-			half := len(events) / 2
-			q.deliver(events[:half])
-			q.deliver(events[half:])
+			q.drop(dropRefused, events)
+			q.refusing(o)
 			return
-		case hold:
+		case o.class == split:
+			q.resumed()
+			q.deliverHalves(events)
+			return
+		case o.class == hold:
 			q.holding(o)
-			if closing {
+			if closing && q.patience < probeEvery {
 				q.cancel() // nobody will act in the seconds that are left
 			}
 			q.pause(probeEvery)
-		case retry:
+		case errors.Is(o.err, errNoAnswer) && failures > 0 && len(events) > 1:
+			q.failing(o)
+			q.deliverHalves(events) // perhaps the way is too slow for so many
+			return
+		default:
 			q.failing(o)
 			wait := max(backoff(failures), o.after)
 			failures++
 			if closing {
-				wait = min(wait, time.Second)
+				wait = min(wait, q.patience)
 			}
 			q.pause(wait)
 		}
 	}
+}
+
+func (q *Queue) deliverHalves(events [][]byte) {
+	half := len(events) / 2
+	q.deliver(events[:half])
+	q.deliver(events[half:])
 }
 
 // attempt uploads once and counts it.
@@ -119,6 +130,24 @@ func (q *Queue) failing(o outcome) {
 	}
 	events, _ := q.size()
 	q.notice("failing", fmt.Sprintf("the collector %s; %d events wait and are tried again", why, events))
+}
+
+// maxRefusedRow is how many events may be refused in a row before the fault is looked for elsewhere.
+const maxRefusedRow = 16
+
+// refusing slows down when every event is refused: that is less likely the events' fault than a wrong endpoint's, and
+// most of them may still be wanted.
+func (q *Queue) refusing(o outcome) {
+	q.refused++
+	if q.refused < maxRefusedRow {
+		return
+	}
+	q.notice("refused", fmt.Sprintf("the collector answered %d to each of the last %d events: check api_endpoint", o.status, q.refused))
+	wait := backoff(q.refused - maxRefusedRow)
+	if q.isClosing() {
+		wait = min(wait, q.patience)
+	}
+	q.pause(wait)
 }
 
 // holding says, once per change, that the collector will take nothing until somebody acts.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -251,6 +252,27 @@ func TestQueuesAreSharedByApplication(t *testing.T) {
 	a.Close()
 	a.Close()
 	assert.Same(t, first, queueOf(a), "a late event still finds its queue")
+	assert.Equal(t, 20, first.set.batchEvents, "which does not bring the old settings back")
 	require.NoError(t, capture.Close(t.Context()))
 	assert.False(t, first.Add([]byte("late")))
+}
+
+// Two applications that have trouble with one collector are two troubles: the line of one does not swallow the other's.
+func TestEachQueueSaysWhatItDrops(t *testing.T) {
+	causes := map[string]bool{}
+	var mu sync.Mutex
+	capture := NewCapture(func(cause, text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		causes[cause] = true
+		assert.NotContains(t, cause+text, "application-")
+	})
+	for _, application := range []string{"application-1", "application-2"} {
+		c := configOf(t, capture, fmt.Sprintf(`{"application_id":%q,"api_endpoint":"http://127.0.0.1:1","queue_max_bytes":1048576}`, application))
+		q, done := c.lease.get(capture, c.settings())
+		defer done()
+		assert.False(t, q.Add(make([]byte, 2<<20)))
+	}
+	require.NoError(t, capture.Close(t.Context()))
+	assert.Len(t, causes, 2)
 }

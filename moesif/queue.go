@@ -10,6 +10,9 @@ import (
 // alone still goes, by itself.
 const maxBatchBytes = 8 << 20
 
+// keepRoom is the room for events that an empty queue keeps.
+const keepRoom = 4096
+
 // eventOverhead is what an event costs in memory beside its bytes.
 const eventOverhead = 48
 
@@ -35,9 +38,12 @@ type Queue struct {
 	bytes  int
 	ended  bool
 
+	patience time.Duration // the longest pause while closing; set before closing is closed
+
 	// Of the sending goroutine alone.
 	settled int // events of the current batch that were sent or dropped, from its front
 	held    int // the status that holds the queue, 0 for none
+	refused int // events refused in a row
 }
 
 // A sender makes one attempt to send events.
@@ -127,6 +133,10 @@ func (q *Queue) Close(ctx context.Context) (left int) {
 	q.ended = true
 	q.mu.Unlock()
 	if first {
+		q.patience = time.Second
+		if until, ok := ctx.Deadline(); ok {
+			q.patience = time.Until(until) / 5 // so that there are some more attempts
+		}
 		close(q.closing)
 	}
 	select {
@@ -213,7 +223,9 @@ func (q *Queue) take() (batch [][]byte, wait time.Duration) {
 	}
 	q.head += n
 	if q.head == len(q.events) {
-		q.events, q.head = q.events[:0], 0
+		if q.events, q.head = q.events[:0], 0; cap(q.events) > keepRoom {
+			q.events = nil // an outage has filled it
+		}
 	} else if q.head > len(q.events)/2 {
 		q.events = q.events[:copy(q.events, q.events[q.head:])]
 		clear(q.events[len(q.events):cap(q.events)])

@@ -3,7 +3,9 @@ package moesif
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,6 +106,13 @@ func (q *testQueue) add(n int) (names []string) {
 		names = append(names, name)
 	}
 	return names
+}
+
+// said returns the lines so far.
+func (q *testQueue) said() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return strings.Join(q.notices, "\n")
 }
 
 func (q *testQueue) end(t *testing.T, timeout time.Duration) (left int) {
@@ -259,14 +268,140 @@ func TestPoison(t *testing.T) {
 
 func TestEverythingIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &fakeCollector{answer: func(context.Context, []string) outcome { return outcome{class: split, status: 413} }}
-		q := startQueue(c)
-		q.add(20)
+		var mended atomic.Bool
+		c := &fakeCollector{answer: func(context.Context, []string) outcome {
+			return map[bool]outcome{true: {class: sent, status: 201}, false: {class: split, status: 413}}[mended.Load()]
+		}}
+		q := startQueue(c, func(s *queueSettings) { s.batchEvents = 100 })
+		q.add(100)
 		synctest.Wait()
-		assert.Equal(t, 20.0, droppedBy(t, q.stats, dropRefused))
-		assert.Len(t, c.seen(), 2*(2*10-1))
+		assert.Equal(t, float64(maxRefusedRow), droppedBy(t, q.stats, dropRefused), "then it goes slowly")
+		assert.Less(t, len(c.seen()), 3*maxRefusedRow)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		events, _ := q.size()
+		assert.Greater(t, events, 30, "most of what is refused may be wanted later")
+		assert.Less(t, events, 100-maxRefusedRow)
+		assert.Contains(t, q.said(), "refused: the collector answered 413 to each of the last 16 events: check api_endpoint")
+		mended.Store(true)
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		assert.Len(t, c.got(), events)
 		q.end(t, time.Second)
 	})
+}
+
+// A link that is too slow for a batch within send_timeout takes its halves: the batch does not block all others.
+func TestSlowLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &fakeCollector{}
+		c.answer = func(_ context.Context, events []string) outcome {
+			if len(events) > 3 {
+				time.Sleep(5 * time.Second)
+				return outcome{class: retry, err: fmt.Errorf("%w within 5s", errNoAnswer)}
+			}
+			return outcome{class: sent, status: 201}
+		}
+		q := startQueue(c)
+		want := q.add(20)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		assert.Equal(t, want, c.got())
+		q.end(t, time.Second)
+	})
+}
+
+// A queue without configurations has minutes to go: it does not press a collector that is down.
+func TestALongCloseIsPatient(t *testing.T) {
+	for _, o := range []outcome{{class: retry, status: 503}, {class: retry, status: 503, after: time.Minute}, {class: hold, status: 402}} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &fakeCollector{answer: func(context.Context, []string) outcome { return o }}
+			q := startQueue(c)
+			q.add(5)
+			assert.Equal(t, 5, q.end(t, 10*time.Minute))
+			assert.Greater(t, len(c.seen()), 8)
+			assert.Less(t, len(c.seen()), 80)
+		})
+	}
+}
+
+// The memory of a queue that an outage has filled goes back.
+func TestAnEmptyQueueIsSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		down.Store(true)
+		c := &fakeCollector{answer: func(context.Context, []string) outcome {
+			return map[bool]outcome{true: {class: retry, status: 500}, false: {class: sent, status: 201}}[down.Load()]
+		}}
+		q := startQueue(c, func(s *queueSettings) { s.maxEvents = 100000; s.batchEvents = 1000 })
+		q.add(100000)
+		down.Store(false)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		require.Len(t, c.got(), 100000)
+		assert.LessOrEqual(t, cap(q.events), keepRoom)
+		q.end(t, time.Second)
+	})
+}
+
+// Whatever the collector answers, whatever the bounds are and become: the account is exact, the bounds hold, every event
+// that was taken on is sent once or dropped and counted, and the order stays.
+func TestAccount(t *testing.T) {
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			answers := []outcome{{class: sent, status: 201}, {class: sent, status: 200}, {class: sent, status: 202}, {class: retry, status: 500},
+				{class: retry, status: 429, after: time.Second}, {class: split, status: 400}, {class: hold, status: 401},
+				{class: retry, err: fmt.Errorf("%w within 5s", errNoAnswer)}}
+			c := &fakeCollector{}
+			c.answer = func(context.Context, []string) outcome { // by the sender alone
+				time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
+				if r.IntN(100) == 0 {
+					panic("defect")
+				}
+				return answers[r.IntN(len(answers))]
+			}
+			producer := rand.New(rand.NewPCG(seed, 2))
+			random := func(s *queueSettings) {
+				s.maxEvents, s.maxBytes, s.batchEvents = 1+producer.IntN(100), 200+producer.IntN(10000), 1+producer.IntN(20)
+				s.flushAfter = time.Duration(1+producer.IntN(2000)) * time.Millisecond
+			}
+			q := startQueue(c, random)
+			accepted := 0
+			for i := range 500 {
+				events, bytes := q.size()
+				event := fmt.Appendf(make([]byte, 0, 8+producer.IntN(400)), "%d", i)
+				cost := cap(event) + eventOverhead
+				q.mu.Lock()
+				room := events < q.set.maxEvents && bytes+cost <= q.set.maxBytes
+				q.mu.Unlock()
+				ok := q.Add(event)
+				if ok {
+					accepted++
+				}
+				assert.Equal(t, room, ok, "the bounds are exact")
+				if producer.IntN(50) == 0 {
+					set := q.set
+					random(&set)
+					q.configure(set, func() sender { return c })
+				}
+				time.Sleep(time.Duration(producer.IntN(200)) * time.Millisecond)
+			}
+			q.end(t, time.Duration(producer.IntN(60))*time.Second)
+			dropped := 0.0
+			for _, reason := range []string{dropRefused, dropShutdown, dropPanic} {
+				dropped += droppedBy(t, q.stats, reason)
+			}
+			assert.Equal(t, accepted, len(c.got())+int(dropped))
+			last := -1
+			for _, e := range c.got() {
+				n, err := strconv.Atoi(e)
+				require.NoError(t, err)
+				require.Greater(t, n, last, "in order, and once")
+				last = n
+			}
+		})
+	}
 }
 
 // A wrong application id: nothing is lost, one line, a question every minute.

@@ -45,6 +45,9 @@ type queueSettings struct {
 	debug               bool
 }
 
+// uploader returns what sends the events of this configuration.
+func (s *settings) uploader() sender { return newUploader(s.endpoint, s.applicationID, s.queue) }
+
 // check turns the configuration into settings, or says everything that is wrong with it, each with its field.
 func (c *Config) check() (*settings, error) {
 	var wrong []error

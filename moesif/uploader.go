@@ -25,6 +25,7 @@ type uploader struct {
 	compress      bool
 	http          *http.Client
 	gzip          *gzip.Writer // made on first use
+	failed        bool         // the last upload had no answer
 }
 
 func newUploader(endpoint, applicationID string, s queueSettings) *uploader {
@@ -51,6 +52,9 @@ func newUploader(endpoint, applicationID string, s queueSettings) *uploader {
 	}
 }
 
+// answerTime is how long the rest of an answer, whose status is known, is waited for.
+const answerTime = 250 * time.Millisecond
+
 // upload sends one event or more as one JSON array. Only one goroutine may call it.
 func (u *uploader) upload(ctx context.Context, events [][]byte) outcome {
 	ctx, cancel := context.WithTimeout(ctx, u.timeout)
@@ -59,11 +63,17 @@ func (u *uploader) upload(ctx context.Context, events [][]byte) outcome {
 	if err != nil {
 		return outcome{class: retry, err: err}
 	}
+	if u.failed { // HTTP/2 would keep using a connection that nobody answers on
+		u.failed = false
+		u.http.CloseIdleConnections()
+	}
 	response, err := u.http.Do(request)
 	if err != nil {
+		u.failed = true
 		return outcome{class: retry, err: u.cause(err)}
 	}
 	defer func() {
+		defer time.AfterFunc(answerTime, cancel).Stop()
 		_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // so that the connection can be used again
 		_ = response.Body.Close()
 	}()
@@ -138,13 +148,15 @@ func opener(i int) []byte {
 	return []byte{','}
 }
 
+var errNoAnswer = errors.New("no answer")
+
 // cause says in a few words why there was no answer.
 func (u *uploader) cause(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // without the method and the URL
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no answer within %s", u.timeout)
+		return fmt.Errorf("%w within %s", errNoAnswer, u.timeout)
 	}
 	return err
 }

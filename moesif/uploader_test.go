@@ -168,6 +168,27 @@ func TestUploadFailures(t *testing.T) {
 	}
 }
 
+// What a collector says behind its status is of no interest: an answer without an end does not hold up the queue.
+func TestAnAnswerWithoutAnEnd(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, "{")
+		_ = http.NewResponseController(w).Flush()
+		<-release
+	}))
+	defer server.Close()
+	defer close(release)
+	set := quickUpload()
+	set.sendTimeout = time.Minute
+	u := newUploader(server.URL, "a", set)
+	defer u.close()
+	start := time.Now()
+	assert.Equal(t, outcome{class: sent, status: 201}, u.upload(t.Context(), testEvents(1)))
+	assert.Less(t, time.Since(start), 30*time.Second)
+}
+
 // The environment's proxy is not used: the plugin sends where its configuration says.
 func TestNoProxyFromEnvironment(t *testing.T) {
 	u := newUploader("http://collector", "a", quickUpload())
@@ -290,5 +311,90 @@ func BenchmarkPack(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		u.pack(events)
+	}
+}
+
+// A connection that has gone dead without a word (a firewall that forgot it, a machine that is gone) is given up after one
+// upload. HTTP/2 would put every further request on it, for the quarter of an hour that TCP takes to notice.
+func TestADeadConnectionIsGivenUp(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP/2 %v", http2), func(t *testing.T) {
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				assert.Equal(t, http2, r.ProtoMajor == 2)
+				w.WriteHeader(http.StatusCreated)
+			}))
+			server.EnableHTTP2 = http2
+			server.StartTLS()
+			defer server.Close()
+			relay := newRelay(t, server.Listener.Addr().String())
+			set := quickUpload()
+			set.sendTimeout = time.Second
+			u := newUploader("https://"+relay.address, "a", set)
+			defer u.close()
+			u.http.Transport.(*http.Transport).TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+			require.Equal(t, outcome{class: sent, status: 201}, u.upload(t.Context(), testEvents(1)))
+			relay.silence()
+			require.Equal(t, retry, u.upload(t.Context(), testEvents(1)).class)
+			for tries := 0; u.upload(t.Context(), testEvents(1)).class != sent; tries++ { // an ended request leaves HTTP/2 in its own time
+				require.Less(t, tries, 5)
+			}
+		})
+	}
+}
+
+// A relay passes connections on until they are silenced: then they stay open and nothing passes any more.
+type relay struct {
+	address string
+	mu      sync.Mutex
+	quiet   []*atomic.Bool
+}
+
+func newRelay(t *testing.T, to string) *relay {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := &relay{address: l.Addr().String()}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			up, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = c.Close()
+				return
+			}
+			quiet := new(atomic.Bool)
+			r.mu.Lock()
+			r.quiet = append(r.quiet, quiet)
+			r.mu.Unlock()
+			pass := func(from, to net.Conn) {
+				buffer := make([]byte, 4096)
+				for {
+					n, err := from.Read(buffer)
+					if err != nil {
+						_ = to.Close()
+						return
+					}
+					if !quiet.Load() {
+						_, _ = to.Write(buffer[:n])
+					}
+				}
+			}
+			go pass(c, up)
+			go pass(up, c)
+		}
+	}()
+	return r
+}
+
+// silence makes the connections of now silent; later ones work.
+func (r *relay) silence() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, q := range r.quiet {
+		q.Store(true)
 	}
 }
