@@ -1,6 +1,10 @@
 package pluginserver
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // Kong's argument rules, on the encoded arguments. Each function answers true only when Kong is certain to accept:
 // in doubt the call is sent and its answer awaited, so that Kong decides as it does for any plugin.
@@ -80,10 +84,55 @@ func hasKey(args []byte) bool {
 	return ok && len(key) > 0
 }
 
-// isHeader: a header's name, and a value that is a string.
+// isLine: a list of values for a log line. Kong loses a false, and raises when nothing is left to join.
+func isLine(args []byte) bool {
+	first := false
+	return fields(args, func(_ protowire.Number, _ uint64, value []byte) bool {
+		first = first || fields(value, func(num protowire.Number, n uint64, _ []byte) bool { return num != valueBool || n != 0 })
+		return first
+	}) && first
+}
+
+// namesConsumer: an id that is a UUID, or any name when it may be a username.
+func namesConsumer(args []byte) bool {
+	var id []byte
+	byUsername := false
+	return fields(args, func(num protowire.Number, n uint64, b []byte) bool {
+		switch num {
+		case 1:
+			id = b
+		case 2:
+			byUsername = n != 0
+		}
+		return true
+	}) && (byUsername && len(id) > 0 || isUUID(id))
+}
+
+func isUUID(s []byte) bool {
+	for i, c := range s {
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+				return false
+			}
+		}
+	}
+	return len(s) == 36
+}
+
+// isHeader: a header's name, and a value that is a string. nginx takes a length only when it is a number.
 func isHeader(args []byte) bool {
 	name, value, ok := kv(args)
-	return ok && isToken(name) && isString(value)
+	return ok && isToken(name) && isString(value) && !isLength(name)
+}
+
+// isLength reports whether name is Content-Length, for which nginx takes "_" for "-" in a response.
+func isLength(name []byte) bool {
+	return len(name) == len("content-length") && strings.EqualFold(strings.ReplaceAll(string(name), "_", "-"), "content-length")
 }
 
 func isHeaderName(args []byte) bool {
@@ -95,7 +144,7 @@ func isHeaderName(args []byte) bool {
 func areHeaders(args []byte) bool {
 	return fields(args, func(num protowire.Number, _ uint64, entry []byte) bool {
 		name, value, ok := kv(entry)
-		return num == 1 && ok && isToken(name) && fields(value, func(num protowire.Number, _ uint64, list []byte) bool {
+		return num == 1 && ok && isToken(name) && !isLength(name) && fields(value, func(num protowire.Number, _ uint64, list []byte) bool {
 			if num != valueList {
 				return num == valueString
 			}

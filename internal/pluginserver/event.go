@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,8 +48,10 @@ type event struct {
 	left    int    // bytes of a large reply that the handler reads past the buffer
 	scratch [frameHeader]byte
 	memo    []answer
-	dropped int  // calls after Exit
-	taken   bool // the watchdog has answered in the handler's place and owns the connection
+	dropped int // calls after Exit
+
+	finished bool // the handler has returned: the connection is its goroutine's again
+	taken    bool // another goroutine owns the connection: the handler is late, or its goroutine has ended
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -138,9 +141,8 @@ func (e *event) submit(name, args []byte) error {
 	switch {
 	case m == nil: // Kong will say no in its own way
 		m = &method{name: string(name)}
-	case e.phase == log && m.phases&log == 0:
-		// Kong would raise, and keep the request's snapshot for another one to find.
-		return fmt.Errorf("%s cannot be called in log: nothing was sent", m.name)
+	case e.phase == log && !m.servedInLog(args):
+		return notInLog(m)
 	case m.name == exitMethod:
 		return e.exit(args)
 	case m.behind != nil:
@@ -279,9 +281,12 @@ func (e *event) forget(m *method) {
 	if m.keepsMemo {
 		return
 	}
-	e.memo = e.memo[:0]
+	changed := func(asked *method) bool { return m.changes == "" || m.changes == asked.name }
+	e.memo = slices.DeleteFunc(e.memo, func(a answer) bool { return changed(a.method) })
 	for _, a := range e.stream.awaited {
-		a.keep = false
+		if changed(a.method) {
+			a.keep = false
+		}
 	}
 }
 
@@ -310,8 +315,8 @@ func (e *event) ask(m *method, args []byte) ([]byte, error) {
 	if e.state != running {
 		return nil, e.gone()
 	}
-	if e.phase == log && m.phases&log == 0 {
-		return nil, fmt.Errorf("%s cannot be called in log: nothing was sent", m.name)
+	if e.phase == log && !m.servedInLog(args) {
+		return nil, notInLog(m)
 	}
 	if frame, ok, err := e.prefetched(m, args); ok || err != nil {
 		if err != nil {
@@ -328,6 +333,13 @@ func (e *event) ask(m *method, args []byte) ([]byte, error) {
 		return nil, e.fail(err)
 	}
 	return p, nil
+}
+
+func notInLog(m *method) error {
+	if m.phases&log != 0 {
+		return fmt.Errorf("%s cannot be called in log with these arguments: nothing was sent", m.name)
+	}
+	return fmt.Errorf("%s cannot be called in log: nothing was sent", m.name)
 }
 
 // context returns the event's context, made when first asked for.

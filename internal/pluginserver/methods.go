@@ -9,7 +9,15 @@ type method struct {
 	// call is answered locally at once, its frames leave with the next flight. nil: every call waits for its answer.
 	behind func(args []byte) bool
 
-	keepsMemo bool // a setter that cannot change any answer that was prefetched
+	inLog     func(args []byte) bool // where phases has log: whether Kong takes these arguments there; nil = any
+	keepsMemo bool                   // a setter that cannot change any answer that was prefetched
+	changes   string                 // the only question whose answers a setter can change; "" = any question's
+}
+
+// servedInLog reports whether Kong serves the call in log. One that it refuses there does more harm than elsewhere: the
+// saved request is left for another one to find.
+func (m *method) servedInLog(args []byte) bool {
+	return m.phases&log != 0 && (m.behind == nil || m.behind(args)) && (m.inLog == nil || m.inLog(args))
 }
 
 const (
@@ -29,23 +37,23 @@ var methods = index(
 	method{name: "kong.client.get_port", phases: onRequest | certificate | preread},
 	method{name: "kong.client.get_forwarded_port", phases: onRequest | certificate | preread},
 	method{name: "kong.client.get_credential", phases: fromAuth},
-	method{name: "kong.client.load_consumer", phases: fromAuth},
+	method{name: "kong.client.load_consumer", phases: fromAuth, inLog: namesConsumer},
 	method{name: "kong.client.get_consumer", phases: fromAuth},
 	method{name: "kong.client.authenticate", phases: access, behind: anyArgs},
 	method{name: "kong.client.get_protocol", phases: access | response},
 
-	method{name: "kong.ctx.shared.set", phases: anywhere, behind: hasKey, keepsMemo: true},
+	method{name: "kong.ctx.shared.set", phases: anywhere, behind: hasKey, changes: "kong.ctx.shared.get"},
 	method{name: "kong.ctx.shared.get", phases: anywhere},
 
 	method{name: "kong.ip.is_trusted", phases: anywhere},
 
-	method{name: "kong.log.alert", phases: anywhere, behind: anyArgs, keepsMemo: true},
-	method{name: "kong.log.crit", phases: anywhere, behind: anyArgs, keepsMemo: true},
-	method{name: "kong.log.err", phases: anywhere, behind: anyArgs, keepsMemo: true},
-	method{name: "kong.log.warn", phases: anywhere, behind: anyArgs, keepsMemo: true},
-	method{name: "kong.log.notice", phases: anywhere, behind: anyArgs, keepsMemo: true},
-	method{name: "kong.log.info", phases: anywhere, behind: anyArgs, keepsMemo: true},
-	method{name: "kong.log.debug", phases: anywhere, behind: anyArgs, keepsMemo: true},
+	method{name: "kong.log.alert", phases: anywhere, behind: isLine, keepsMemo: true},
+	method{name: "kong.log.crit", phases: anywhere, behind: isLine, keepsMemo: true},
+	method{name: "kong.log.err", phases: anywhere, behind: isLine, keepsMemo: true},
+	method{name: "kong.log.warn", phases: anywhere, behind: isLine, keepsMemo: true},
+	method{name: "kong.log.notice", phases: anywhere, behind: isLine, keepsMemo: true},
+	method{name: "kong.log.info", phases: anywhere, behind: isLine, keepsMemo: true},
+	method{name: "kong.log.debug", phases: anywhere, behind: isLine, keepsMemo: true},
 	method{name: "kong.log.set_serialize_value", phases: onRequest | log},
 	method{name: "kong.log.serialize", phases: log},
 
