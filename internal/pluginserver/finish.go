@@ -12,6 +12,7 @@ func (e *event) finish() bool {
 	if e.taken {
 		return false
 	}
+	e.finished = true
 	defer e.release()
 	switch e.state {
 	case exited: // Kong never answers: the connection is read until it closes

@@ -39,7 +39,7 @@ func (s *server) handleEvent(c *conn, call call) outcome {
 	}
 
 	c.event.Store(e)
-	s.run(e, handler)
+	s.run(c, e, handler)
 	if !e.finish() {
 		return taken
 	}
@@ -65,18 +65,32 @@ func (e *event) outcome() outcome {
 	}
 }
 
-// run calls the handler. A panic is this event's alone.
-func (s *server) run(e *event, handler func(*pdk.PDK)) {
+// run calls the handler. A panic is this event's alone, and so is a runtime.Goexit: that one ends the goroutine, so the
+// connection goes on in another.
+func (s *server) run(c *conn, e *event, handler func(*pdk.PDK)) {
 	kong := pdk.Init(e)
+	returned := false
 	defer func() {
-		if p := recover(); p != nil {
-			s.panicked(e, p, panicPlace())
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			e.giveUp()
+		if returned {
+			return
+		}
+		p := recover()
+		place := "a call of runtime.Goexit"
+		if p != nil {
+			place = panicPlace()
+		}
+		s.panicked(e, p, place)
+		e.mu.Lock()
+		e.giveUp()
+		lost := p == nil && !e.taken
+		e.taken = e.taken || lost
+		e.mu.Unlock()
+		if lost {
+			s.takeOver(c, e)
 		}
 	}()
 	handler(kong)
+	returned = true
 }
 
 // panicked counts a panic and logs its stack once per place.
@@ -144,23 +158,29 @@ func (s *server) watchdog() {
 }
 
 // checkBudget answers in the place of a handler whose time is up. A handler that is waiting for Kong is not late: the
-// lock is taken then. The late one keeps a dead event; the connection is served by a new goroutine.
+// lock is taken then. The late one keeps a dead event; the connection is served by a new goroutine. A handler that stays
+// away after Exit, or after Kong has gone, is late as well: its connection must not outlive Kong's.
 func (s *server) checkBudget(c *conn) {
 	e := c.event.Load()
 	if e == nil || s.since(e.started) < s.budget || !e.mu.TryLock() {
 		return
 	}
-	if e.state != running || e.left > 0 || c.event.Load() != e {
+	if e.finished || e.taken || e.state == running && e.left > 0 {
 		e.mu.Unlock()
 		return
 	}
 	e.taken = true
 	e.giveUp() // its context ends by its own deadline
-	c.event.Store(nil)
 	e.mu.Unlock()
 
 	s.counts.timeouts.Add(1)
 	s.reports.Report("timeout", fmt.Sprintf("a handler did not return within %v in %s; the request was answered by policy", s.budget, e.phase))
+	s.takeOver(c, e)
+}
+
+// takeOver serves a connection on whose goroutine is lost to an event that has been answered.
+func (s *server) takeOver(c *conn, e *event) {
+	c.event.Store(nil)
 	go func() {
 		switch e.outcome() {
 		case goOn:

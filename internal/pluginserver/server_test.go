@@ -124,6 +124,34 @@ func TestPanicIsOneRequestsAlone(t *testing.T) {
 	}
 }
 
+func TestGoexitOfAHandlerIsAPanic(t *testing.T) {
+	leave := func(_ *testConfig, kong *pdk.PDK) {
+		_ = kong.Log.Info("last words")
+		runtime.Goexit()
+	}
+	for _, failOpen := range []bool{false, true} {
+		t.Run(fmt.Sprint("open=", failOpen), func(t *testing.T) {
+			r := newRig(t, testHandlers{access: leave, log: leave}, func(s *serverConfig) { s.plugin.FailOpen = failOpen })
+			p := r.dial()
+			id := p.start(nil)
+			for range 2 { // the connection goes on
+				calls, err := p.run(id, "log", noAnswer)
+				require.NoError(t, err)
+				require.Equal(t, "kong.log.info", calls[0].method)
+			}
+			calls, err := p.run(id, "access", noAnswer)
+			if failOpen {
+				require.NoError(t, err)
+			} else {
+				require.Equal(t, []string{"kong.log.info", exitMethod}, methodsOf(calls))
+				require.ErrorIs(t, err, net.ErrClosed)
+			}
+			require.EqualValues(t, 3, r.counts.panics.Load())
+			require.Contains(t, r.logs.String(), "runtime.Goexit")
+		}) // the rig's end waits for every connection
+	}
+}
+
 func TestSlowHandlerIsAnsweredInItsPlace(t *testing.T) {
 	for _, failOpen := range []bool{false, true} {
 		t.Run(fmt.Sprint("open=", failOpen), func(t *testing.T) {
@@ -157,6 +185,30 @@ func TestSlowHandlerIsAnsweredInItsPlace(t *testing.T) {
 			require.ErrorIs(t, <-late, errEnded)
 			require.ErrorIs(t, ctxErr.Load().(error), context.DeadlineExceeded)
 			require.EqualValues(t, 1, r.counts.timeouts.Load())
+		})
+	}
+}
+
+func TestHandlerThatStaysAfterTheEndHoldsNothing(t *testing.T) {
+	for name, end := range map[string]func(*pdk.PDK){
+		"after Exit":        func(kong *pdk.PDK) { kong.Response.Exit(418, nil, nil) },
+		"after Kong closed": func(kong *pdk.PDK) { _, _ = kong.Request.GetMethod() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			r := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) {
+				end(kong)
+				<-release
+			}}, func(s *serverConfig) { s.budget = 20 * time.Millisecond })
+			t.Cleanup(func() { close(release) }) // before the rig's
+			p := r.dial()
+			_, err := p.run(p.start(nil), "access", func(pdkCall) ([]byte, bool) { return nil, false })
+			require.ErrorIs(t, err, net.ErrClosed)
+			require.Eventually(t, func() bool { return r.counts.connections.Load() == 0 }, waitFor, time.Millisecond)
+			r.stopAccepting()
+			ctx, cancel := context.WithTimeout(context.Background(), waitFor)
+			defer cancel()
+			require.NoError(t, r.drain(ctx), "nobody waits for it")
 		})
 	}
 }
