@@ -125,6 +125,7 @@ func FuzzBody(f *testing.F) {
 	f.Add([]byte("\xef\xbb\xbf[{},[],\"\\\"\",1e9]"), "x/y+json", "identity")
 	f.Add([]byte("{\"a\":\"\xff\"}"), "application/json", "gzip")
 	f.Add([]byte(strings.Repeat(`[`, 300)), "json", "")
+	f.Add([]byte(`{"a":"{\"secret\":1}","b":["[\"{\\\"secret\\\":1}\"]"],"c":" {\"a\":\"\\n\"} "}`), "json", "")
 	f.Fuzz(func(t *testing.T, body []byte, contentType, coding string) {
 		for _, m := range []*bodyMask{nil, mask(t, "secret", "$.a[0].b", "a.c")} {
 			got := captureBody(wireBody{body, contentType, coding}, bodyRules{limit: 1 << 16, gunzip: true, mask: m})
@@ -143,7 +144,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// requireWithout fails when an object anywhere in v has a member of that name.
+// requireWithout fails when an object anywhere in v, texts that hold JSON included, has a member of that name.
 func requireWithout(t *testing.T, v any, name string) {
 	t.Helper()
 	switch v := v.(type) {
@@ -155,6 +156,12 @@ func requireWithout(t *testing.T, v any, name string) {
 	case []any:
 		for _, e := range v {
 			requireWithout(t, e, name)
+		}
+	case string:
+		if inner, ok := compactJSON([]byte(v)); ok {
+			var decoded any
+			require.NoError(t, json.Unmarshal(inner, &decoded))
+			requireWithout(t, decoded, name)
 		}
 	}
 }

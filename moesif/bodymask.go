@@ -155,12 +155,12 @@ func (w *masker) appendScalar(dst, v []byte) []byte {
 		return append(dst, v...)
 	}
 	inner, ok := compactJSON([]byte(unquote(v)))
-	if !ok || !strings.ContainsRune(`{["`, rune(inner[0])) {
+	if !ok {
 		return append(dst, v...)
 	}
 	nested := masker{names: w.names, in: inner, out: make([]byte, 0, len(inner))}
 	nested.value(nil)
-	if len(nested.out) == len(inner) {
+	if bytes.Equal(nested.out, inner) {
 		return append(dst, v...)
 	}
 	return appendString(dst, string(nested.out))

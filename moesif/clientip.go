@@ -12,8 +12,8 @@ func addressHeaders() []string {
 		"x-cluster-client-ip", "x-forwarded", "forwarded-for", "forwarded"}
 }
 
-// clientIP returns the first valid address in the request's headers, else the one that Kong saw. A masked header is not
-// read: masking x-forwarded-for is how an operator keeps client addresses out of the events.
+// clientIP returns the first valid address in the request's headers, else the one that Kong saw, which is made of such a
+// header, too, where Kong trusts the sender (trusted_ips). A masked header is not read.
 func clientIP(request headers, maskedNames []string, kongs string) string {
 	for _, name := range addressHeaders() {
 		if contains(maskedNames, name) {
