@@ -289,7 +289,7 @@ func (s *server) refused(calls []string) {
 
 // broken notes that an event's stream failed.
 func (s *server) broken(e *event, err error) {
-	e.stream.between = false
+	e.stream.between, e.stream.told = false, true
 	s.counts.broken.Add(1)
 	if len(e.stream.awaited) > 0 {
 		s.refused(e.stream.unanswered())
@@ -326,14 +326,22 @@ func (s *server) hangUp(c *conn) {
 }
 
 // linger reads until Kong closes. No event can come any more, so nobody waits for it but the end of the process.
+// After Exit, Kong answers what stood before it: when it closes without, it has refused one of those calls and not exited.
 func (s *server) linger(c *conn) {
 	s.lingering.Add(1)
 	defer s.lingering.Done()
 	s.serving.Done()
 	end := time.Now().Add(lingerTime)
+	owed := replies{left: len(c.awaited)}
+	owed.skip(c.buf[c.r:c.w])
 	for time.Now().Before(end) {
 		_ = c.conn.SetReadDeadline(end)
-		if _, err := c.conn.Read(c.buf); err != nil && !isTimeout(err) {
+		n, err := c.conn.Read(c.buf)
+		owed.skip(c.buf[:n])
+		if err != nil && !isTimeout(err) {
+			if unanswered := c.unanswered(); owed.left > 0 && !c.told {
+				s.refused(unanswered[len(unanswered)-owed.left:])
+			}
 			break
 		}
 	}

@@ -448,6 +448,39 @@ func TestRefusedCallsAreNamed(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(r.logs.String(), "kong.service.set_target") }, waitFor, time.Millisecond)
 }
 
+// Kong carries out the calls before an Exit first: when it refuses one, the client never gets the plugin's answer.
+func TestRefusedCallsBeforeExitAreNamed(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		t.Run(fmt.Sprint("refused=", refused), func(t *testing.T) {
+			r := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) {
+				Prefetch(kong, AskMethod())
+				_ = kong.Response.SetHeader("x-a", "1")
+				_ = kong.Response.SetHeader("x-b", "2")
+				kong.Response.Exit(418, nil, nil)
+			}})
+			p := r.dial()
+			p.event(p.start(nil), "access")
+			for range 4 {
+				p.read()
+				p.read()
+			}
+			p.send(textMessage("GET"))
+			p.send(nil)
+			if !refused {
+				p.send(nil)
+			}
+			require.NoError(t, p.conn.Close())
+			require.Eventually(t, func() bool { return r.counts.connections.Load() == 0 }, waitFor, time.Millisecond)
+			if refused {
+				require.EqualValues(t, 1, r.counts.refused.Load())
+				require.Contains(t, r.logs.String(), "one of them: kong.response.set_header\"")
+			} else {
+				require.Zero(t, r.counts.refused.Load())
+			}
+		})
+	}
+}
+
 func TestRefuse(t *testing.T) {
 	refuse := func(_ *testConfig, kong *pdk.PDK) {
 		Refuse(kong, 401, "Unauthor\xffized", map[string]string{"WWW-Authenticate": "Key"})

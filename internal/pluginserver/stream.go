@@ -29,6 +29,7 @@ type stream struct {
 	awaited []*awaited // replies to come, in order
 	free    []*awaited
 
+	told        bool // that the replies to come never will
 	between     bool // no event is running: waiting for the next call
 	interrupted bool // an interrupt came while the stream was not clean; it is passed on when it is
 
@@ -294,4 +295,30 @@ func (s *stream) unanswered() []string {
 		names = append(names, a.method.name)
 	}
 	return names
+}
+
+// replies counts down the replies in a stream of bytes that nobody wants.
+type replies struct {
+	left    int
+	head    [frameHeader]byte
+	have    int // bytes of head
+	payload int // bytes of the reply that are still to come
+}
+
+func (r *replies) skip(p []byte) {
+	for len(p) > 0 && r.left > 0 {
+		if r.have < frameHeader {
+			n := copy(r.head[r.have:], p)
+			r.have, p = r.have+n, p[n:]
+			if r.have < frameHeader {
+				return
+			}
+			r.payload = int(binary.LittleEndian.Uint32(r.head[:]))
+		}
+		n := min(r.payload, len(p))
+		r.payload, p = r.payload-n, p[n:]
+		if r.payload == 0 {
+			r.left, r.have = r.left-1, 0
+		}
+	}
 }
