@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,11 +17,7 @@ import (
 // The project's main job: traffic through the gateway, captured by the plugin,
 // received by the collector, every event complete.
 func TestDemoOnce(t *testing.T) {
-	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "kong-go-plugins/cmd/moesif")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
-
+	dir := builtMoesif(t)
 	code, stdout, stderr := runCommand(t, "-demo", "-once", "-v", "-plugins", dir, "-f", "../../examples/quickstart/kong.yml")
 	require.Equal(t, 0, code, "stdout:\n%s\nstderr:\n%s", stdout, stderr)
 	n := len(demoCalls())
@@ -31,7 +26,7 @@ func TestDemoOnce(t *testing.T) {
 	assert.Contains(t, stdout, "0 calls that kongdev does not know")
 	assert.Contains(t, stdout, "user alice")
 	assert.NotContains(t, stdout, "\x1b[", "no colour but on a terminal")
-	assert.Contains(t, stderr, "-> access of instance")
+	assert.Contains(t, stderr, "├─ access of moesif: ")
 	for _, secret := range []string{demoToken("alice"), "quickstart-application-id"} {
 		assert.NotContains(t, stdout+stderr, secret)
 	}

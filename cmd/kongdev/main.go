@@ -39,6 +39,8 @@ const (
 // settings are the flags.
 type settings struct {
 	file, listen, admin, plugins, prefix, logLevel string
+	record                                         string
+	command                                        []string // behind --
 	workers                                        int
 	ready                                          time.Duration // for the plugins to listen
 	patience                                       time.Duration // for the demo's requests and then their events
@@ -49,11 +51,17 @@ const usage = `kongdev runs Kong external plugins without Kong: it reads a kong.
 plugins' servers as Kong does and proxies requests through them.
 It is a tool for development and tests, not for production.
 
-usage: kongdev -f kong.yml [flags]
+usage: kongdev -f kong.yml [flags]                  serve until Ctrl-C
+       kongdev -f kong.yml [flags] -- COMMAND ...   serve while the command runs, end with its exit status;
+                                                    it finds the proxy's address in $KONGDEV_URL
+       kongdev check PLUGIN ...                     say what Kong would refuse about plugin binaries
+       kongdev replay -plugin PLUGIN FILE ...       play the gateway's side of recordings to a plugin binary
 
 `
 
 const moreUsage = `
+kongdev check -help and kongdev replay -help tell more about these.
+
 In the configuration, http://echo.kongdev is a built-in upstream and
 http://collector.kongdev a built-in Moesif collector. The upstream serves:
 
@@ -69,8 +77,9 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.plugins, "plugins", "", "`DIR` with the plugin binaries (default: built from source inside the repository)")
 	f.StringVar(&s.prefix, "prefix", "", "`DIR` for sockets and temporary files, Kong's prefix (default: a temporary one)")
 	f.IntVar(&s.workers, "workers", 2, "`NUMBER` of gateway workers, 1 to 64; each has its own plugin instances, as in Kong")
-	f.StringVar(&s.logLevel, "log-level", "info", "`LEVEL` of Kong's error log on stderr: debug, info, notice, warn, error, crit or alert (-demo: warn)")
-	f.BoolVar(&s.verbose, "v", false, "print every frame between gateway and plugins (secrets and bodies are left out)")
+	f.StringVar(&s.logLevel, "log-level", "info", "`LEVEL` of Kong's error log on stderr: debug, info, notice, warn, error, crit or alert (-demo and with a command: warn)")
+	f.BoolVar(&s.verbose, "v", false, "print each request as a tree: phases, PDK calls, arguments, results, times, flights (secrets and bodies are left out)")
+	f.StringVar(&s.record, "record", "", "write every frame between gateway and plugins to `FILE`, for kongdev replay; it holds secrets and bodies")
 	f.BoolVar(&s.demo, "demo", false, "send some requests, print what the collector received, then serve")
 	f.BoolVar(&s.once, "once", false, "with -demo: end after the printout, with 0 only if every event arrived in full")
 	f.BoolVar(&s.version, "version", false, "print the version and end")
@@ -90,9 +99,12 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 				*target = "127.0.0.1:0"
 			}
 		}
-		if !given["log-level"] {
-			s.logLevel = "warn"
-		}
+	}
+	if n := f.NArg(); n > 0 && n < len(args) && args[len(args)-n-1] == "--" {
+		s.command = f.Args()
+	}
+	if (s.demo || s.command != nil) && !given["log-level"] {
+		s.logLevel = "warn"
 	}
 	fail := func(format string, args ...any) (settings, error) {
 		err := fmt.Errorf(format, args...)
@@ -101,7 +113,7 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	}
 	switch {
 	case s.version:
-	case f.NArg() > 0:
+	case f.NArg() > 0 && s.command == nil:
 		return fail("unexpected argument %q", f.Arg(0))
 	case s.file == "":
 		return fail("no configuration: name one with -f kong.yml")
@@ -109,13 +121,23 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 		return fail("-workers %d: 1 to 64 are possible", s.workers)
 	case s.once && !s.demo:
 		return fail("-once goes with -demo")
+	case s.demo && s.command != nil:
+		return fail("-demo goes without a command")
 	}
 	return s, nil
 }
 
+// A subcommand has flags of its own.
+type subcommand func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+
+var subcommands = map[string]subcommand{"check": check, "replay": replay} // read-only
+
 // run is the whole command; it returns when ctx ends or nobody reads stdout
 // any more.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && subcommands[args[0]] != nil {
+		return subcommands[args[0]](ctx, args[1:], stdout, stderr)
+	}
 	s, err := parseFlags(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -139,9 +161,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitError
 	}
 	code := exitOK
-	if s.demo {
+	switch {
+	case s.command != nil:
+		code = runBehind(ctx, st, s.command, stdout, stderr)
+	case s.demo:
 		code = demo(ctx, st, s.once, out)
-	} else {
+	default:
 		serve(ctx, st, out)
 	}
 	if err := st.close(); err != nil && code == exitOK {

@@ -19,6 +19,9 @@ import (
 // would not wait; requests before that would fail.
 const readyTimeout = 10 * time.Second
 
+// maxTraced is how much of a message -v keeps to show it.
+const maxTraced = 64 << 10
+
 // maxSocketPath is the kernel's limit for the path of a unix socket.
 const maxSocketPath = 107
 
@@ -77,7 +80,15 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 		Log:   stderr, LogLevel: s.logLevel,
 	}
 	if s.verbose {
-		options.OnFrame = newFramePrinter(stderr).print
+		options.OnTrace, options.TraceBytes = newTreePrinter(stderr).trace, maxTraced
+	}
+	if s.record != "" {
+		recording, err := newRecorder(s.record)
+		if err != nil {
+			return nil, err
+		}
+		st.closers = append(st.closers, recording.close)
+		options.OnFrame = recording.frame
 	}
 	if st.gateway, err = kongdev.Start(ctx, options); err != nil {
 		return nil, err

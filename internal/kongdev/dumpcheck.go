@@ -274,6 +274,9 @@ func parseDump(out []byte) (PluginInfo, error) {
 	return r.info, nil
 }
 
+// maxSaid bounds what is told of a query command's standard error.
+const maxSaid = 300
+
 // CheckPlugin runs a plugin server's query command as Kong does and says everything that Kong would make of it.
 func CheckPlugin(ctx context.Context, s PluginServer) (PluginInfo, []*DumpProblem) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
@@ -285,7 +288,7 @@ func CheckPlugin(ctx context.Context, s PluginServer) (PluginInfo, []*DumpProble
 	}
 	info, problems := CheckDump(s.Name, out)
 	if len(problems) > 0 && said != "" && !json.Valid(out) {
-		problems[0].Text += ": query command " + strconv.Quote(s.QueryCmd) + ": " + said
+		problems[0].Text += ": query command " + strconv.Quote(s.QueryCmd) + ": " + strings.ToValidUTF8(said[:min(len(said), maxSaid)], "")
 	}
 	return info, problems
 }

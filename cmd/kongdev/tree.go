@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kong-go-plugins/internal/frames"
+	"kong-go-plugins/internal/kongdev"
+)
+
+// treePrinter writes each request as a tree when all of it is over, its log events too: the phases, the attempts at the
+// upstream, and under each phase the PDK calls. Bodies and what looks like a secret are left out.
+type treePrinter struct {
+	mu   sync.Mutex
+	w    io.Writer
+	open map[int64]bool // requests that are not printed yet
+}
+
+func newTreePrinter(w io.Writer) *treePrinter {
+	return &treePrinter{w: w, open: map[int64]bool{}}
+}
+
+// trace is told of every change by many goroutines at once. The first time it hears of a request nobody else has.
+func (p *treePrinter) trace(l *kongdev.LiveTrace) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch n := l.Number(); {
+	case l.Done() && p.open[n]:
+		delete(p.open, n)
+		_, _ = io.WriteString(p.w, treeText(l.Snapshot()))
+	case !l.Done():
+		p.open[n] = true
+	}
+}
+
+// A branch is a line of the tree with what hangs on it.
+type branch struct {
+	at    time.Duration // what branches are sorted by
+	text  string
+	twigs []string
+}
+
+// treeText is a request's whole tree.
+func treeText(t kongdev.Trace) string {
+	var all []branch
+	for _, e := range t.Events {
+		all = append(all, eventBranch(e))
+	}
+	for _, u := range t.Upstream {
+		text := fmt.Sprintf("upstream %s: %d in %s", u.Address, u.Status, micros(u.End-u.Start))
+		if u.Failed {
+			text = fmt.Sprintf("upstream %s: failed after %s, Kong answers %d", u.Address, micros(u.End-u.Start), u.Status)
+		}
+		all = append(all, branch{at: u.Start, text: text})
+	}
+	slices.SortStableFunc(all, func(a, b branch) int { return int(a.at - b.at) })
+
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %d from %s, %s in %s%s, request %s\n", clean(t.Method), frames.TargetText(t.URI), t.Status, source(t.Source),
+		count(t.Bytes, "byte"), micros(t.Answered), where(t), t.RequestID)
+	for i, br := range all {
+		lead, under := "├─ ", "│  "
+		if i == len(all)-1 {
+			lead, under = "└─ ", "   "
+		}
+		fmt.Fprintf(&b, "%s%s\n", lead, br.text)
+		for j, twig := range br.twigs {
+			lead := "├─ "
+			if j == len(br.twigs)-1 {
+				lead = "└─ "
+			}
+			fmt.Fprintf(&b, "%s%s%s\n", under, lead, twig)
+		}
+	}
+	return b.String()
+}
+
+func eventBranch(e kongdev.TraceEvent) branch {
+	b := branch{at: e.Start, text: fmt.Sprintf("%s of %s: %s, %s", e.Phase, clean(e.Plugin), count(e.Flights, "flight"), micros(e.End-e.Start))}
+	if e.Conn != 0 {
+		b.text += fmt.Sprintf(", connection %d", e.Conn)
+	}
+	if e.Exit != 0 {
+		b.text += fmt.Sprintf(", answered %d", e.Exit)
+	}
+	if e.Error != "" {
+		b.text += ", failed: " + clean(e.Error)
+	}
+	for _, c := range e.Calls {
+		b.twigs = append(b.twigs, callText(c))
+	}
+	return b
+}
+
+// callText is a call with the number of the flight that it came with.
+func callText(c kongdev.TraceCall) string {
+	args, reply := fmt.Sprintf("(%d bytes)", c.ArgSize), fmt.Sprintf("(%d bytes)", c.RepSize)
+	if len(c.Args) == c.ArgSize { // else it is cut and cannot be read
+		args = frames.ArgsText(c.Method, c.Args)
+		if len(c.Reply) == c.RepSize {
+			reply = frames.ReplyText(c.Method, c.Args, c.Reply)
+		}
+	}
+	text := fmt.Sprintf("flight %d: %s(%s)", c.Flight, clean(c.Method), args)
+	switch {
+	case strings.HasPrefix(c.Error, "exit "):
+	case c.Error != "":
+		return text + " refused: " + clean(c.Error)
+	case reply != "":
+		text += " = " + reply
+	}
+	return text + ", " + micros(c.Took)
+}
+
+// where says what the request was matched with.
+func where(t kongdev.Trace) string {
+	var b strings.Builder
+	for _, part := range [][2]string{{"route", t.Route}, {"service", t.Service}, {"consumer", t.Consumer}} {
+		if part[1] != "" {
+			b.WriteString(", " + part[0] + " " + clean(part[1]))
+		}
+	}
+	return b.String()
+}
+
+// source says who answered: service, exit or error.
+func source(s string) string {
+	switch s {
+	case "exit":
+		return "a plugin or Kong"
+	case "error":
+		return "Kong, an error"
+	}
+	return "the " + s
+}
+
+func micros(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) }
