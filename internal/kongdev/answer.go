@@ -15,16 +15,39 @@ func (q *request) setHeader(name string, values ...string) {
 		q.gw.log.printf(levelWarn, "manually setting Transfer-Encoding. Ignored.")
 		return
 	}
-	if strings.EqualFold(name, "content-type") && len(values) > 1 {
-		values = values[:1]
+	if len(values) > 1 && singular[strings.ToLower(name)] {
+		values = values[len(values)-1:] // each takes the place of the one before
 	}
 	q.response.set(cleanHeader(name), values...)
+}
+
+// addHeader is ngx.resp.add_header: one more line, or the place of the only one.
+func (q *request) addHeader(name, value string) {
+	name = strings.ReplaceAll(name, "_", "-")
+	if singular[strings.ToLower(name)] {
+		q.setHeader(name, value)
+		return
+	}
+	q.response.add(cleanHeader(name), value)
+}
+
+// checkLength refuses what nginx cannot take for a Content-Length.
+func checkLength(name string, values []string) error {
+	if !strings.EqualFold(strings.ReplaceAll(name, "_", "-"), "content-length") {
+		return nil
+	}
+	for _, v := range values {
+		if _, err := strconv.ParseUint(v, 10, 63); err != nil {
+			return raise("failed to set header")
+		}
+	}
+	return nil
 }
 
 // answer is Kong's own answer: from an Exit, an error page, a delayed response.
 func (q *request) answer(r *kongReply) {
 	q.applyReply(r)
-	q.send(r.body)
+	q.send(q.answerGRPC(r.body))
 }
 
 // applyReply puts an answer's status and headers into the response.
@@ -97,7 +120,10 @@ func (q *request) writeHead(size int64, bodyless bool) {
 	h := q.out.Header()
 	for i := range q.response {
 		line := &q.response[i]
-		name := http.CanonicalHeaderKey(line.name)
+		name := line.name // as it was given: Kong keeps its case
+		if canonical := http.CanonicalHeaderKey(name); ownHeaders[canonical] {
+			name = canonical
+		}
 		h[name] = append(h[name], line.value)
 	}
 	length := len("HTTP/1.1 ") + 3 + len(" \r\n\r\n") + len(nginxStatusText(q.status)) + q.response.size()
@@ -123,6 +149,11 @@ func (q *request) writeHead(size int64, bodyless bool) {
 	if q.status < 200 && q.status != http.StatusSwitchingProtocols {
 		q.out.broken = true // no answer follows, as in nginx: the client must not wait for one
 	}
+}
+
+// ownHeaders are those that Go's server looks at, and finds by this case only.
+var ownHeaders = map[string]bool{ // read-only
+	"Connection": true, "Content-Encoding": true, "Content-Length": true, "Content-Type": true, "Date": true, "Trailer": true, "Transfer-Encoding": true,
 }
 
 // nginxStatusText is the reason phrase as nginx sends it: it has fewer.

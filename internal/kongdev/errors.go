@@ -130,6 +130,9 @@ func (q *request) errorReply(status int, message value, headers *table) (*kongRe
 		}
 	}
 	contentType := pageType(q.headers.values("accept"))
+	if q.isGRPC() {
+		contentType = grpcType
+	}
 	switch v := all.fields["Content-Type"].(type) {
 	case string:
 		contentType = v

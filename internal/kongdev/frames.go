@@ -90,19 +90,24 @@ func (c *pluginConn) report(kind, method string, toPlugin bool, data []byte) {
 
 // An rpcError is what Kong's plugin protocol code returns, and not raises: the
 // text of a failed socket operation.
-type rpcError struct{ text string }
+type rpcError struct {
+	text  string
+	cause error // may be nil
+}
 
 func (e *rpcError) Error() string { return e.text }
 
+func (e *rpcError) Unwrap() error { return e.cause }
+
 // errClosed is the only failure that Kong answers by sending the event again.
-var errClosed = &rpcError{"closed"} // read-only
+var errClosed = &rpcError{text: "closed"} // read-only
 
 // receiveError names a failed receive as a cosocket does.
 func receiveError(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return errClosed
 	}
-	return &rpcError{socketText(err)}
+	return &rpcError{text: socketText(err)}
 }
 
 // sendError is a failed send: Kong asserts on it, so it is a Lua error.

@@ -33,7 +33,7 @@ func (w *worker) instanceID(conf *pluginConfig) (int32, error) {
 		if waited > w.gen.gw.claimWait {
 			delete(w.instances, key)
 			w.mu.Unlock()
-			return 0, &rpcError{"Could not claim instance_id for " + conf.plugin.Name + " (key: " + key + ")"}
+			return 0, &rpcError{text: "Could not claim instance_id for " + conf.plugin.Name + " (key: " + key + ")"}
 		}
 		known = w.instances[key]
 	}

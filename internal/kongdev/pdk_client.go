@@ -1,6 +1,11 @@
 package kongdev
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // clientMethods are kong.client and kong.router.
 var clientMethods = map[string]pdkMethod{ // read-only
@@ -116,12 +121,15 @@ func loadConsumer(ev *event, args []byte) ([]byte, error) {
 	if !isUUID(id) && byName == 0 {
 		return nil, raise("cannot load a consumer with an id that is not a uuid")
 	}
-	for _, c := range ev.req.gen.config.Consumers {
-		if c.ID == id || byName != 0 && c.Username == id {
-			return encodeEntity(consumerTable(c), consumerFields)
-		}
+	consumers := ev.req.gen.config.Consumers
+	i := slices.IndexFunc(consumers, func(c *Consumer) bool { return isUUID(id) && c.ID == strings.ToLower(id) })
+	if i < 0 && byName != 0 {
+		i = slices.IndexFunc(consumers, func(c *Consumer) bool { return c.Username == id })
 	}
-	return nil, nil
+	if i < 0 {
+		return nil, nil
+	}
+	return encodeEntity(consumerTable(consumers[i]), consumerFields)
 }
 
 func consumerTable(c *Consumer) *table {

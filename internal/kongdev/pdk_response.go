@@ -1,7 +1,5 @@
 package kongdev
 
-import "strings"
-
 var responseMethods = map[string]pdkMethod{ // read-only
 	"kong.response.get_status": {responsePhases, true, intCall(func(q *request) (int, error) { return q.status, nil })},
 	"kong.response.get_header": {responsePhases, true, namedCall(func(q *request, name string) (value, error) {
@@ -28,17 +26,23 @@ var responseMethods = map[string]pdkMethod{ // read-only
 	"kong.response.set_header": {setterPhases, false, pairCall(func(q *request, name string, v value) error {
 		values, err := headerValues(name, v, false)
 		if err == nil {
+			err = checkLength(name, values)
+		}
+		if err == nil {
 			q.setHeader(name, values...)
 		}
 		return err
 	})},
 	"kong.response.add_header": {setterPhases, false, pairCall(func(q *request, name string, v value) error {
 		values, err := headerValues(name, v, false)
+		if err == nil {
+			err = checkLength(name, values)
+		}
 		if err != nil {
 			return err
 		}
 		for _, s := range values {
-			q.response.add(cleanHeader(strings.ReplaceAll(name, "_", "-")), s)
+			q.addHeader(name, s)
 		}
 		return nil
 	})},
@@ -52,6 +56,9 @@ var responseMethods = map[string]pdkMethod{ // read-only
 		}
 		for name, v := range t.fields {
 			values, _ := headerValues(name, v, true)
+			if err := checkLength(name, values); err != nil {
+				return err
+			}
 			q.setHeader(name, values...)
 		}
 		return nil

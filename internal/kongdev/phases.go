@@ -82,7 +82,7 @@ func (ev *event) call(name string, m pdkMethod, args []byte) ([]byte, error) {
 }
 
 var (
-	errNotImplemented = &rpcError{"not in kongdev yet"}                       // read-only
+	errNotImplemented = &rpcError{text: "not in kongdev yet"}                 // read-only
 	errTimer          = &luaError{"API disabled in the context of ngx.timer"} // read-only
 )
 
@@ -221,9 +221,7 @@ func (q *request) accessPhase() {
 		var server *serverError
 		switch {
 		case errors.As(err, &exit):
-			if !q.delayed() {
-				q.ctx.exit = exit.reply
-			}
+			q.ctx.exit = exit.reply // even after delayed_response was set: Kong sends at once then
 		case errors.As(err, &server):
 			q.ctx.exited = true
 			q.ctx.exit, _ = q.errorReply(500, nil, nil)

@@ -93,7 +93,7 @@ func (p *pool) get() (c *pluginConn, reused bool, err error) {
 		}
 		text := socketText(err)
 		p.log.printf(levelErr, "trying to connect: %s", text)
-		return nil, false, &rpcError{text}
+		return nil, false, &rpcError{text: text}
 	}
 	p.counters.connections.Add(1)
 	c = &pluginConn{Conn: conn, id: p.ids.Add(1), worker: p.worker, in: bufio.NewReaderSize(conn, 4096), frames: p.frames}
@@ -112,7 +112,7 @@ func (p *pool) get() (c *pluginConn, reused bool, err error) {
 	}
 	if err != nil {
 		_ = conn.Close()
-		return nil, false, &rpcError{err.Error()}
+		return nil, false, &rpcError{text: err.Error()}
 	}
 	c.report("connect", "", true, nil)
 	return c, false, nil

@@ -1,6 +1,9 @@
 package kongdev
 
 import (
+	"errors"
+	"fmt"
+
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -45,7 +48,7 @@ func (r *rpc) call(field protowire.Number, command []byte, ev *event) ([]byte, e
 	if ev != nil {
 		ev.trace.sent(c.id)
 		if err := r.serve(c, ev); err != nil {
-			if _, socket := err.(*rpcError); socket && err != errUnknownMethod && err != errNotImplemented {
+			if _, socket := err.(*rpcError); socket && !errors.Is(err, errUnknownMethod) && err != errNotImplemented {
 				r.pool.drop(c)
 			} else {
 				ev.abandon(func() { r.pool.drop(c) })
@@ -71,9 +74,14 @@ func (r *rpc) call(field protowire.Number, command []byte, ev *event) ([]byte, e
 	return reply, nil
 }
 
-// errUnknownMethod is returned for a method that Kong's list does not have: Kong
-// logs it and answers 500.
-var errUnknownMethod = &rpcError{"method not found"} // read-only
+// errUnknownMethod is a method that Kong's list does not have: Kong logs it and
+// answers 500, or, as its text decides, sends the event again when "closed" is
+// in the name.
+var errUnknownMethod = errors.New("unknown method") // read-only
+
+func unknownMethod(name string) error {
+	return &rpcError{text: fmt.Sprintf("method %q not found", name), cause: errUnknownMethod}
+}
 
 // serve answers PDK calls until the empty frame that ends the event.
 func (r *rpc) serve(c *pluginConn, ev *event) error {
@@ -96,8 +104,7 @@ func (r *rpc) serve(c *pluginConn, ev *event) error {
 		}
 		c.report("step_args", method, false, args)
 		if !known {
-			ev.req.gw.log.printf(levelErr, "method %q not found", method)
-			return errUnknownMethod
+			return unknownMethod(method)
 		}
 		answered := ev.trace.call(method, args, ev.together)
 		reply, err := ev.call(method, m, args)

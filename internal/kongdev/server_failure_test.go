@@ -267,7 +267,7 @@ func TestRefusedCalls(t *testing.T) {
 		args         proto.Message
 		reason, text string
 	}{
-		{"unknown", "kong.request.get_body", nil, "unknown method", "pluginserver error: method not found"},
+		{"unknown", "kong.request.get_body", nil, "unknown method", `pluginserver error: method "kong.request.get_body" not found`},
 		{"phase", "kong.log.serialize", nil, "lua error", "function cannot be called in access phase (only in: log)"},
 		{"max too small", "kong.request.get_headers", &kong_plugin_protocol.Int{}, "lua error", "max_headers must be >= 1"},
 		{"max too large", "kong.request.get_query", &kong_plugin_protocol.Int{V: 1001}, "lua error", "max_args must be <= 1000"},

@@ -14,7 +14,8 @@ import (
 // replaces one that a plugin set before.
 var singular = map[string]bool{ // read-only
 	"content-type": true, "content-length": true, "content-encoding": true, "date": true, "server": true,
-	"last-modified": true, "etag": true, "expires": true, "accept-ranges": true, "location": true,
+	"last-modified": true, "etag": true, "e-tag": true, "expires": true, "accept-ranges": true, "location": true,
+	"content-range": true, "refresh": true,
 }
 
 // notPassed are the upstream's response headers that nginx keeps to itself.
