@@ -35,7 +35,7 @@ generate:
 
 # Our server against go-pdk's own and a bare socket echo, in one run; prints the table of docs/performance.md.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./internal/pluginserver/benchmark
+	$(GO) test -run '^$$' -bench . -benchtime 0.4s -count 5 ./internal/pluginserver/benchmark
 
 # The kill, hand-over and configuration tests for SOAKTIME each, with their figures.
 soak:
