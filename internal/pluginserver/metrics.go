@@ -37,10 +37,10 @@ func (c *counts) flight(p phases) {
 type collector struct{ s *server }
 
 func (c *collector) desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(prometheus.BuildFQName(metricPrefix(c.s.name), "server", name), help, labels, nil)
+	return prometheus.NewDesc(prometheus.BuildFQName(metricPrefix(c.s.plugin.Name), "server", name), help, labels, nil)
 }
 
-// Describe sends nothing: the collector is unchecked, its names follow the plugin's.
+// Describe sends nothing: the collector is unchecked.
 func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -72,7 +72,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(c.desc("instances", "Configurations that Kong has started."), prometheus.GaugeValue, float64(c.s.instances.len()))
 }
 
-// metricPrefix makes a metric name of a plugin name.
+// metricPrefix makes a metric name of a plugin's own name; -name does not change it, so dashboards fit every instance.
 func metricPrefix(name string) string {
 	b := []byte(name)
 	for i, c := range b {
