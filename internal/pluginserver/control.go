@@ -34,7 +34,7 @@ const (
 	msgReady        // accepting
 	msgOpened       // a connection: id, fd = a copy to hold
 	msgClosed       // it is closed: id
-	msgGive         // it is idle and clean, and given up: id; with fd when no copy was sent before
+	msgGive         // it is idle and clean, and given up: id, fd = a copy where there was room for one
 	msgInstance     // an instance: id, payload = configuration
 	msgInstanceGone // it is gone: id
 	msgMetrics      // answer to msgScrape: id = token, payload = text

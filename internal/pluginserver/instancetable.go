@@ -1,8 +1,11 @@
 package pluginserver
 
-// maxTableBytes is how many bytes of configurations the supervisor remembers. An instance on top of that does not survive
-// its worker: Kong starts it again, at the cost of one repeated event.
-const maxTableBytes = 256 << 20
+// Bounds of what the supervisor remembers: all of it must fit into the queue of a control channel. An instance on top of
+// that does not survive its worker: Kong starts it again, at the cost of one repeated event.
+const (
+	maxTableBytes     = maxControlQueue / 2
+	maxTableInstances = maxControlMessages / 2
+)
 
 // An instanceTable is what the supervisor knows of the instances that Kong has started: id -> configuration, JSON.
 // An id means the same configuration for every worker.
@@ -14,7 +17,7 @@ type instanceTable struct {
 // put remembers an instance and reports whether there was room.
 func (t *instanceTable) put(id int32, config []byte) bool {
 	t.remove(id)
-	if t.bytes+len(config) > maxTableBytes {
+	if len(config) > maxControlPayload || t.bytes+len(config) > maxTableBytes || len(t.configs) >= maxTableInstances {
 		return false
 	}
 	if t.configs == nil {

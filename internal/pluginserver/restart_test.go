@@ -1,8 +1,10 @@
 package pluginserver
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func TestBackoff(t *testing.T) {
@@ -73,12 +76,59 @@ func TestInstanceTable(t *testing.T) {
 	assert.True(t, table.put(1, []byte("other")), "an id is told again")
 	assert.True(t, table.put(2, nil))
 	assert.Equal(t, 5, table.bytes)
-	assert.False(t, table.put(3, make([]byte, maxTableBytes)), "no room")
+	assert.False(t, table.put(3, make([]byte, maxControlPayload+1)), "no message could carry it")
 	assert.Len(t, table.configs, 2)
 	table.remove(1)
 	table.remove(7)
 	assert.Zero(t, table.bytes)
-	assert.True(t, table.put(3, make([]byte, maxTableBytes)))
+	assert.True(t, table.put(3, make([]byte, maxTableBytes/2)))
+	assert.False(t, table.put(4, make([]byte, maxTableBytes/2+1)), "no room")
+}
+
+// A worker that cannot be told the whole table at once would be killed, and the next one too.
+func TestFullTableFitsIntoTheControlChannel(t *testing.T) {
+	var table instanceTable
+	for id := range int32(maxTableInstances + 10) {
+		table.put(id, []byte("{}"))
+	}
+	require.Len(t, table.configs, maxTableInstances)
+	control, theirs, err := controlPair()
+	require.NoError(t, err)
+	defer theirs.Close()
+	defer control.close(0)
+	w := workerProcess{control: control}
+	require.True(t, w.begin(workerSetup{Socket: "/s"}, &table))
+}
+
+func TestConnectionIsGivenWithACopy(t *testing.T) {
+	control, theirs, err := controlPair()
+	require.NoError(t, err)
+	defer theirs.Close()
+	defer control.close(0)
+	peer, err := openControl(theirs)
+	require.NoError(t, err)
+	defer peer.close(0)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	defer closeFD(pair[1])
+	conn, err := connOf(pair[0])
+	require.NoError(t, err)
+	defer conn.Close()
+
+	w := worker{control: control, orphaned: make(chan struct{}), conns: map[uint32]openConn{7: {conn: conn, held: true}}}
+	w.give(7) // the supervisor may have dropped its copy: no room in its table of files
+	m, err := peer.receive()
+	require.NoError(t, err)
+	require.Equal(t, msgGive, m.kind)
+	require.GreaterOrEqual(t, m.fd, 0)
+	closeFD(m.fd)
+}
+
+func TestPanicOfDrainIsAnError(t *testing.T) {
+	logs := &lines{}
+	w := worker{log: slog.New(slog.NewTextHandler(logs, nil)), plugin: Plugin{Drain: func(context.Context) error { panic("full") }}}
+	w.drainPlugin()
+	require.Contains(t, logs.String(), "panic: full")
 }
 
 func TestMayFollow(t *testing.T) {

@@ -3,8 +3,10 @@ package pluginserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
+	"runtime/debug"
 	"time"
 )
 
@@ -54,9 +56,18 @@ func (w *worker) drainPlugin() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	if err := w.plugin.Drain(ctx); err != nil {
+	if err := w.callDrain(ctx); err != nil {
 		w.log.Error("not everything could be sent before the end", "error", err)
 	}
+}
+
+func (w *worker) callDrain(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return w.plugin.Drain(ctx)
 }
 
 // end releases what run has owned.
@@ -98,7 +109,7 @@ func (w *worker) take(id uint32) openConn {
 	return c
 }
 
-// give passes an idle connection to the successor, by the copy that the supervisor holds. When there is no supervisor
+// give passes an idle connection to the successor, through the supervisor. When there is no supervisor
 // any more, nobody can take it: it is ended cleanly.
 func (w *worker) give(id uint32) {
 	c := w.take(id)
@@ -108,10 +119,9 @@ func (w *worker) give(id uint32) {
 	select {
 	case <-w.orphaned:
 	default:
-		if c.held && w.control.tell(msgGive, id) {
-			return
-		}
-		if fd, err := copyOf(c.conn); err == nil && w.control.send(controlMessage{kind: msgGive, id: id, fd: fd}) {
+		// With a copy, although the supervisor should hold one: it may have had no room for a descriptor just then.
+		fd, err := copyOf(c.conn)
+		if (err == nil || c.held) && w.control.send(controlMessage{kind: msgGive, id: id, fd: fd}) {
 			return
 		}
 	}

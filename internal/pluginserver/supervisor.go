@@ -204,6 +204,7 @@ func (s *supervisor) handle(w *workerProcess, m controlMessage) {
 func (s *supervisor) remember(from *workerProcess, id int32, config []byte) {
 	if !s.table.put(id, config) {
 		s.log.Warn("instance not remembered, Kong will start it again after a restart of the worker", "bytes", len(config))
+		return
 	}
 	for w := range s.workers {
 		if w != from && !w.control.send(controlMessage{kind: msgRestore, id: uint32(id), fd: -1, payload: config}) {
