@@ -16,21 +16,19 @@ func (s *server) handleEvent(c *conn, call call) outcome {
 	e := &event{srv: s, stream: c.stream, phase: phase, sequence: call.sequence, started: s.now()}
 	s.counts.event(phase)
 
-	in := s.instances.get(call.instance)
+	in := s.instances.use(call.instance, e.started)
 	if in == nil {
 		// Allowed by the protocol, and the only way to say it: Kong starts the instance and repeats the event.
 		s.counts.unknownInstance.Add(1)
 		s.log.Info("kong named an instance of another process; it will start it again", "instance", call.instance)
 		return hangUp
 	}
-	in.used.Store(e.started)
-
 	if s.policyOnly {
 		return s.byPolicy(e)
 	}
 	if err := in.build(s.plugin.New); err != nil {
 		s.counts.badConfig.Add(1)
-		s.reports.Report("config", fmt.Sprintf("instance %d: %v", in.id, err))
+		s.reports.Report(fmt.Sprintf("config of instance %d", in.id), fmt.Sprintf("instance %d: %v", in.id, err))
 		return s.byPolicy(e)
 	}
 	handler := in.handlers.of(phase)
@@ -149,10 +147,20 @@ func (s *server) watchdog() {
 		}
 		if elapsed >= nextExpiry {
 			nextExpiry = elapsed + 10*time.Second
-			for _, in := range s.instances.expire(int64(elapsed)) {
-				s.onInstanceGone(in.id)
-				in.close()
+			if gone := s.instances.expire(int64(elapsed)); len(gone) > 0 {
+				for _, in := range gone {
+					s.onInstanceGone(in.id)
+				}
+				s.watch.Go(func() { s.closeInstances(gone) }) // a plugin's Close may take its time
 			}
+		}
+	}
+}
+
+func (s *server) closeInstances(gone []*instance) {
+	for _, in := range gone {
+		if err := in.close(); err != nil {
+			s.log.Error("instance not closed in order", "instance", in.id, "error", err)
 		}
 	}
 }

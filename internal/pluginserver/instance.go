@@ -66,6 +66,17 @@ func (t *instances) get(id int32) *instance {
 	return t.byID[id]
 }
 
+// use is get for an event: from then on the instance is in use, and does not expire under its handler.
+func (t *instances) use(id int32, now int64) *instance {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	in := t.byID[id]
+	if in != nil {
+		in.used.Store(now)
+	}
+	return in
+}
+
 // start enters a configuration and returns its instance. The id must mean the same configuration for every process
 // that Kong can still be talking to: it is Kong's __seq__ (unique over workers and reloads from 3.7 on) unless another
 // configuration holds that number, else random. Never a counter that starts again.
@@ -130,12 +141,18 @@ func (t *instances) len() int {
 	return len(t.byID)
 }
 
-// close tells a built configuration that its instance is gone.
-func (in *instance) close() {
+// close tells a built configuration that its instance is gone. A panic in its Close is an error.
+func (in *instance) close() (err error) {
 	in.once.Do(func() { in.err = errEnded }) // never built: nothing to close, and too late to build
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("closing the configuration panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
 	if c, ok := in.config.(interface{ Close() }); ok {
 		c.Close()
 	}
+	return nil
 }
 
 // configHash is equal for configurations that differ only in the order of their keys, which Kong does not keep.

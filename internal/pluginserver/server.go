@@ -432,7 +432,7 @@ func (s *server) askToLeave(c *conn) {
 // restore enters an instance that an earlier worker started.
 func (s *server) restore(id int32, config []byte) { s.instances.restore(id, config, s.now()) }
 
-// close stops the watchdog and closes every instance and connection at once. For tests and the end of the process.
+// shutdown stops the watchdog and closes every instance and connection at once. For tests and the end of the process.
 func (s *server) shutdown() {
 	s.stopOne.Do(func() { close(s.stop) })
 	s.watch.Wait()
@@ -441,7 +441,5 @@ func (s *server) shutdown() {
 	}
 	s.serving.Wait()
 	s.lingering.Wait()
-	for _, in := range s.instances.expire(s.now() + int64(10*idleGrace)) {
-		in.close()
-	}
+	s.closeInstances(s.instances.expire(s.now() + int64(10*idleGrace)))
 }

@@ -354,6 +354,32 @@ func TestInstancesExpire(t *testing.T) {
 	require.Equal(t, []*instance{a}, table.expire(3*minute))
 	require.Equal(t, []*instance{b}, table.expire(int64(idleGrace)+1))
 	require.Zero(t, table.len())
+
+	c := table.start([]byte(`{"__seq__":3}`), 0)
+	c.closed.Store(1)
+	require.Same(t, c, table.use(c.id, 10*minute)) // its handler runs now
+	require.Empty(t, table.expire(10*minute+1))
+	require.Nil(t, table.use(4, 0))
+}
+
+func TestPanicOfCloseIsAnError(t *testing.T) {
+	r := newRig(t, testHandlers{closed: func(*testConfig) { panic("no way") }})
+	p := r.dial()
+	_, err := p.run(p.start(nil), "access", noAnswer) // builds the configuration
+	require.NoError(t, err)
+	r.closeInstances(r.instances.expire(int64(2 * idleGrace)))
+	require.Contains(t, r.logs.String(), "closing the configuration panicked: no way")
+}
+
+func TestEachBadConfigIsNamed(t *testing.T) {
+	r := newRig(t, testHandlers{}, func(s *serverConfig) { s.plugin.FailOpen = true })
+	p := r.dial()
+	for seq := 21; seq < 23; seq++ {
+		_, err := p.run(p.start(map[string]any{"message": seq, "__seq__": seq}), "access", noAnswer)
+		require.NoError(t, err)
+	}
+	require.Contains(t, r.logs.String(), "instance 21: configuration: json")
+	require.Contains(t, r.logs.String(), "instance 22: configuration: json")
 }
 
 func TestStatusInfoAndNames(t *testing.T) {
