@@ -90,11 +90,12 @@ func (c *Config) Response(kong *pdk.PDK) {
 
 // Log queues the event. The client already has its response.
 func (c *Config) Log(kong *pdk.PDK) {
+	c.capture.stats.received.Inc()
 	s := c.settings()
 	if s == nil {
+		c.capture.stats.dropped.WithLabelValues(dropConfig).Inc()
 		return
 	}
-	c.capture.stats.received.Inc()
 	x, err := c.readExchange(kong, s)
 	if err != nil {
 		c.capture.stats.dropped.WithLabelValues(dropUnread).Inc()

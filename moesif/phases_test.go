@@ -228,6 +228,8 @@ func TestBadConfigurationAsksNothing(t *testing.T) {
 	k.run("log", c.Log)
 	assert.Empty(t, k.calls)
 	assert.Equal(t, 1.0, counterValue(t, c.capture.stats.configErrors))
+	assert.Equal(t, 1.0, counterValue(t, c.capture.stats.received))
+	assert.Equal(t, 1.0, droppedBy(t, c.capture.stats, dropConfig), "an event that is not captured is counted")
 }
 
 // Configurations come and go; the queue of an application stays, and one is made for each application.

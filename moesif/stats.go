@@ -27,6 +27,7 @@ const (
 	dropClosed    = "closed"     // the queue was closed already
 	dropUnread    = "unread"     // Kong did not give the request's data
 	dropPanic     = "panic"      // a defect in the sender
+	dropConfig    = "config"     // the configuration is wrong
 )
 
 func newStats() *stats {
@@ -45,7 +46,7 @@ func newStats() *stats {
 		queued:   counter("events_queued_total", "Events put into a queue."),
 		sent:     counter("events_sent_total", "Events that the collector took."),
 		dropped: vector("events_dropped_total", "Events that were lost, by reason.", "reason",
-			dropQueueFull, dropTooLarge, dropRefused, dropShutdown, dropClosed, dropUnread, dropPanic),
+			dropQueueFull, dropTooLarge, dropRefused, dropShutdown, dropClosed, dropUnread, dropPanic, dropConfig),
 		batches: vector("batches_total", "Uploads by result.", "result",
 			sent.String(), retry.String(), split.String(), hold.String()),
 		sendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "moesif", Name: "send_seconds",
