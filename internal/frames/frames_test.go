@@ -185,6 +185,8 @@ func TestSecretsAreNotShown(t *testing.T) {
 		{frames.ReplyText("kong.response.get_status", nil, []byte{8, 200, 1}), "200"},
 		{frames.ReplyText("kong.response.set_status", nil, nil), ""},
 		{frames.ArgsText("kong.unknown", []byte(text(1, "apikey")+text(2, "topsecret")+text(3, "x"))), `"apikey", (9 bytes), "x"`},
+		{frames.PlainArgs("kong.response.set_headers", []byte(entry("Set-Cookie", "secret")+entry("A", strings.Repeat("b", 20)))), `{"A": "bbbbbbbbbbbbbbbbbbbb", "Set-Cookie": "secret"}`},
+		{frames.PlainReply("kong.request.get_header", []byte(text(1, "secret"))), `"secret"`},
 		{frames.TargetText("/a/b?x=1&api-key=topsecret&flag&%6bey=topsecret"), "/a/b?x=1&api-key=(9 bytes)&flag&%6bey=(9 bytes)"},
 		{frames.TargetText("/a\x1b[2J"), "/a\ufffd[2J"},
 	} {

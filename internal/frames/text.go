@@ -19,6 +19,19 @@ import (
 // maxText bounds the text of one frame.
 const maxText = 160
 
+// A style says how messages are shown.
+type style struct{ whole bool } // with secrets, and of any length
+
+// PlainArgs shows a call's arguments as ArgsText does, but whole and with their secrets. It is for tests.
+func PlainArgs(method string, args []byte) string {
+	return style{whole: true}.message(methods[method].Args, args)
+}
+
+// PlainReply is PlainArgs for the answer.
+func PlainReply(method string, reply []byte) string {
+	return style{whole: true}.message(methods[method].Reply, reply)
+}
+
 // ArgsText shows a call's arguments on one line of bounded length: `"X-A", "b"`. Bodies, credentials and values whose
 // name sounds like a secret are given by their size. It may be used on anything that a plugin sends.
 func ArgsText(method string, args []byte) string {
@@ -26,7 +39,7 @@ func ArgsText(method string, args []byte) string {
 	case "kong.response.exit", "kong.service.request.set_raw_body", "kong.client.authenticate", "kong.service.request.set_raw_query":
 		return size(args)
 	}
-	return messageText(methods[method].Args, args)
+	return style{}.message(methods[method].Args, args)
 }
 
 // ReplyText shows a call's answer as ArgsText does. The arguments decide what may be shown.
@@ -38,15 +51,15 @@ func ReplyText(method string, args, reply []byte) string {
 		return size(reply)
 	case "kong.nginx.get_var":
 		for _, name := range []string{"request", "request_uri", "args", "query_string", "request_body"} {
-			if messageText(methods[method].Args, args) == strconv.Quote(name) {
+			if (style{}).message(methods[method].Args, args) == strconv.Quote(name) {
 				return size(reply)
 			}
 		}
 	}
-	if isSecretName(messageText(methods[method].Args, args)) {
+	if isSecretName(style{}.message(methods[method].Args, args)) {
 		return size(reply)
 	}
-	return messageText(methods[method].Reply, reply)
+	return style{}.message(methods[method].Reply, reply)
 }
 
 // CallText shows a command to a plugin server. Of a configuration only the names of its fields are told: their values
@@ -105,32 +118,32 @@ func fieldNames(config []byte) string {
 	return clip(strings.Join(names, " "))
 }
 
-// messageText shows a message by its type, or as numbers and texts where it is not of that type.
-func messageText(t protoreflect.MessageType, payload []byte) string {
+// message shows a message by its type, or as numbers and texts where it is not of that type.
+func (s style) message(t protoreflect.MessageType, payload []byte) string {
 	if t != nil {
 		m := t.New()
 		if proto.Unmarshal(payload, m.Interface()) == nil {
-			return clip(strings.Join(fieldTexts(m), ", "))
+			return s.clip(strings.Join(s.fields(m), ", "))
 		}
 	}
-	texts, ok := wireTexts(payload, 0)
+	texts, ok := s.wire(payload, 0)
 	if !ok {
 		return size(payload)
 	}
-	return clip(strings.Join(texts, ", "))
+	return s.clip(strings.Join(texts, ", "))
 }
 
-// fieldTexts shows a message's fields in their order: the one of a plain value alone, those of several by name from the
+// fields shows a message's fields in their order: the one of a plain value alone, those of several by name from the
 // third on.
-func fieldTexts(m protoreflect.Message) (out []string) {
+func (s style) fields(m protoreflect.Message) (out []string) {
 	switch v := m.Interface().(type) {
 	case *structpb.Value:
-		return []string{valueText(v)}
+		return []string{s.value(v)}
 	case *structpb.Struct:
-		return []string{valueText(structpb.NewStructValue(v))}
+		return []string{s.value(structpb.NewStructValue(v))}
 	case *structpb.ListValue:
 		for _, item := range v.Values {
-			out = append(out, valueText(item))
+			out = append(out, s.value(item))
 		}
 		return out
 	}
@@ -141,10 +154,10 @@ func fieldTexts(m protoreflect.Message) (out []string) {
 		if fields.Len() > 2 && !m.Has(f) {
 			continue
 		}
-		text := fieldText(f, m.Get(f))
+		text := s.field(f, m.Get(f))
 		if f.Name() == "k" {
 			name = m.Get(f).String()
-		} else if isSecretName(name) {
+		} else if s.secret(name) {
 			text = size([]byte(text))
 		}
 		if fields.Len() > 2 {
@@ -155,33 +168,33 @@ func fieldTexts(m protoreflect.Message) (out []string) {
 	return out
 }
 
-func fieldText(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+func (s style) field(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	switch {
 	case f.IsMap():
 		return strconv.Itoa(v.Map().Len()) + " entries"
 	case f.IsList():
 		var items []string
 		for i := range v.List().Len() {
-			items = append(items, scalarText(f, v.List().Get(i)))
+			items = append(items, s.scalar(f, v.List().Get(i)))
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	}
-	return scalarText(f, v)
+	return s.scalar(f, v)
 }
 
-func scalarText(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+func (s style) scalar(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	switch f.Kind() {
 	case protoreflect.MessageKind:
 		switch v.Message().Interface().(type) {
 		case *structpb.Value, *structpb.Struct:
-			return strings.Join(fieldTexts(v.Message()), "")
+			return strings.Join(s.fields(v.Message()), "")
 		}
-		return "{" + strings.Join(fieldTexts(v.Message()), ", ") + "}"
+		return "{" + strings.Join(s.fields(v.Message()), ", ") + "}"
 	case protoreflect.StringKind:
-		return quote(v.String())
+		return s.quote(v.String())
 	case protoreflect.BytesKind:
 		if isText(v.Bytes()) {
-			return quote(string(v.Bytes()))
+			return s.quote(string(v.Bytes()))
 		}
 		return size(v.Bytes())
 	}
@@ -191,11 +204,11 @@ func scalarText(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	return v.String()
 }
 
-// valueText shows a value as JSON with its keys in order.
-func valueText(v *structpb.Value) string {
+// value shows a value as JSON with its keys in order.
+func (s style) value(v *structpb.Value) string {
 	switch v := v.GetKind().(type) {
 	case *structpb.Value_StringValue:
-		return quote(v.StringValue)
+		return s.quote(v.StringValue)
 	case *structpb.Value_NumberValue:
 		return strconv.FormatFloat(v.NumberValue, 'f', -1, 64)
 	case *structpb.Value_BoolValue:
@@ -203,7 +216,7 @@ func valueText(v *structpb.Value) string {
 	case *structpb.Value_ListValue:
 		items := []string{}
 		for _, item := range v.ListValue.GetValues() {
-			items = append(items, valueText(item))
+			items = append(items, s.value(item))
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	case *structpb.Value_StructValue:
@@ -214,36 +227,36 @@ func valueText(v *structpb.Value) string {
 		}
 		slices.Sort(names)
 		for i, name := range names {
-			text := valueText(fields[name])
-			if isSecretName(name) {
+			text := s.value(fields[name])
+			if s.secret(name) {
 				text = size([]byte(text))
 			}
-			names[i] = quote(name) + ": " + text
+			names[i] = s.quote(name) + ": " + text
 		}
 		return "{" + strings.Join(names, ", ") + "}"
 	}
 	return "nil"
 }
 
-// wireTexts shows a message without knowing its type, as number or text per field, nested ones in braces; false when it
+// wire shows a message without knowing its type, as number or text per field, nested ones in braces; false when it
 // is none.
-func wireTexts(data []byte, depth int) (out []string, ok bool) {
+func (s style) wire(data []byte, depth int) (out []string, ok bool) {
 	name := "" // of a map's entry or of a pair
 	err := eachField(data, func(n protowire.Number, f field) {
 		switch {
 		case !f.isBytes:
 			out = append(out, strconv.FormatUint(f.number, 10))
-		case n == 2 && isSecretName(name):
+		case n == 2 && s.secret(name):
 			out = append(out, size(f.bytes))
 		case isText(f.bytes):
 			if n == 1 {
 				name = string(f.bytes)
 			}
-			out = append(out, quote(string(f.bytes)))
+			out = append(out, s.quote(string(f.bytes)))
 		default:
 			var inner []string
 			if depth < 8 {
-				inner, _ = wireTexts(f.bytes, depth+1)
+				inner, _ = s.wire(f.bytes, depth+1)
 			}
 			if len(inner) == 0 {
 				out = append(out, size(f.bytes))
@@ -256,6 +269,17 @@ func wireTexts(data []byte, depth int) (out []string, ok bool) {
 		return nil, false
 	}
 	return out, true
+}
+
+func (s style) secret(name string) bool { return !s.whole && isSecretName(name) }
+
+func (s style) quote(text string) string { return strconv.Quote(s.clip(text)) }
+
+func (s style) clip(text string) string {
+	if s.whole {
+		return text
+	}
+	return clip(text)
 }
 
 func size(data []byte) string { return fmt.Sprintf("(%d bytes)", len(data)) }
