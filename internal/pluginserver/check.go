@@ -87,6 +87,8 @@ func dialError(socket string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no socket %s; start the plugin server, or give this check the same -kong-prefix and -name", socket)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("a part of %s is no folder; give this check the server's -kong-prefix", socket)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nobody listens on %s, its process has ended; Kong's log says why it was not started again", socket)
 	case errors.Is(err, fs.ErrPermission):

@@ -63,6 +63,7 @@ func TestCheckNamesCauseAndRemedy(t *testing.T) {
 	for _, tc := range []struct{ name, want string }{
 		{"none", "there is no socket"},
 		{"gone", "nobody listens on"},
+		{"gone/demo.socket", "is no folder"},
 		{"silent", "does not answer within 1s; the worker hangs"},
 		{"closes", "closed the connection without an answer"},
 		{"half", "closed the connection without an answer"},

@@ -59,6 +59,7 @@ func TestOptions(t *testing.T) {
 		{line: "demo -metrics 127.0.0.1:9000", want: func(o *options) { o.metrics = "127.0.0.1:9000" }},
 		{line: "demo -metrics unix:/run/m", want: func(o *options) { o.metrics = "unix:/run/m" }},
 		{line: "demo -metrics 9000", err: `-metrics "9000": expected host:port`},
+		{line: "demo -metrics :99999", err: `-metrics ":99999": expected host:port`},
 		{line: "demo -metrics unix:m", err: `-metrics "unix:m": expected unix: and an absolute path`},
 		{line: "demo -dump -kong-prefix /k", want: func(o *options) { o.action, o.socket = dumpAction, "/k/demo.socket" }},
 		{line: "demo -version", want: func(o *options) { o.action = versionAction }},

@@ -172,7 +172,11 @@ func metricsAddress(flag string) (network, address string, err error) {
 		}
 		return "unix", path, nil
 	}
-	if _, _, err := net.SplitHostPort(flag); err != nil {
+	_, port, err := net.SplitHostPort(flag)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
 		return "", "", fmt.Errorf("-metrics %q: expected host:port, :port or unix:/path", flag)
 	}
 	return "tcp", flag, nil
