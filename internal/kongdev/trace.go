@@ -91,6 +91,9 @@ func (l *LiveTrace) Snapshot() Trace {
 // Number is the request's number.
 func (l *LiveTrace) Number() int64 { return l.t.Number } // never changes
 
+// RequestID is the request's X-Kong-Request-Id.
+func (l *LiveTrace) RequestID() string { return l.t.RequestID } // never changes
+
 // Done reports whether nothing more will be recorded.
 func (l *LiveTrace) Done() bool {
 	l.mu.Lock()
