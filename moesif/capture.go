@@ -37,6 +37,9 @@ type Capture struct {
 	cancel context.CancelFunc
 	unsent atomic.Int64
 	made   atomic.Int64 // queues
+
+	mu       sync.Mutex
+	retiring map[*Queue]bool
 }
 
 // A queueKey tells queues apart: two applications never share one, however alike their ids are.
@@ -53,7 +56,7 @@ type heldBody struct {
 
 // NewCapture returns a Capture that reports errors to report, which says a cause at most once a minute.
 func NewCapture(report func(cause, text string)) *Capture {
-	c := &Capture{schema: Schema(), stats: newStats(), report: report}
+	c := &Capture{schema: Schema(), stats: newStats(), report: report, retiring: map[*Queue]bool{}}
 	c.stop, c.cancel = context.WithCancel(context.Background())
 	lost := func(reason string) { c.stats.stateLost.WithLabelValues(reason).Inc() }
 	c.bodies = newPending(func(b heldBody) int { return cap(b.request) }, lost)
@@ -68,7 +71,14 @@ func (c *Capture) Register(r prometheus.Registerer) { c.stats.register(r, c) }
 // Close sends what is queued and returns when that is done or ctx is. The error says how many events were left.
 func (c *Capture) Close(ctx context.Context) error {
 	defer context.AfterFunc(ctx, c.cancel)()
+	var hurried sync.WaitGroup
+	c.mu.Lock()
+	for q := range c.retiring { // they count on more time
+		hurried.Go(func() { c.unsent.Add(int64(q.Close(ctx))) })
+	}
+	c.mu.Unlock()
 	c.queues.Close()
+	hurried.Wait()
 	if n := c.unsent.Load(); n > 0 {
 		return fmt.Errorf("%d events could not be sent in time", n)
 	}
@@ -77,9 +87,15 @@ func (c *Capture) Close(ctx context.Context) error {
 
 // retire ends a queue that no configuration uses.
 func (c *Capture) retire(q *Queue) {
+	c.mu.Lock()
+	c.retiring[q] = true
+	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(c.stop, retireTime)
 	defer cancel()
 	c.unsent.Add(int64(q.Close(ctx)))
+	c.mu.Lock()
+	delete(c.retiring, q)
+	c.mu.Unlock()
 }
 
 // queued returns how much all queues hold.

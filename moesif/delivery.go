@@ -57,7 +57,7 @@ func (q *Queue) deliver(events [][]byte) {
 			return
 		case o.class == hold:
 			q.holding(o)
-			if closing && q.patience < probeEvery {
+			if closing && q.longestPause() < probeEvery {
 				q.cancel() // nobody will act in the seconds that are left
 			}
 			q.pause(probeEvery)
@@ -70,7 +70,7 @@ func (q *Queue) deliver(events [][]byte) {
 			wait := max(backoff(failures), o.after)
 			failures++
 			if closing {
-				wait = min(wait, q.patience)
+				wait = min(wait, q.longestPause())
 			}
 			q.pause(wait)
 		}
@@ -98,17 +98,18 @@ func (q *Queue) attempt(events [][]byte) outcome {
 	return o
 }
 
-// pause waits d, or until the queue begins to close, or until the time to drain is over.
+// pause waits d, or until the queue begins to close or has less time for it, or until that time is over.
 func (q *Queue) pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	closing := q.closing
+	closing, wake := q.closing, (chan struct{})(nil)
 	if q.isClosing() {
-		closing = nil // already known
+		closing, wake = nil, q.wake // the one is known, the other is a second Close
 	}
 	select {
 	case <-timer.C:
 	case <-closing:
+	case <-wake:
 	case <-q.ctx.Done():
 	}
 }
@@ -145,9 +146,16 @@ func (q *Queue) refusing(o outcome) {
 	q.notice("refused", fmt.Sprintf("the collector answered %d to each of the last %d events: check api_endpoint", o.status, q.refused))
 	wait := backoff(q.refused - maxRefusedRow)
 	if q.isClosing() {
-		wait = min(wait, q.patience)
+		wait = min(wait, q.longestPause())
 	}
 	q.pause(wait)
+}
+
+// longestPause returns how long a closing queue may wait between attempts.
+func (q *Queue) longestPause() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.patience
 }
 
 // holding says, once per change, that the collector will take nothing until somebody acts.

@@ -37,8 +37,8 @@ type Queue struct {
 	count  int // waiting and on their way
 	bytes  int
 	ended  bool
-
-	patience time.Duration // the longest pause while closing; set before closing is closed
+	// patience is the longest pause while closing.
+	patience time.Duration
 
 	// Of the sending goroutine alone.
 	settled int // events of the current batch that were sent or dropped, from its front
@@ -126,18 +126,20 @@ func (q *Queue) size() (events, bytes int) {
 }
 
 // Close sends what is queued and returns when that is done or ctx is; what is left then is dropped, counted and its
-// number returned. A later Add drops its event. Close may be called more than once.
+// number returned. A later Add drops its event. Close may be called again, also at the same time and with less time.
 func (q *Queue) Close(ctx context.Context) (left int) {
 	q.mu.Lock()
 	first := !q.ended
 	q.ended = true
+	q.patience = time.Second
+	if until, ok := ctx.Deadline(); ok {
+		q.patience = time.Until(until) / 5 // so that there are some more attempts
+	}
 	q.mu.Unlock()
 	if first {
-		q.patience = time.Second
-		if until, ok := ctx.Deadline(); ok {
-			q.patience = time.Until(until) / 5 // so that there are some more attempts
-		}
 		close(q.closing)
+	} else {
+		q.signal()
 	}
 	select {
 	case <-q.done:

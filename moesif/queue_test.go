@@ -325,6 +325,33 @@ func TestALongCloseIsPatient(t *testing.T) {
 	}
 }
 
+// The process ends while a queue without configurations waits for its collector: it tries again at once.
+func TestASecondCloseIsInAHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		down.Store(true)
+		c := &fakeCollector{answer: func(context.Context, []string) outcome {
+			return map[bool]outcome{true: {class: retry, status: 503, after: time.Hour}, false: {class: sent, status: 201}}[down.Load()]
+		}}
+		q := startQueue(c)
+		want := q.add(5)
+		var first sync.WaitGroup
+		first.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			assert.Zero(t, q.Close(ctx))
+		})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		down.Store(false)
+		start := time.Now()
+		assert.Zero(t, q.end(t, 5*time.Second))
+		assert.Less(t, time.Since(start), 2*time.Second)
+		assert.Equal(t, want, c.got())
+		first.Wait()
+	})
+}
+
 // The memory of a queue that an outage has filled goes back.
 func TestAnEmptyQueueIsSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
