@@ -50,6 +50,7 @@ type workerProcess struct {
 	output  *os.File // its log
 
 	program *program
+	socket  fileID // that it accepts from
 	state   workerState
 	held    heldSet
 	started time.Time

@@ -39,11 +39,12 @@ func serve(p Plugin, o options) error {
 	log.Info("listening", "plugin", o.name, "version", p.Version, "socket", o.socket, "pid", os.Getpid())
 
 	s := newSupervisor(p, o, os.Args, sink, log)
-	s.dump = dump
+	s.dump, s.socketMode = dump, mode
 	ctx, cancel := context.WithCancel(context.Background())
 	var around sync.WaitGroup
 	around.Go(func() { s.obeySignals(ctx) })
 	around.Go(func() { s.watchParent(ctx, os.Stdin) })
+	around.Go(func() { s.watchSocket(ctx) })
 	if o.metrics != "" {
 		around.Go(func() { s.serveMetrics(ctx) })
 	}

@@ -1,6 +1,7 @@
 package pluginserver
 
 import (
+	"io/fs"
 	"log/slog"
 	"net"
 	"sync"
@@ -59,6 +60,9 @@ type supervisor struct {
 	stopping bool
 	ended    bool
 	lastExit string
+
+	socketMode fs.FileMode // for a socket that must be made again
+	socketTold time.Time   // when it last could not
 }
 
 func newSupervisor(p Plugin, o options, args []string, sink *logSink, log *slog.Logger) *supervisor {
@@ -147,6 +151,7 @@ func (s *supervisor) start(p *program) (*workerProcess, error) {
 		return nil, err
 	}
 	s.workers[w] = struct{}{}
+	w.socket = s.setup.ID
 	s.tasks.Go(func() { w.watch(s.report, s.sink) })
 	if !w.begin(s.setup, &s.table) {
 		w.kill()

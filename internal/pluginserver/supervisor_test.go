@@ -167,6 +167,50 @@ func TestIdleConnectionsAndInstancesSurviveTheWorker(t *testing.T) {
 	eventually(t, "the held copies are dropped", func() bool { return openSockets(t, p.cmd.Process.Pid) < 12 })
 }
 
+func TestSocketThatIsRemovedIsMadeAgain(t *testing.T) {
+	dir := prefixFolder(t)
+	p := plug(t, dir, testExecutable(t))
+	p.workerPID(1)
+	before, err := os.Lstat(p.socket)
+	require.NoError(t, err)
+	idle := p.dial()
+	id := idle.start(map[string]any{"say": "hello"})
+	for i := range 2 {
+		require.NoError(t, os.Remove(p.socket))
+		p.logged("the socket was removed, listening on a new one", i+1)
+		p.logged("handed over", i+1)
+		assert.Contains(t, said(t, p.dial(), id), "hello", "a new connection, a known instance")
+		assert.Contains(t, said(t, idle, id), "hello", "the connection that Kong has goes on")
+	}
+	after, err := os.Lstat(p.socket)
+	require.NoError(t, err)
+	require.Equal(t, before.Mode(), after.Mode())
+
+	// The whole folder goes, and comes back: by another name in the meantime, so that nothing else is lost.
+	require.NoError(t, os.Remove(p.socket))
+	require.NoError(t, os.Rename(dir, dir+"x"))
+	p.logged("cannot be made again.*does not exist; create it", 1)
+	require.NoError(t, os.Rename(dir+"x", dir))
+	p.logged("handed over", 3)
+	assert.Contains(t, said(t, p.dial(), id), "hello")
+}
+
+func TestSocketOfAnotherIsNotTaken(t *testing.T) {
+	path := filepath.Join(prefixFolder(t), "demo.socket")
+	ours, id, err := listenSocket(path, socketMode)
+	require.NoError(t, err)
+	defer ours.Close()
+	other, taken, err := listenSocket(path, socketMode)
+	require.NoError(t, err)
+	defer other.Close()
+	s := supervisor{listener: ours, setup: workerSetup{Socket: path, ID: id}, serving: &workerProcess{socket: id}}
+	s.keepSocket()
+	require.Nil(t, s.change)
+	now, err := fileIDOf(path)
+	require.NoError(t, err)
+	require.Equal(t, taken, now)
+}
+
 // openSockets counts a process's sockets.
 func openSockets(t *testing.T, pid int) (n int) {
 	t.Helper()
