@@ -39,7 +39,7 @@ const (
 // settings are the flags.
 type settings struct {
 	file, listen, admin, plugins, prefix, logLevel string
-	record                                         string
+	record, console                                string
 	command                                        []string // behind --
 	workers                                        int
 	ready                                          time.Duration // for the plugins to listen
@@ -72,8 +72,9 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	f := flag.NewFlagSet("kongdev", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&s.file, "f", "", "configuration `FILE` in Kong's declarative format")
-	f.StringVar(&s.listen, "listen", "127.0.0.1:8000", "`ADDR` of the proxy; port 0 takes a free one (-demo: 127.0.0.1:0)")
+	f.StringVar(&s.listen, "listen", "127.0.0.1:8000", "`ADDR` of the proxy, or several as in Kong's proxy_listen: \"127.0.0.1:8000, 127.0.0.1:8443 ssl\"; port 0 takes a free one (-demo: 127.0.0.1:0)")
 	f.StringVar(&s.admin, "admin", "127.0.0.1:8001", "`ADDR` of the read-only Admin API; off for none (-demo: 127.0.0.1:0)")
+	f.StringVar(&s.console, "console", "off", "`ADDR` of the console, a page for the browser of this machine, like 127.0.0.1:8002; off for none (-demo: 127.0.0.1:0)")
 	f.StringVar(&s.plugins, "plugins", "", "`DIR` with the plugin binaries (default: built from source inside the repository)")
 	f.StringVar(&s.prefix, "prefix", "", "`DIR` for sockets and temporary files, Kong's prefix (default: a temporary one)")
 	f.IntVar(&s.workers, "workers", 2, "`NUMBER` of gateway workers, 1 to 64; each has its own plugin instances, as in Kong")
@@ -94,8 +95,8 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	given := map[string]bool{}
 	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if s.demo {
-		for name, target := range map[string]*string{"listen": &s.listen, "admin": &s.admin} {
-			if !given[name] {
+		for name, target := range map[string]*string{"listen": &s.listen, "admin": &s.admin, "console": &s.console} {
+			if !given[name] && (name != "console" || !s.once) { // nobody could look at it
 				*target = "127.0.0.1:0"
 			}
 		}

@@ -101,6 +101,10 @@ func TestDemoTakesFreePorts(t *testing.T) {
 	s, err = parseFlags([]string{"-f", "x", "-demo", "-listen", "127.0.0.1:1", "-admin", "off", "-log-level", "info"}, io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"127.0.0.1:1", "off", "info"}, []string{s.listen, s.admin, s.logLevel})
+	assert.Equal(t, "127.0.0.1:0", s.console)
+	s, err = parseFlags([]string{"-f", "x", "-demo", "-once"}, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, "off", s.console, "nobody could look at it")
 }
 
 // Whatever is wrong is said in a line that names cause and remedy, exit 1.
@@ -143,6 +147,9 @@ func TestBadInput(t *testing.T) {
 		}},
 		{"no such folder of plugins", []string{"-f", good, "-plugins", dir + "/none"}, []string{"no such file or directory; name the folder with the plugin binaries by -plugins\n"}},
 		{"port in use", []string{"-f", good, "-listen", busy}, []string{"kongdev: proxy: address " + busy + " is in use by another process; stop it or choose another address with -listen\n"}},
+		{"console port in use", []string{"-f", good, "-console", busy}, []string{"kongdev: console: address " + busy + " is in use by another process; stop it or choose another address with -console\n"}},
+		{"console for everybody", []string{"-f", good, "-console", "0.0.0.0:8002"}, []string{"kongdev: console: 0.0.0.0:8002 is no address of this machine alone, and the console shows what plugins are told; use 127.0.0.1:8002"}},
+		{"listen flags", []string{"-f", good, "-listen", "127.0.0.1:0 tls"}, []string{`kongdev: listen "127.0.0.1:0 tls": unknown flag "tls"; give it as Kong's proxy_listen`}},
 		{"admin port in use", []string{"-f", good, "-admin", busy}, []string{"kongdev: admin API: address " + busy + " is in use by another process; stop it or choose another address with -admin; -admin off does without\n"}},
 		{"prefix below a file", []string{"-f", good, "-prefix", file + "/prefix"}, []string{"kongdev: prefix " + file + "/prefix cannot be used: mkdir " + file + ": not a directory; choose a folder that can be written with -prefix\n"}},
 		{"prefix is too long", []string{"-f", good, "-prefix", long}, []string{"bytes and 107 are possible; choose a shorter one with -prefix\n"}},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/console"
 )
 
 // readyTimeout is how long a plugin server may take until it listens. Kong
@@ -31,7 +32,9 @@ type started struct {
 	gateway   *kongdev.Gateway
 	collector *kongdev.Collector
 	admin     *kongdev.Loopback // nil = none
-	endpoint  string            // the collector's address
+	console   *console.Console  // nil = none
+	consoleAt net.Listener
+	endpoint  string // the collector's address
 	notes     []string
 	closers   []func() error
 }
@@ -48,7 +51,7 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 			_ = st.close()
 		}
 	}()
-	if err := checkListen("proxy", "-listen", s.listen); err != nil {
+	if err := kongdev.CheckListen(s.listen); err != nil {
 		return nil, err
 	}
 	prefix, err := st.makePrefix(config.PluginNames())
@@ -79,8 +82,12 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 		Hosts: map[string]http.Handler{"echo.kongdev": echo, "collector.kongdev": st.collector},
 		Log:   stderr, LogLevel: s.logLevel,
 	}
+	var tree func(*kongdev.LiveTrace)
 	if s.verbose {
-		options.OnTrace, options.TraceBytes = newTreePrinter(stderr).trace, maxTraced
+		tree = newTreePrinter(stderr).trace
+	}
+	if err := st.watch(&options, tree); err != nil {
+		return nil, err
 	}
 	if s.record != "" {
 		recording, err := newRecorder(s.record)
@@ -94,6 +101,7 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 		return nil, err
 	}
 	st.closers = append(st.closers, st.gateway.Close)
+	st.serveConsole()
 	if s.admin != "off" {
 		l, err := kongdev.Listen("admin API", "-admin", s.admin)
 		if err != nil {
@@ -108,16 +116,6 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 		return nil, fmt.Errorf("%w; its own words are in the log above (-log-level info shows them)", err)
 	}
 	return st, nil
-}
-
-// checkListen fails early on an address that cannot be had, before anything is
-// built or started.
-func checkListen(what, flag, addr string) error {
-	l, err := kongdev.Listen(what, flag, addr)
-	if err != nil {
-		return err
-	}
-	return l.Close()
 }
 
 // makePrefix makes the prefix folder and proves that it can be written.
@@ -193,15 +191,19 @@ func (st *started) describe(out *screen) {
 		out.row("plugin", fmt.Sprintf("%s %s: process %d, phases %s, over Kong's plugin protocol at %s", name, info.Version,
 			st.gateway.PluginPID(name), strings.Join(info.Phases, " "), filepath.Join(st.gateway.Prefix(), name+".socket")))
 	}
-	out.row("proxy", st.gateway.URL())
+	out.row("proxy", strings.Join(st.gateway.URLs(), "  "))
 	if st.admin != nil {
 		out.row("admin", st.admin.URL()+" (read-only)")
+	}
+	if url := st.consoleURL(); url != "" {
+		out.row("console", url+" (in a browser)")
 	}
 	out.row("collector", st.endpoint)
 	for _, note := range st.notes {
 		out.row("note", note)
 	}
-	for _, addr := range []string{st.settings.listen, st.settings.admin} {
+	for entry := range strings.SplitSeq(st.settings.listen+","+st.settings.admin, ",") {
+		addr, _, _ := strings.Cut(strings.TrimSpace(entry), " ")
 		if host, _, err := net.SplitHostPort(addr); err == nil && !isLoopback(host) {
 			out.row("warning", addr+" can be reached from other machines, and kongdev is not made for that")
 		}

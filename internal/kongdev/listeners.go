@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"fmt"
 	"log"
 	"math/big"
@@ -16,7 +15,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -92,12 +90,9 @@ func openListeners(s string) (open []proxyListener, err error) {
 	}()
 	var config *tls.Config
 	for _, spec := range specs {
-		l, err := net.Listen("tcp", spec.addr)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return open, fmt.Errorf("listen %s: the port is in use: stop what holds it or choose another address", spec.addr)
-		}
+		l, err := Listen("proxy", "-listen", spec.addr)
 		if err != nil {
-			return open, fmt.Errorf("listen %s: %w", spec.addr, err)
+			return open, err
 		}
 		if spec.ssl {
 			if config == nil {
@@ -111,6 +106,16 @@ func openListeners(s string) (open []proxyListener, err error) {
 		open = append(open, proxyListener{l, spec.ssl})
 	}
 	return open, nil
+}
+
+// CheckListen says what is wrong with a list of addresses for the proxy, also
+// that one of them cannot be had now.
+func CheckListen(s string) error {
+	open, err := openListeners(s)
+	for _, l := range open {
+		_ = l.Close()
+	}
+	return err
 }
 
 // selfSigned is TLS with a certificate made for this run, as Kong makes one

@@ -220,7 +220,7 @@ func TestListenersAllOrNone(t *testing.T) {
 	addr := free.Addr().String()
 	require.NoError(t, free.Close())
 	_, err = openListeners(addr + ", " + taken.Addr().String() + " ssl")
-	require.ErrorContains(t, err, "the port is in use")
+	require.ErrorContains(t, err, "is in use by another process")
 	again, err := net.Listen("tcp", addr)
 	require.NoError(t, err)
 	_ = again.Close()

@@ -324,7 +324,7 @@ func TestStartErrors(t *testing.T) {
 	}{
 		{"nothing", Options{}, "no configuration given"},
 		{"workers", Options{Config: &Declarative{}, Workers: -1}, "1 to 64"},
-		{"port", Options{Config: &Declarative{}, Listen: busy.Addr().String()}, "the port is in use"},
+		{"port", Options{Config: &Declarative{}, Listen: busy.Addr().String()}, "is in use by another process"},
 		{"prefix", Options{Config: &Declarative{}, Prefix: file + "/below"}, "cannot be written"},
 		{"level", Options{Config: &Declarative{}, LogLevel: "loud"}, `"loud"`},
 		{"plugin", Options{Config: unknown}, "kong.yml:1: plugin 'tplug' not enabled"},

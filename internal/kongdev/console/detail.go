@@ -123,7 +123,7 @@ func describeCall(c kongdev.TraceCall) callDetail {
 	out.Args, out.Reply = byteCount(c.ArgSize), byteCount(c.RepSize)
 	if len(c.Args) == c.ArgSize { // else it is cut and cannot be read, nor be known to be no secret
 		out.Args = frames.ArgsText(c.Method, c.Args)
-		if len(c.Reply) == c.RepSize {
+		if len(c.Reply) == c.RepSize && c.RepSize > 0 {
 			out.Reply = frames.ReplyText(c.Method, c.Args, c.Reply)
 		}
 	}

@@ -12,7 +12,8 @@
     return e;
   };
 
-  const duration = us => us < 1000 ? `${us} µs` : us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 ? 2 : 1)} ms` : `${(us / 1e6).toFixed(2)} s`;
+  const duration = us => us < 1000 ? `${Math.round(us)} µs` : us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 ? 2 : 1)} ms` : `${(us / 1e6).toFixed(2)} s`;
+  const plural = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
   const number = n => n.toLocaleString('en');
   const bytes = n => n < 1000 ? `${n} B` : n < 1e6 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`;
   const clock = ms => ms ? new Date(ms).toTimeString().slice(0, 8) + '.' + String(ms % 1000).padStart(3, '0') : '';
@@ -56,6 +57,7 @@
         row.item = this.items[first + i];
         this.fill(row, row.item);
       });
+      this.onwidth?.(this.box.offsetWidth - this.box.clientWidth); // of the scroll bar
     }
     reveal(index) {
       const top = index * this.height;
@@ -90,6 +92,8 @@
     row.setAttribute('aria-selected', state.shown?.kind === 'requests' && state.shown.n === r.n);
     drawMini(mini, r);
   });
+
+  requestList.onwidth = bar => { document.querySelector('.columns').style.paddingRight = 12 + bar + 'px'; };
 
   const lengthOf = r => Math.max(r.us, ...r.bars.map(b => b.e || b.s), 1);
 
@@ -172,24 +176,23 @@
     return el('dl', '', ...pairs.filter(p => p[1] !== undefined && p[1] !== '' && p[1] !== null).map(([k, v]) => el('div', '', el('dt', '', k), el('dd', '', String(v)))));
   }
 
-  // axisOf divides a time into four to eight steps of a round length.
+  // axisOf divides a time into at most six steps of a round length.
   function axisOf(total) {
     let step = 1;
     for (let i = 0; total / step > 6; i++) step *= [2, 2.5, 2][i % 3];
-    const steps = Math.max(1, Math.ceil(total / step));
-    return { step, steps, total: step * steps };
+    return { step, steps: Math.floor(total / step), total };
   }
 
   const sourceName = { service: 'the service', exit: 'a plugin or Kong', error: 'Kong, an error' };
 
   function drawRequest(d) {
     const total = Math.max(lengthOf(d), ...d.events.flatMap(e => e.calls.map(c => c.e)));
-    const axis = axisOf(total * 1.02);
+    const axis = axisOf(total * 1.01);
     const at = us => us / axis.total * 100 + '%';
     const place = (b, s, e) => { b.style.left = at(s); b.style.width = at(Math.max((e || total) - s, 0)); return b; };
     const track = (...children) => {
       const t = el('div', 'track', ...children);
-      t.style.setProperty('--step', 100 / axis.steps + '%');
+      t.style.setProperty('--step', axis.step / axis.total * 100 + '%');
       if (d.us) { const m = el('i', 'answered'); m.style.left = at(d.us); m.title = 'the client has its answer'; t.append(m); }
       return t;
     };
@@ -199,9 +202,10 @@
       if (title) r.title = title;
       return r;
     };
-    const scale = el('div', 'fall axis', el('span', '', `${d.events.length} phases, ${d.events.reduce((n, e) => n + e.calls.length, 0)} PDK calls, ${d.events.reduce((n, e) => n + e.flights, 0)} flights`), el('div', 'track'), el('span'));
-    for (let i = 0; i < axis.steps; i++) {
-      const tick = el('span', '', duration(Math.round(axis.step * i * 10) / 10));
+    const sum = f => d.events.reduce((n, e) => n + f(e), 0);
+    const scale = el('div', 'fall axis', el('span', '', `${plural(d.events.length, 'phase')}, ${plural(sum(e => e.calls.length), 'PDK call')}, ${plural(sum(e => e.flights), 'flight')}`), el('div', 'track'), el('span'));
+    for (let i = 0; i <= axis.steps && axis.step * i < axis.total * 0.97; i++) {
+      const tick = el('span', '', duration(axis.step * i));
       tick.style.left = at(axis.step * i);
       scale.children[1].append(tick);
     }
@@ -213,7 +217,7 @@
     ].sort((a, b) => a.s - b.s);
 
     function eventRows(e) {
-      const tail = [`${e.calls.length} calls, ${e.flights} flights`];
+      const tail = [`${plural(e.calls.length, 'call')}, ${plural(e.flights, 'flight')}`];
       if (e.exit) tail.push(`answered ${e.exit}`);
       const label = el('div', 'label', el('span', 'dot'), el('span', 'text', e.phase), el('small', '', `${e.plugin} · ${tail.join(' · ')}`));
       const rows = [row('event', e.phase, label,
@@ -388,6 +392,16 @@
 
   $('request-list').addEventListener('click', e => { const row = e.target.closest('.row'); if (row) show('requests', row.item.n); });
   $('event-list').addEventListener('click', e => { const row = e.target.closest('.row'); if (row) show('events', row.item.n); });
+  $('line-list').addEventListener('click', e => {
+    const row = e.target.closest('.row');
+    if (!row) return;
+    state.shown = { kind: 'line', n: row.item.n };
+    requestList.draw();
+    eventList.draw();
+    const pre = el('pre', '', row.item.text);
+    pre.tabIndex = 0;
+    $('detail').replaceChildren(el('div', 'head', el('div', 'title', el('span', 'level-' + row.item.level, row.item.level), el('span', 'time', clock(row.item.t)))), pre);
+  });
   $('request-list').addEventListener('keydown', e => {
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }[e.key];
     if (!step || !requestList.items.length) return;
