@@ -88,7 +88,7 @@ func hasKey(args []byte) bool {
 func isLine(args []byte) bool {
 	first := false
 	return fields(args, func(_ protowire.Number, _ uint64, value []byte) bool {
-		first = first || fields(value, func(num protowire.Number, n uint64, _ []byte) bool { return num != valueBool || n != 0 })
+		first = first || len(value) > 0 && fields(value, func(num protowire.Number, n uint64, _ []byte) bool { return num != valueBool || n != 0 })
 		return first
 	}) && first
 }

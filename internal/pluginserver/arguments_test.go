@@ -7,6 +7,7 @@ import (
 	"github.com/Kong/go-pdk/client"
 	"github.com/Kong/go-pdk/entities"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // Each call is answered at once when Kong is certain to take it, and waits for Kong's answer in every other case.
@@ -57,6 +58,9 @@ func TestOnlyCallsThatKongIsCertainToTakeAreAnsweredLocally(t *testing.T) {
 		{"line of an empty text", false, func(k *pdk.PDK) error { return k.Log.Err("") }},
 		{"empty line", true, func(k *pdk.PDK) error { return k.Log.Err() }},
 		{"line of what Kong loses", true, func(k *pdk.PDK) error { return k.Log.Err(false, "a") }},
+		{"line of no value", true, func(k *pdk.PDK) error {
+			return k.Log.Ask("kong.log.err", &structpb.ListValue{Values: []*structpb.Value{{}}}, nil)
+		}},
 		{"upstream", true, func(k *pdk.PDK) error { return k.Service.SetUpstream("u") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
