@@ -21,6 +21,7 @@ type PluginServer struct {
 // PluginInfo is what a query command told about its plugin.
 type PluginInfo struct {
 	Name, Version string
+	Server        string // the plugin server that told; its socket is named after it
 	Priority      int
 	Phases        []string
 	Schema        json.RawMessage // the dump's Schema object as printed
@@ -54,6 +55,7 @@ func QueryPlugin(ctx context.Context, s PluginServer) (PluginInfo, error) {
 		}
 		return PluginInfo{}, fmt.Errorf("%w: query command %q of %s: %s", err, s.QueryCmd, s.Name, hint)
 	}
+	info.Server = s.Name
 	return info, nil
 }
 

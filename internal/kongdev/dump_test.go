@@ -14,7 +14,7 @@ const goodDump = `{"Protocol":"ProtoBuf:1","SocketPath":"/x","Plugins":[{"Name":
 func TestParseDump(t *testing.T) {
 	info, err := parseDump([]byte(goodDump))
 	require.NoError(t, err)
-	assert.Equal(t, PluginInfo{"p", "1.2.3", 5, []string{"access"}, json.RawMessage(`{"name":"p"}`)}, info)
+	assert.Equal(t, PluginInfo{Name: "p", Version: "1.2.3", Priority: 5, Phases: []string{"access"}, Schema: json.RawMessage(`{"name":"p"}`)}, info)
 
 	tests := []struct{ name, dump, want string }{
 		{"empty", ``, "failed decoding plugin info"},
@@ -56,6 +56,7 @@ func TestQueryPlugin(t *testing.T) {
 	info, err := QueryPlugin(ctx, PluginServer{Name: "p", QueryCmd: "echo '" + goodDump + "'; exit 3"})
 	require.NoError(t, err, "the exit status does not count")
 	assert.Equal(t, "p", info.Name)
+	assert.Equal(t, "p", info.Server)
 
 	_, err = QueryPlugins(ctx, []PluginServer{{Name: "p"}})
 	require.ErrorContains(t, err, "failed loading external plugins: no info query for p")

@@ -33,10 +33,28 @@ type pluginConn struct {
 	net.Conn
 	id     int64
 	worker int
-	fd     int // for the pool's watcher
+	wait   time.Duration // socketTimeout
+	fd     int           // for the pool's watcher
 	in     *bufio.Reader
 	buf    []byte // the last frame read
 	frames func(Frame)
+}
+
+func newPluginConn(conn net.Conn, wait time.Duration) *pluginConn {
+	c := &pluginConn{Conn: conn, wait: wait}
+	c.in = bufio.NewReaderSize(c, 4096)
+	return c
+}
+
+// Read waits for bytes; as with Kong's sockets the limit holds for each wait.
+func (c *pluginConn) Read(b []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(c.wait))
+	return c.Conn.Read(b)
+}
+
+func (c *pluginConn) Write(b []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(c.wait))
+	return c.Conn.Write(b)
 }
 
 // writeFrame sends a frame in two sends, as Kong does: the length, then the
@@ -45,7 +63,6 @@ func (c *pluginConn) writeFrame(kind, method string, data []byte) error {
 	c.report(kind, method, true, data)
 	var head [4]byte
 	binary.LittleEndian.PutUint32(head[:], uint32(len(data)))
-	_ = c.SetDeadline(time.Now().Add(socketTimeout))
 	if _, err := c.Write(head[:]); err != nil {
 		return sendError(err)
 	}
@@ -61,7 +78,6 @@ func (c *pluginConn) writeFrame(kind, method string, data []byte) error {
 // readFrame receives a frame; its bytes are good until the next one. Kong has
 // no limit for its size either: the memory grows only as bytes arrive.
 func (c *pluginConn) readFrame() ([]byte, error) {
-	_ = c.SetDeadline(time.Now().Add(socketTimeout))
 	var head [4]byte
 	if _, err := io.ReadFull(c.in, head[:]); err != nil {
 		return nil, receiveError(err)

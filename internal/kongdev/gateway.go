@@ -58,6 +58,7 @@ type Gateway struct {
 	bodies    atomic.Int64 // body files
 	seq       atomic.Int64 // __seq__
 	traces    atomic.Int64 // requests with a trace
+	clients   atomic.Int64 // connections of clients
 	next      atomic.Uint64
 	logs      *logQueue
 	claimWait time.Duration // Kong's ten seconds; shorter in tests
@@ -121,6 +122,7 @@ func (g *Gateway) start(ctx context.Context) error {
 		return err
 	}
 	g.listeners = listeners
+	g.withCertificatePhase(listeners)
 	closeListeners := func() {
 		for _, l := range listeners {
 			_ = l.Close()
@@ -141,6 +143,7 @@ func (g *Gateway) start(ctx context.Context) error {
 	}
 	g.gen.Store(gen)
 	g.server = newProxyServer(g, newServerLog(g.log))
+	g.server.ConnContext = g.connContext
 	for _, l := range listeners {
 		go func() {
 			if err := g.server.Serve(l.Listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -159,8 +162,11 @@ func (g *Gateway) plugins() map[string]*plugin {
 		for _, phase := range info.Phases {
 			p.phases[phase] = true
 		}
-		p.socket = filepath.Join(g.prefix, name+".socket")
-		if i := slices.IndexFunc(g.opts.Plugins, func(s PluginServer) bool { return s.Name == name }); i >= 0 && g.opts.Plugins[i].Socket != "" {
+		if p.Server == "" {
+			p.Server = name
+		}
+		p.socket = filepath.Join(g.prefix, p.Server+".socket")
+		if i := slices.IndexFunc(g.opts.Plugins, func(s PluginServer) bool { return s.Name == p.Server }); i >= 0 && g.opts.Plugins[i].Socket != "" {
 			p.socket = g.opts.Plugins[i].Socket
 		}
 		out[name] = p

@@ -9,16 +9,17 @@ import (
 
 // A generation is what one configuration runs with: it is replaced by Reload.
 type generation struct {
-	gw        *Gateway
-	config    *Declarative
-	router    *router
-	iterator  *iterator
-	rewrites  []*pluginConfig // global rewrite handlers
-	logs      []*pluginConfig // global log handlers, for requests that no route took
-	workers   []*worker
-	processes map[string]*process // by plugin server name
-	balancers map[string]*balancer
-	active    gate // requests and log events
+	gw           *Gateway
+	config       *Declarative
+	router       *router
+	iterator     *iterator
+	certificates []*pluginConfig // global certificate handlers
+	rewrites     []*pluginConfig // global rewrite handlers
+	logs         []*pluginConfig // global log handlers, for requests that no route took
+	workers      []*worker
+	processes    map[string]*process // by plugin server name
+	balancers    map[string]*balancer
+	active       gate // requests and log events
 }
 
 // newGeneration numbers the configurations, makes the workers and starts the
@@ -38,6 +39,7 @@ func (g *Gateway) newGeneration(d *Declarative) (*generation, error) {
 		gw: g, config: d, router: router, iterator: newIterator(d, plugins),
 		processes: map[string]*process{}, balancers: newBalancers(d),
 	}
+	gen.certificates = gen.iterator.globals("certificate")
 	gen.rewrites, gen.logs = gen.iterator.globals("rewrite"), gen.iterator.globals("log")
 	for id := range g.opts.Workers {
 		w := &worker{

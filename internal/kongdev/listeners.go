@@ -65,7 +65,8 @@ func parseListen(s string) ([]listenSpec, error) {
 // A proxyListener is an open one.
 type proxyListener struct {
 	net.Listener
-	ssl bool
+	ssl    bool
+	config *tls.Config // of its own; nil without TLS
 }
 
 func (l proxyListener) url() string {
@@ -102,8 +103,10 @@ func openListeners(s string) (open []proxyListener, err error) {
 				}
 			}
 			l = tls.NewListener(l, config)
+			open = append(open, proxyListener{l, true, config})
+			continue
 		}
-		open = append(open, proxyListener{l, spec.ssl})
+		open = append(open, proxyListener{Listener: l})
 	}
 	return open, nil
 }

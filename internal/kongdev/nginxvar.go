@@ -22,6 +22,8 @@ func (q *request) variable(name string) value {
 		return argVar(q.args, rest)
 	case "cookie":
 		return cookieVar(q.headers, rest)
+	case "ssl":
+		return q.tlsVar(rest)
 	case "sent":
 		if header, ok := strings.CutPrefix(rest, "http_"); ok {
 			return responseVar(q.response, header)
@@ -37,6 +39,9 @@ func (q *request) variable(name string) value {
 			return nil
 		}
 		return s
+	}
+	if v, known := q.connectionVar(name); known {
+		return v
 	}
 	switch name {
 	case "remote_addr", "realip_remote_addr":
@@ -77,8 +82,6 @@ func (q *request) variable(name string) value {
 		return name
 	case "server_name":
 		return "kong"
-	case "server_addr":
-		return "127.0.0.1"
 	case "server_port":
 		return strconv.Itoa(q.port)
 	case "server_protocol":
@@ -87,10 +90,6 @@ func (q *request) variable(name string) value {
 		return "1.25.3"
 	case "pid":
 		return strconv.Itoa(os.Getpid())
-	case "connection":
-		return strconv.Itoa(q.clientTCP)
-	case "connection_requests":
-		return "1"
 	case "pipe":
 		return "."
 	case "request_length":
@@ -122,6 +121,23 @@ func (q *request) variable(name string) value {
 		return strconv.Itoa(q.out.sent)
 	case "body_bytes_sent":
 		return strconv.Itoa(q.sentBytes)
+	case "document_root", "realpath_root":
+		return "/usr/local/kong/html"
+	case "request_filename":
+		return "/usr/local/kong/html" + unescapePath(normalizePath(requestPath(q.in)))
+	case "request_completion":
+		return ""
+	case "limit_rate":
+		return "0"
+	case "proxy_host":
+		return "kong_upstream"
+	case "proxy_port":
+		return "80"
+	case "proxy_add_x_forwarded_for":
+		if v, ok := headerVar(q.headers, "x_forwarded_for"); ok {
+			return v + ", " + q.clientIP
+		}
+		return q.clientIP
 	case "kong_proxy_mode":
 		return "http"
 	}

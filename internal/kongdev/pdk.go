@@ -21,6 +21,7 @@ const (
 	upstreamPhases = phaseRewrite | phaseAccess
 	balancerPhases = phaseRewrite | phaseAccess | phaseBalancer
 	targetPhases   = phaseRewrite | phaseAccess | phaseBalancer | phasePreread
+	contextPhases  = phaseRewrite | phaseAccess | phaseHeader | phaseResponse | phaseBody | phaseLog
 	servicePhases  = phaseResponse | phaseHeader | phaseBody | phaseLog
 )
 

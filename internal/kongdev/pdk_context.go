@@ -11,10 +11,15 @@ var contextMethods = map[string]pdkMethod{ // read-only
 		q.setContext(key, v)
 		return nil
 	})},
-	"kong.nginx.get_ctx":              {anyPhase, true, valueCall(func(q *request, key string) value { return q.context(key) })},
-	"kong.nginx.get_var":              {anyPhase, false, namedCall(func(q *request, name string) (value, error) { return q.variable(name), nil })},
-	"kong.nginx.get_tls1_version_str": {anyPhase, true, textCall(func(*request) (value, error) { return nil, nil })},
-	"kong.nginx.get_subsystem":        {anyPhase, true, textCall(func(*request) (value, error) { return "http", nil })},
+	"kong.nginx.get_ctx": {anyPhase, true, valueCall(func(q *request, key string) value { return q.context(key) })},
+	"kong.nginx.get_var": {anyPhase, false, namedCall(func(q *request, name string) (value, error) { return q.variable(name), nil })},
+	"kong.nginx.get_tls1_version_str": {anyPhase, true, textCall(func(q *request) (value, error) {
+		if q.phase == phaseLog { // in its timer there is no connection
+			return nil, nil
+		}
+		return tlsVersion(q.in.TLS), nil
+	})},
+	"kong.nginx.get_subsystem": {anyPhase, true, textCall(func(*request) (value, error) { return "http", nil })},
 	"kong.nginx.req_start_time": {anyPhase, true, func(ev *event, _ []byte) ([]byte, error) {
 		return encodeNumber(float64(ev.req.start) / 1000), nil
 	}},

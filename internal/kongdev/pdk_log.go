@@ -18,7 +18,7 @@ var logMethods = map[string]pdkMethod{ // read-only
 	"kong.log.serialize": {phaseLog, true, func(ev *event, _ []byte) ([]byte, error) {
 		return protowire.AppendBytes([]byte{0x0a}, ev.req.logOnce.json()), nil
 	}},
-	"kong.log.set_serialize_value": {anyPhase, true, pairCall(func(q *request, key string, v value) error {
+	"kong.log.set_serialize_value": {contextPhases, true, pairCall(func(q *request, key string, v value) error {
 		if q.phase != phaseLog { // there it is too late, and no error
 			q.serializeValues = append(q.serializeValues, serializeValue{key, v})
 		}

@@ -50,7 +50,9 @@ func FuzzCall(f *testing.F) {
 		if err != nil && !errors.As(err, &raised) && !errors.As(err, &exit) {
 			t.Fatalf("%s: %T %v", name, err, err)
 		}
-		_ = appendJSON(nil, ev.req.serialize())
+		if serialized, err := ev.req.serialize(); err == nil {
+			_ = appendJSON(nil, serialized)
+		}
 		_, _ = ev.req.delayedReply()
 	})
 }

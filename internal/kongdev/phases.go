@@ -283,6 +283,17 @@ func (q *request) logPhase() {
 	q.times.logStart = nowMS()
 	q.logOnce = &serialized{}
 	base := q.snapshot()
+	if len(q.serializeValues) > 0 {
+		if _, err := base.serialize(); err != nil { // Kong serializes for the first handler, and nothing catches that error
+			q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; no log handler runs", confs[0].plugin.Name, err, q.id)
+			q.gw.counters.lostLogs.Add(int64(len(confs)))
+			q.fail(confs[0], "log", err)
+			for range confs {
+				q.trace.logEnded()
+			}
+			return
+		}
+	}
 	for _, conf := range confs {
 		s := q.snapshot()
 		s.ctx.pluginID = conf.entity.ID

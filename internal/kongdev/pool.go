@@ -1,7 +1,6 @@
 package kongdev
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"net"
@@ -38,7 +37,7 @@ type pool struct {
 	ended chan struct{}
 
 	mu     sync.Mutex
-	idle   []idleConn // the last one is the newest
+	free   []idleConn // the last one is the newest
 	all    map[*pluginConn]bool
 	closed bool
 }
@@ -46,7 +45,9 @@ type pool struct {
 type poolOptions struct {
 	socket   string
 	worker   int
-	frames   func(Frame) // may be nil
+	idle     time.Duration // how long a connection is kept; 0 is poolIdle
+	wait     time.Duration // for each connect, send and receive; 0 is socketTimeout
+	frames   func(Frame)   // may be nil
 	ids      *atomic.Int64
 	counters *counters
 	log      *errorLog
@@ -61,6 +62,12 @@ func newPool(o poolOptions) (*pool, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if o.idle == 0 {
+		o.idle = poolIdle
+	}
+	if o.wait == 0 {
+		o.wait = socketTimeout
 	}
 	p := &pool{poolOptions: o, epoll: epoll, ended: make(chan struct{}), all: map[*pluginConn]bool{}}
 	if err := unix.Pipe2(p.wake[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -78,15 +85,15 @@ func newPool(o poolOptions) (*pool, error) {
 // get takes the newest idle connection or opens one. reused tells which.
 func (p *pool) get() (c *pluginConn, reused bool, err error) {
 	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
-		c = p.idle[n-1].pluginConn
-		p.idle = p.idle[:n-1]
+	if n := len(p.free); n > 0 {
+		c = p.free[n-1].pluginConn
+		p.free = p.free[:n-1]
 		_ = p.control(unix.EPOLL_CTL_MOD, c, 0)
 		p.mu.Unlock()
 		return c, true, nil
 	}
 	p.mu.Unlock()
-	conn, err := net.DialTimeout("unix", p.socket, socketTimeout)
+	conn, err := net.DialTimeout("unix", p.socket, p.wait)
 	if err != nil {
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) {
 			p.counters.refused.Add(1)
@@ -96,7 +103,8 @@ func (p *pool) get() (c *pluginConn, reused bool, err error) {
 		return nil, false, &rpcError{text: text}
 	}
 	p.counters.connections.Add(1)
-	c = &pluginConn{Conn: conn, id: p.ids.Add(1), worker: p.worker, in: bufio.NewReaderSize(conn, 4096), frames: p.frames}
+	c = newPluginConn(conn, p.wait)
+	c.id, c.worker, c.frames = p.ids.Add(1), p.worker, p.frames
 	raw, err := conn.(*net.UnixConn).SyscallConn()
 	if err == nil {
 		err = raw.Control(func(fd uintptr) { c.fd = int(fd) })
@@ -134,11 +142,11 @@ func (p *pool) put(c *pluginConn) {
 		return
 	}
 	var oldest *pluginConn
-	if len(p.idle) >= poolSize {
-		oldest = p.idle[0].pluginConn
-		p.idle = append(p.idle[:0], p.idle[1:]...)
+	if len(p.free) >= poolSize {
+		oldest = p.free[0].pluginConn
+		p.free = append(p.free[:0], p.free[1:]...)
 	}
-	p.idle = append(p.idle, idleConn{c, time.Now()})
+	p.free = append(p.free, idleConn{c, time.Now()})
 	_ = p.control(unix.EPOLL_CTL_MOD, c, unix.EPOLLIN|unix.EPOLLRDHUP) // under the lock: not after a get
 	p.mu.Unlock()
 	if oldest != nil {
@@ -166,9 +174,8 @@ func (p *pool) drop(c *pluginConn) {
 func (p *pool) watch() {
 	defer close(p.ended)
 	events := make([]unix.EpollEvent, 64)
-	swept := time.Now()
 	for {
-		n, err := unix.EpollWait(p.epoll, events, int(poolIdle.Milliseconds()/4))
+		n, err := unix.EpollWait(p.epoll, events, p.untilOldest())
 		if err != nil && err != unix.EINTR {
 			return
 		}
@@ -181,26 +188,36 @@ func (p *pool) watch() {
 			}
 			p.expire(func(c idleConn) bool { return c.fd == int(ev.Fd) && int32(c.id) == ev.Pad })
 		}
-		if now := time.Now(); now.Sub(swept) > poolIdle/4 {
-			swept = now
-			p.expire(func(c idleConn) bool { return now.Sub(c.since) > poolIdle })
-		}
+		now := time.Now()
+		p.expire(func(c idleConn) bool { return now.Sub(c.since) >= p.idle })
 	}
+}
+
+// untilOldest is when a connection may have been idle too long, in milliseconds
+// from now. One that becomes idle later is due later.
+func (p *pool) untilOldest() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left := p.idle
+	if len(p.free) > 0 {
+		left = p.idle - time.Since(p.free[0].since)
+	}
+	return max(int(left.Milliseconds())+1, 1)
 }
 
 func (p *pool) expire(due func(idleConn) bool) {
 	p.mu.Lock()
 	var gone []*pluginConn
-	kept := p.idle[:0]
-	for _, c := range p.idle {
+	kept := p.free[:0]
+	for _, c := range p.free {
 		if due(c) {
 			gone = append(gone, c.pluginConn)
 		} else {
 			kept = append(kept, c)
 		}
 	}
-	clear(p.idle[len(kept):])
-	p.idle = kept
+	clear(p.free[len(kept):])
+	p.free = kept
 	p.mu.Unlock()
 	for _, c := range gone {
 		p.drop(c)

@@ -41,14 +41,10 @@ type clientWriter struct {
 
 // ServeHTTP takes one client request through Kong's phases.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	gen := g.gen.Load()
-	for !gen.active.enter() { // replaced and ended just now
-		next := g.gen.Load()
-		if next == gen {
-			http.Error(w, "the gateway is closing", http.StatusServiceUnavailable)
-			return
-		}
-		gen = next
+	gen := g.enter()
+	if gen == nil {
+		http.Error(w, "the gateway is closing", http.StatusServiceUnavailable)
+		return
 	}
 	defer gen.active.leave()
 	q := newRequest(g, gen, w, r)
@@ -62,6 +58,21 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if q.out.broken {
 		panic(http.ErrAbortHandler) // the upstream broke off: the client must see that
+	}
+}
+
+// enter is the running generation with its gate entered, nil when the gateway
+// is closing.
+func (g *Gateway) enter() *generation {
+	for gen := g.gen.Load(); ; {
+		if gen.active.enter() {
+			return gen
+		}
+		next := g.gen.Load()
+		if next == gen {
+			return nil
+		}
+		gen = next // gen was replaced and ended just now
 	}
 }
 

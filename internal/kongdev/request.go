@@ -37,6 +37,8 @@ type request struct {
 	port      int    // that the client reached
 	clientIP  string
 	clientTCP int // the client's port
+	client    *clientConn
+	onClient  int64 // the request's number on it
 
 	match          routeMatch
 	upstreamScheme string
@@ -120,6 +122,13 @@ type timings struct {
 func nowMS() int64 { return time.Now().UnixMilli() }
 
 func newRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Request) *request {
+	q := newBareRequest(g, gen, w, r)
+	q.trace = q.newTrace()
+	return q
+}
+
+// newBareRequest is one that no trace tells about.
+func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Request) *request {
 	q := &request{
 		gw: g, gen: gen, in: r, id: randomID(), start: nowMS(), uri: r.RequestURI, method: r.Method,
 		worker: gen.workers[g.next.Add(1)%uint64(len(gen.workers))],
@@ -146,7 +155,7 @@ func newRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Requ
 	ip, port, _ := net.SplitHostPort(r.RemoteAddr)
 	q.clientIP = ip
 	q.clientTCP, _ = strconv.Atoi(port)
-	q.trace = q.newTrace()
+	q.client, q.onClient = countOnConnection(r)
 	return q
 }
 

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -18,7 +17,12 @@ type serialized struct {
 }
 
 func (s *serialized) json() []byte {
-	s.once.Do(func() { s.text = appendJSON(nil, s.base.serialize()) })
+	s.once.Do(func() {
+		t, err := s.base.serialize()
+		if err == nil { // logPhase has looked before
+			s.text = appendJSON(nil, t)
+		}
+	})
 	return s.text
 }
 
@@ -29,7 +33,9 @@ type serializeValue struct {
 }
 
 // serialize is the table of kong.log.serialize.
-func (q *request) serialize() *table {
+//
+// It fails when a value of set_serialize_value does not fit in.
+func (q *request) serialize() (*table, error) {
 	headers := q.headers.table(defaultMax)
 	for _, secret := range []string{"authorization", "proxy-authorization"} {
 		if headers.fields[secret] != nil {
@@ -60,9 +66,13 @@ func (q *request) serialize() *table {
 	} else if q.in.ContentLength > 0 {
 		length += q.in.ContentLength
 	}
+	var session value
+	if v := tlsVersion(q.in.TLS); v != nil {
+		session = newFields(map[string]value{"version": v, "cipher": q.tlsVar("cipher"), "client_verify": q.tlsVar("client_verify")})
+	}
 	root := map[string]value{
 		"request": newFields(map[string]value{
-			"id": q.id, "uri": q.uri, "url": q.scheme() + "://" + host + ":" + port + q.uri, "method": q.method,
+			"id": q.id, "uri": q.uri, "url": q.scheme() + "://" + host + ":" + port + q.uri, "method": q.method, "tls": session,
 			"querystring": parseArgs(q.args, defaultMax), "headers": headers, "size": float64(length),
 		}),
 		"response": newFields(map[string]value{
@@ -98,37 +108,45 @@ func (q *request) serialize() *table {
 	}
 	t := newFields(root)
 	for _, s := range q.serializeValues {
-		setPath(t, s.key, s.v)
+		if err := setPath(t, s.key, s.v); err != nil {
+			return nil, err
+		}
 	}
-	return t
+	return t, nil
 }
 
 // setPath sets a value at a path of names with dots between, and makes the
-// tables on its way. Kong raises when something else stands in the way; that
-// ends its log phase, here the value is left out.
-func setPath(t *table, path string, v value) {
-	parts := strings.Split(path, ".")
-	for _, name := range parts[:len(parts)-1] {
+// tables on its way. Kong raises when something else stands in the way. The
+// first byte of the path is never a dot between names.
+func setPath(t *table, path string, v value) error {
+	start := 0
+	for i := 1; i < len(path); i++ {
+		if path[i] != '.' {
+			continue
+		}
+		name := path[start:i]
+		start = i + 1
 		next, ok := t.fields[name].(*table)
-		if !ok {
-			if t.fields[name] != nil {
-				return
-			}
-			next = newFields(map[string]value{})
-		} else {
+		switch {
+		case ok:
 			next = &table{list: slices.Clone(next.list), fields: maps.Clone(next.fields), array: next.array}
 			if next.fields == nil {
 				next.fields = map[string]value{}
 			}
+		case t.fields[name] != nil:
+			return raise("The key '%s' could not be used as a serialize value. Subkey '%s' is not a table. It's %s", path, name, luaString(t.fields[name]))
+		default:
+			next = newFields(map[string]value{})
 		}
 		t.fields[name] = next
 		t = next
 	}
 	if v == nil {
-		delete(t.fields, parts[len(parts)-1])
-		return
+		delete(t.fields, path[start:])
+	} else {
+		t.fields[path[start:]] = v
 	}
-	t.fields[parts[len(parts)-1]] = v
+	return nil
 }
 
 func (q *request) triesTable() *table {

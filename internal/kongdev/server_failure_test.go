@@ -134,7 +134,7 @@ func (b *bench) idle() int {
 	for _, w := range b.gen.Load().workers {
 		for _, r := range w.rpcs {
 			r.pool.mu.Lock()
-			n += len(r.pool.idle)
+			n += len(r.pool.free)
 			r.pool.mu.Unlock()
 		}
 	}
@@ -146,7 +146,7 @@ func (b *bench) idle() int {
 func (b *bench) blind() {
 	for _, w := range b.gen.Load().workers {
 		for _, r := range w.rpcs {
-			for _, c := range r.pool.idle {
+			for _, c := range r.pool.free {
 				require.NoError(b.t, unix.EpollCtl(r.pool.epoll, unix.EPOLL_CTL_DEL, c.fd, nil))
 			}
 		}
