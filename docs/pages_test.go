@@ -51,10 +51,10 @@ func build(t *testing.T) (dir string, binaries []string) {
 	return dir, binaries
 }
 
-// help is what a binary prints about itself.
-func help(t *testing.T, dir, binary string) string {
+// help is what a binary, or a part of it, prints about itself.
+func help(t *testing.T, dir, binary string, part ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), filepath.Join(dir, binary), "-help").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(dir, binary), append(part, "-help")...).CombinedOutput()
 	require.NoError(t, err, binary)
 	return strings.TrimRight(string(out), "\n")
 }
@@ -76,6 +76,9 @@ func TestPages(t *testing.T) {
 			r.flags[b][m[1]] = true
 		}
 		require.Contains(t, r.flags[b], "-version", "the help of %s was understood", b)
+	}
+	for _, m := range helpFlag.FindAllStringSubmatch(help(t, dir, "kongdev", "replay"), -1) {
+		r.flags["kongdev"][m[1]] = true
 	}
 	shown := map[string]bool{}
 	for _, p := range pages {
