@@ -19,6 +19,16 @@ type heldSet struct {
 	adopting map[uint64]int // inode -> copy of a connection that was sent to the worker, until the worker names it
 }
 
+// descriptorReserve are the descriptors that the supervisor keeps free for starting a worker, for the fallback and for
+// metrics. A connection whose copy would take one of them is not held.
+const descriptorReserve = 64
+
+// spare reports whether there is room to hold fd. The kernel gives the lowest free number.
+func spare(fd int) bool {
+	var limit unix.Rlimit
+	return unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && uint64(fd)+descriptorReserve < limit.Cur
+}
+
 // opened takes the worker's copy of a connection.
 func (h *heldSet) opened(id uint32, fd int) {
 	if fd < 0 {
@@ -37,12 +47,20 @@ func (h *heldSet) opened(id uint32, fd int) {
 	}
 	if before, ok := h.byID[id]; ok {
 		closeFD(before)
+		delete(h.byID, id)
+	}
+	if !spare(fd) {
+		closeFD(fd)
+		return
 	}
 	h.byID[id] = fd
 }
 
 // adopt keeps fd until the worker has named the connection as its own, and returns another copy to send to it.
 func (h *heldSet) adopt(fd int) (toSend int, err error) {
+	if !spare(fd) {
+		return fd, nil
+	}
 	ino, err := inodeOf(fd)
 	if err != nil {
 		return -1, err

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // dial connects as Kong does.
@@ -223,6 +224,21 @@ func openSockets(t *testing.T, pid int) (n int) {
 		}
 	}
 	return n
+}
+
+// However many connections Kong opens, the supervisor can start a worker.
+func TestSupervisorKeepsDescriptorsForTheNextWorker(t *testing.T) {
+	p := plug(t, prefixFolder(t), testExecutable(t))
+	worker := p.workerPID(1)
+	limit := unix.Rlimit{Cur: 120, Max: 120}
+	require.NoError(t, unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil))
+	var id int32
+	for range 200 {
+		id = p.dial().start(map[string]any{"say": "x", "__seq__": 9})
+	}
+	require.NoError(t, syscall.Kill(worker, syscall.SIGKILL))
+	p.workerPID(2)
+	assert.Contains(t, said(t, p.dial(), id), "x")
 }
 
 func TestSupervisorHoldsNoClosedConnection(t *testing.T) {
