@@ -90,6 +90,7 @@ func (p *PluginEntity) complete(schemas map[string]schema.Plugin) Problems {
 		}
 		return problems
 	}
+	withoutEmptyLists(s.Fields, config)
 	p.Config = config
 	return problems
 }
