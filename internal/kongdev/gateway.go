@@ -94,7 +94,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	log.hook = o.OnLog
 	g := &Gateway{
-		opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(), claimWait: claimWait, clientWait: clientTimeout,
+		opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(o.Workers), claimWait: claimWait, clientWait: clientTimeout,
 		buffers: sync.Pool{New: func() any { return new([16 << 10]byte) }},
 	}
 	g.closing, g.close = context.WithCancel(context.Background())

@@ -38,6 +38,7 @@ var newConfig = map[string]func() any{ // read-only
 	"tplug": func() any { return &tplug{} },
 	"probe": func() any { return &probe{} },
 	"bad":   func() any { return &bad{} },
+	"noop":  func() any { return &noop{} },
 }
 
 const (
