@@ -77,8 +77,11 @@ func TestPages(t *testing.T) {
 		}
 		require.Contains(t, r.flags[b], "-version", "the help of %s was understood", b)
 	}
-	for _, m := range helpFlag.FindAllStringSubmatch(help(t, dir, "kongdev", "replay"), -1) {
-		r.flags["kongdev"][m[1]] = true
+	for _, part := range []string{"check", "replay"} {
+		texts["kongdev "+part] = help(t, dir, "kongdev", part)
+		for _, m := range helpFlag.FindAllStringSubmatch(texts["kongdev "+part], -1) {
+			r.flags["kongdev"][m[1]] = true
+		}
 	}
 	shown := map[string]bool{}
 	for _, p := range pages {
@@ -96,8 +99,10 @@ func TestPages(t *testing.T) {
 			}
 		}
 	}
+	for name := range texts {
+		assert.Contains(t, shown, name+" -help", "a page shows the flags")
+	}
 	for _, b := range binaries {
-		assert.Contains(t, shown, b+" -help", "a page shows the flags")
 		assert.Contains(t, pages, "docs/"+b+".md", "each binary has its page")
 	}
 	assert.Contains(t, shown, "make demo ONCE=1")

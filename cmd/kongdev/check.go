@@ -50,8 +50,8 @@ func parseOwn(f *flag.FlagSet, usage string, args []string, stderr io.Writer) (c
 	return 0, false
 }
 
-// check is kongdev check.
-func check(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// checkCommand is kongdev check.
+func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("kongdev check", flag.ContinueOnError)
 	if code, done := parseOwn(f, checkUsage, args, stderr); done {
 		return code

@@ -131,7 +131,7 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 // A subcommand has flags of its own.
 type subcommand func(ctx context.Context, args []string, stdout, stderr io.Writer) int
 
-var subcommands = map[string]subcommand{"check": check, "replay": replay} // read-only
+var subcommands = map[string]subcommand{"check": checkCommand, "replay": replayCommand} // read-only
 
 // run is the whole command; it returns when ctx ends or nobody reads stdout
 // any more.

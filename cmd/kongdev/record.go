@@ -49,7 +49,31 @@ const recordingBegins = `{"t_ms":`
 
 // frame is called by many goroutines at once. An error is kept until close.
 func (r *recorder) frame(f kongdev.Frame) {
-	_ = r.to.Write(frames.Frame{Conn: int(f.Conn), Kind: f.Kind, Method: f.Method}, f.Time, f.Data)
+	line := frames.Frame{Conn: int(f.Conn), Kind: f.Kind, Method: f.Method}
+	if f.Kind == frames.Reply {
+		if path := frames.BodyPath(f.Method, f.Data); path != "" {
+			line.BodyFile, line.Note = bodyFile(path)
+		}
+	}
+	_ = r.to.Write(line, f.Time, f.Data)
+}
+
+// maxBodyFile is the largest body in a file that is recorded.
+const maxBodyFile = 64 << 20
+
+// bodyFile is the content of a body's file, which will be gone when the recording is played; else a note that says why not.
+func bodyFile(path string) (content []byte, note string) {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxBodyFile {
+		return nil, fmt.Sprintf("body file of %d bytes is left out", info.Size())
+	}
+	if err == nil {
+		content, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, "body file: " + err.Error()
+	}
+	return content, ""
 }
 
 // close says whether everything was recorded.

@@ -13,6 +13,7 @@ import (
 
 	"kong-go-plugins/internal/frames"
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/replay"
 )
 
 const replayUsage = `kongdev replay starts a plugin server and plays the gateway's side of recordings to it:
@@ -30,8 +31,8 @@ run (a UUID, 32 hexadecimal digits) equals any other.
 The exit status is 0 when there is no difference, 1 otherwise, 2 for a wrong command line.
 `
 
-// replay is kongdev replay.
-func replay(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// replayCommand is kongdev replay.
+func replayCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("kongdev replay", flag.ContinueOnError)
 	plugin := f.String("plugin", "", "the `PLUGIN` to start")
 	socket := f.String("socket", "", "`PATH` of the socket of a plugin server that runs already")
@@ -86,7 +87,7 @@ func replayFiles(ctx context.Context, s replaySettings, out *screen, stderr io.W
 		parts = append(parts, played{name, len(all)})
 		all = append(all, recording...)
 	}
-	if _, err := readExchanges(all); err != nil { // before anything is started
+	if err := replay.Check(all); err != nil { // before anything is started
 		return 0, place(parts, err)
 	}
 	stop, err := s.startServer(ctx, stderr)
@@ -94,30 +95,35 @@ func replayFiles(ctx context.Context, s replaySettings, out *screen, stderr io.W
 		return 0, err
 	}
 	defer stop()
-	p := &player{timeout: s.timeout, exact: s.exact, dial: func() (net.Conn, error) { return net.Dial("unix", s.socket) }}
-	if err := p.play(all); err != nil {
+	folder, err := os.MkdirTemp("", "kongdev")
+	if err != nil {
+		return 0, fmt.Errorf("folder for bodies: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	p := &replay.Player{Folder: folder, Timeout: s.timeout, Exact: s.exact, Dial: func() (net.Conn, error) { return net.Dial("unix", s.socket) }}
+	result, err := p.Play(ctx, all)
+	if errors.Is(err, context.Canceled) {
+		return 0, errors.New("interrupted")
+	} else if err != nil {
 		return 0, err
 	}
-	if ctx.Err() != nil {
-		return 0, errors.New("interrupted")
-	}
-	for _, d := range p.differences {
-		file, frame := locate(parts, d.frame)
-		out.line(fmt.Sprintf("%s %s: frame %d: %s", out.in(red, "✗"), file, frame, clean(d.text)))
-		if d.recorded != "" {
-			out.line("    recorded  " + clean(d.recorded))
+	for _, d := range result.Differences {
+		file, frame := locate(parts, d.Frame)
+		out.line(fmt.Sprintf("%s %s: frame %d: %s", out.in(red, "✗"), file, frame, clean(d.Text)))
+		if d.Recorded != "" {
+			out.line("    recorded  " + clean(d.Recorded))
 		}
-		if d.now != "" {
-			out.line("    now       " + clean(d.now))
+		if d.Now != "" {
+			out.line("    now       " + clean(d.Now))
 		}
 	}
 	mark := out.in(green, "✓")
-	if len(p.differences) > 0 {
+	if len(result.Differences) > 0 {
 		mark = out.in(red, "✗")
 	}
-	out.line(fmt.Sprintf("%s %s played: %s, %s, %s, %s", mark, count(len(s.files), "recording"), count(p.counts.instances, "instance"),
-		count(p.counts.events, "event"), count(p.counts.calls, "call"), count(len(p.differences), "difference")))
-	if len(p.differences) > 0 {
+	out.line(fmt.Sprintf("%s %s played: %s, %s, %s, %s", mark, count(len(s.files), "recording"), count(result.Instances, "instance"),
+		count(result.Events, "event"), count(result.Calls, "call"), count(len(result.Differences), "difference")))
+	if len(result.Differences) > 0 {
 		return exitError, nil
 	}
 	return exitOK, nil

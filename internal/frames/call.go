@@ -90,6 +90,25 @@ func ParseReturn(payload []byte) (r Return, err error) {
 	return r, err
 }
 
+// bodyMethod is the one call whose answer may name a file.
+const bodyMethod = "kong.request.get_raw_body"
+
+// BodyPath is the file that a call's answer names instead of the request's body, "" for none.
+func BodyPath(method string, reply []byte) string {
+	path := ""
+	if method == bodyMethod {
+		_ = eachField(reply, func(n protowire.Number, f field) {
+			if n == 2 && f.isBytes {
+				path = string(f.bytes)
+			}
+		})
+	}
+	return path
+}
+
+// WithBodyPath is an answer that names another file.
+func WithBodyPath(path string) []byte { return appendBytes(nil, 2, []byte(path)) }
+
 func appendBytes(dst []byte, n protowire.Number, b []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(dst, n, protowire.BytesType), b)
 }

@@ -39,6 +39,10 @@ type Frame struct {
 	Decoded json.RawMessage // the message as protobuf JSON, nil where it cannot be had
 	Note    string          // what a reader may want to know, "" for nothing
 	Wire    []byte          // the frame with its 4-byte length
+
+	// BodyFile is what is in the file that the frame names: Kong passes bodies over 8 KB so, and removes the file with the
+	// request. nil where no file is named or its content was not recorded.
+	BodyFile []byte
 }
 
 // Payload is the frame without its length.

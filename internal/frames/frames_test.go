@@ -230,7 +230,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("written again: %v, %d of %d frames", err, len(again), len(all))
 		}
 		for i := range all {
-			if all[i].Conn != again[i].Conn || all[i].Kind != again[i].Kind || all[i].Method != again[i].Method || !bytes.Equal(all[i].Wire, again[i].Wire) {
+			if all[i].Conn != again[i].Conn || all[i].Kind != again[i].Kind || all[i].Method != again[i].Method || !bytes.Equal(all[i].Wire, again[i].Wire) || !bytes.Equal(all[i].BodyFile, again[i].BodyFile) {
 				t.Fatalf("frame %d: %+v became %+v", i, all[i], again[i])
 			}
 		}

@@ -30,6 +30,7 @@ type line struct {
 	Note         string          `json:"note,omitempty"`
 	Hex          string          `json:"hex"`
 	HexTruncated bool            `json:"hex_truncated,omitempty"`
+	BodyFile     []byte          `json:"body_file,omitempty"`
 }
 
 // Read reads a recording: one JSON object a line, empty lines left out. Every frame that it returns is whole and of a
@@ -67,7 +68,7 @@ func readLine(text []byte) (Frame, error) {
 	}
 	f := Frame{
 		At: time.Duration(l.TMS * float64(time.Millisecond)), Conn: l.Conn, N: l.N, Dir: l.Dir, Kind: l.Kind,
-		Method: l.Method, Type: l.Type, Decoded: slices.Clone(l.Decoded), Note: l.Note,
+		Method: l.Method, Type: l.Type, Decoded: slices.Clone(l.Decoded), Note: l.Note, BodyFile: l.BodyFile,
 	}
 	want := map[string]string{
 		Connect: Neither, Close: Neither, Call: ToPlugin, Reply: ToPlugin, Method: ToKong, Args: ToKong, End: ToKong, RPCReturn: ToKong,

@@ -24,11 +24,11 @@ func NewWriter(w io.Writer, begun time.Time) *Writer {
 	return &Writer{w: w, begun: begun, order: map[int]int{}}
 }
 
-// Write adds a frame that was seen at the time at. Of f the connection, the kind, the method and the note are used, its
-// direction follows from the kind; payload is the frame without its length. The first error stays: nothing is written
+// Write adds a frame that was seen at the time at. Of f the connection, the kind, the method, the note and the
+// body file are used, its direction follows from the kind; payload is the frame without its length. The first error stays: nothing is written
 // behind it.
 func (w *Writer) Write(f Frame, at time.Time, payload []byte) error {
-	l := line{Conn: f.Conn, Kind: f.Kind, Method: f.Method, Note: f.Note, Dir: ToKong}
+	l := line{Conn: f.Conn, Kind: f.Kind, Method: f.Method, Note: f.Note, Dir: ToKong, BodyFile: f.BodyFile}
 	switch f.Kind {
 	case Connect, Close:
 		l.Dir = Neither

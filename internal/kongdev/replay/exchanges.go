@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"fmt"
@@ -21,6 +21,7 @@ type recordedCall struct {
 	method      string
 	args, reply []byte
 	answered    bool
+	bodyFile    []byte // what was in the file that the reply names
 }
 
 func (e *exchange) String() string {
@@ -77,7 +78,7 @@ func readExchanges(all []frames.Frame) ([]*exchange, error) {
 			if f.Kind == frames.Args {
 				last.args = f.Payload()
 			} else {
-				last.reply, last.answered = f.Payload(), true
+				last.reply, last.answered, last.bodyFile = f.Payload(), true, f.BodyFile
 			}
 		case frames.RPCReturn:
 			r, err := frames.ParseReturn(f.Payload())

@@ -1,7 +1,9 @@
-package main
+// Package replay plays the gateway's side of a recording to a plugin server, and notes what the plugin does otherwise.
+package replay
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,37 +21,50 @@ import (
 	"kong-go-plugins/internal/frames"
 )
 
-// A player plays the gateway's side of a recording to a plugin server and notes what the plugin does otherwise.
+// A Player plays recordings to one plugin server. Its fields are set before Play.
 //
 // The order of the recording is kept as far as the gateway could have seen it: a command is sent when every exchange
 // that had ended before it has ended here too; those that overlapped overlap again.
-type player struct {
-	dial    func() (net.Conn, error)
-	timeout time.Duration // for each answer of the plugin server
-	exact   bool          // ids that are new at every run must be equal too
+type Player struct {
+	Dial    func() (net.Conn, error) // to the plugin server
+	Timeout time.Duration            // for each answer of the plugin server
+	Exact   bool                     // ids that are new at every run must be equal too
+	Folder  string                   // for bodies that Kong passes in a file
 
-	mu          sync.Mutex
-	conns       map[int]net.Conn
-	instances   map[int32]int32 // recorded to real
-	differences []difference
-	counts      struct{ instances, events, calls int }
+	mu        sync.Mutex
+	conns     map[int]net.Conn
+	instances map[int32]int32 // recorded to real
+	result    Result
 }
 
-// A difference is one thing that the plugin does otherwise. recorded and now may be empty.
-type difference struct {
-	frame         int // of the recording, from 1
-	text          string
-	recorded, now string
+// A Result is what came of playing a recording.
+type Result struct {
+	Differences              []Difference // in the order of the recording
+	Instances, Events, Calls int          // that the plugin server saw, or made
 }
 
-// play runs the whole recording. The error is what kept it from that.
-func (p *player) play(all []frames.Frame) error {
+// A Difference is one thing that the plugin does otherwise. Its texts hold no secrets.
+type Difference struct {
+	Frame         int // of the recording, from 1: the command that it belongs to
+	Text          string
+	Recorded, Now string // arguments; may be empty
+}
+
+// Check says why a recording cannot be played: it begins in the middle, or its frames do not go together.
+func Check(all []frames.Frame) error {
+	_, err := readExchanges(all)
+	return err
+}
+
+// Play runs a whole recording. The error is what kept it from that; when ctx ends before, it is ctx's.
+func (p *Player) Play(ctx context.Context, all []frames.Frame) (Result, error) {
 	list, err := readExchanges(all)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
-	p.conns, p.instances = map[int]net.Conn{}, map[int32]int32{}
+	p.conns, p.instances, p.result = map[int]net.Conn{}, map[int32]int32{}, Result{}
 	defer p.closeAll()
+	defer context.AfterFunc(ctx, p.closeAll)() // whoever waits for the plugin server does so no longer
 	begins, ends := map[int]*exchange{}, map[int]*exchange{}
 	for _, e := range list {
 		begins[e.from], ends[e.to] = e, e
@@ -57,6 +72,9 @@ func (p *player) play(all []frames.Frame) error {
 	running := map[*exchange]chan struct{}{}
 	var failed error
 	for i, f := range all {
+		if ctx.Err() != nil {
+			break
+		}
 		if e := begins[i]; e != nil {
 			conn, err := p.connection(e.conn)
 			if err != nil {
@@ -86,24 +104,27 @@ func (p *player) play(all []frames.Frame) error {
 	for _, done := range running {
 		<-done
 	}
-	sort.SliceStable(p.differences, func(i, j int) bool { return p.differences[i].frame < p.differences[j].frame })
-	return failed
+	if ctx.Err() != nil {
+		return Result{}, ctx.Err()
+	}
+	sort.SliceStable(p.result.Differences, func(i, j int) bool { return p.result.Differences[i].Frame < p.result.Differences[j].Frame })
+	return p.result, failed
 }
 
-func (p *player) connection(number int) (net.Conn, error) {
+func (p *Player) connection(number int) (net.Conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c := p.conns[number]; c != nil {
 		return c, nil
 	}
-	c, err := p.dial()
+	c, err := p.Dial()
 	if err == nil {
 		p.conns[number] = c
 	}
 	return c, err
 }
 
-func (p *player) drop(number int, conn net.Conn) {
+func (p *Player) drop(number int, conn net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if conn == nil || p.conns[number] != conn {
@@ -113,7 +134,7 @@ func (p *player) drop(number int, conn net.Conn) {
 	_ = conn.Close()
 }
 
-func (p *player) closeAll() {
+func (p *Player) closeAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.conns {
@@ -121,16 +142,16 @@ func (p *player) closeAll() {
 	}
 }
 
-func (p *player) differs(e *exchange, d difference) {
-	d.frame = e.from + 1
-	d.text = e.String() + ": " + d.text
+func (p *Player) differs(e *exchange, d Difference) {
+	d.Frame = e.from + 1
+	d.Text = e.String() + ": " + d.Text
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.differences = append(p.differences, d)
+	p.result.Differences = append(p.result.Differences, d)
 }
 
 // exchange plays one; false when the connection is of no use any more.
-func (p *player) exchange(conn net.Conn, e *exchange) bool {
+func (p *Player) exchange(conn net.Conn, e *exchange) bool {
 	command := e.command
 	if command.Kind != frames.StartInstance {
 		p.mu.Lock()
@@ -138,12 +159,12 @@ func (p *player) exchange(conn net.Conn, e *exchange) bool {
 		p.mu.Unlock()
 	}
 	if err := p.send(conn, frames.AppendCall(nil, command)); err != nil {
-		p.differs(e, difference{text: "the plugin server does not take it: " + err.Error()})
+		p.differs(e, Difference{Text: "the plugin server does not take it: " + err.Error()})
 		return false
 	}
 	if command.Kind == frames.HandleEvent {
 		p.mu.Lock()
-		p.counts.events++
+		p.result.Events++
 		p.mu.Unlock()
 		if goOn := p.event(conn, e); !goOn {
 			return false
@@ -157,21 +178,21 @@ func (p *player) exchange(conn net.Conn, e *exchange) bool {
 	r, err := frames.ParseReturn(payload)
 	switch {
 	case err != nil:
-		p.differs(e, difference{text: "the answer is no RpcReturn: " + err.Error()})
+		p.differs(e, Difference{Text: "the answer is no RpcReturn: " + err.Error()})
 		return false
 	case r.Sequence != command.Sequence:
-		p.differs(e, difference{text: fmt.Sprintf("the answer has sequence %d, the call had %d; Kong raises an error", r.Sequence, command.Sequence)})
+		p.differs(e, Difference{Text: fmt.Sprintf("the answer has sequence %d, the call had %d; Kong raises an error", r.Sequence, command.Sequence)})
 		return false
 	case command.Kind == frames.StartInstance && !r.Started:
-		p.differs(e, difference{text: "the answer has no instance_status; Kong raises an error"})
+		p.differs(e, Difference{Text: "the answer has no instance_status; Kong raises an error"})
 		return false
 	}
 	if !e.returned {
-		p.differs(e, difference{text: "it comes to its end now; in the recording the connection broke off before"})
+		p.differs(e, Difference{Text: "it comes to its end now; in the recording the connection broke off before"})
 	}
 	if command.Kind == frames.StartInstance {
 		p.mu.Lock()
-		p.counts.instances++
+		p.result.Instances++
 		p.instances[e.instance] = r.Instance
 		p.mu.Unlock()
 	}
@@ -179,17 +200,17 @@ func (p *player) exchange(conn net.Conn, e *exchange) bool {
 }
 
 // brokeOff notes that the plugin server did not answer, unless it did not in the recording either.
-func (p *player) brokeOff(e *exchange, err error) {
+func (p *Player) brokeOff(e *exchange, err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		p.differs(e, difference{text: fmt.Sprintf("no answer within %s", p.timeout)})
+		p.differs(e, Difference{Text: fmt.Sprintf("no answer within %s", p.Timeout)})
 	} else if e.returned {
-		p.differs(e, difference{text: "the plugin server closed the connection; Kong would send the event again"})
+		p.differs(e, Difference{Text: "the plugin server closed the connection; Kong would send the event again"})
 	}
 }
 
 // event answers the plugin's calls as the recording does, until its empty frame. It is false when that did not come, or
 // Kong would have stopped reading.
-func (p *player) event(conn net.Conn, e *exchange) bool {
+func (p *Player) event(conn net.Conn, e *exchange) bool {
 	made := make([]bool, len(e.calls))
 	latest := -1 // call of the recording that was made
 	for n := 1; ; n++ {
@@ -197,7 +218,7 @@ func (p *player) event(conn net.Conn, e *exchange) bool {
 		if err == nil && len(method) == 0 {
 			for i, c := range e.calls {
 				if !made[i] && c.args != nil {
-					p.differs(e, difference{text: c.method + ": the call is not made any more", recorded: frames.ArgsText(c.method, c.args)})
+					p.differs(e, Difference{Text: c.method + ": the call is not made any more", Recorded: frames.ArgsText(c.method, c.args)})
 				}
 			}
 			return true
@@ -212,7 +233,7 @@ func (p *player) event(conn net.Conn, e *exchange) bool {
 			return false
 		}
 		p.mu.Lock()
-		p.counts.calls++
+		p.result.Calls++
 		p.mu.Unlock()
 		name := string(method)
 		at := p.find(e, made, name, args)
@@ -225,24 +246,41 @@ func (p *player) event(conn net.Conn, e *exchange) bool {
 		made[at] = true
 		c := e.calls[at]
 		if !p.same(name, c.args, args) {
-			p.differs(e, difference{text: name + ": the arguments differ", recorded: frames.ArgsText(name, c.args), now: frames.ArgsText(name, args)})
+			p.differs(e, Difference{Text: name + ": the arguments differ", Recorded: frames.ArgsText(name, c.args), Now: frames.ArgsText(name, args)})
 		}
 		if at < latest {
-			p.differs(e, difference{text: fmt.Sprintf("%s: the call comes later than recorded, it was call %d and is call %d", name, at+1, n), recorded: frames.ArgsText(name, c.args)})
+			p.differs(e, Difference{Text: fmt.Sprintf("%s: the call comes later than recorded, it was call %d and is call %d", name, at+1, n), Recorded: frames.ArgsText(name, c.args)})
 		}
 		latest = max(latest, at)
 		if !c.answered {
 			return false // as in the recording: an exit, or a call that Kong refused
 		}
-		if err := p.send(conn, c.reply); err != nil {
+		reply, err := p.reply(c)
+		if err == nil {
+			err = p.send(conn, reply)
+		}
+		if err != nil {
 			p.brokeOff(e, err)
 			return false
 		}
 	}
 }
 
+// reply is a call's answer; a body's file is made again, since the recorded one has gone with its request.
+func (p *Player) reply(c recordedCall) ([]byte, error) {
+	if c.bodyFile == nil {
+		return c.reply, nil
+	}
+	file, err := os.CreateTemp(p.Folder, "body-*")
+	if err != nil {
+		return nil, err
+	}
+	_, err = file.Write(c.bodyFile)
+	return frames.WithBodyPath(file.Name()), errors.Join(err, file.Close())
+}
+
 // find is the recorded call that answers this one: the same, else one of its method with other arguments; -1 for none.
-func (p *player) find(e *exchange, made []bool, method string, args []byte) int {
+func (p *Player) find(e *exchange, made []bool, method string, args []byte) int {
 	found := -1
 	for i, c := range e.calls {
 		switch {
@@ -257,26 +295,26 @@ func (p *player) find(e *exchange, made []bool, method string, args []byte) int 
 }
 
 // answerNew answers a call that the recording does not have, if that is possible.
-func (p *player) answerNew(conn net.Conn, e *exchange, method string, args []byte) bool {
+func (p *Player) answerNew(conn net.Conn, e *exchange, method string, args []byte) bool {
 	text := frames.ArgsText(method, args)
 	m, known := frames.MethodMessages(method)
 	switch {
 	case !known:
-		p.differs(e, difference{text: fmt.Sprintf("%q is no method of Kong's protocol; Kong answers 500", method), now: text})
+		p.differs(e, Difference{Text: fmt.Sprintf("%q is no method of Kong's protocol; Kong answers 500", method), Now: text})
 		return false
 	case m.Reply.Descriptor().FullName() != "google.protobuf.Empty":
-		p.differs(e, difference{text: method + ": the call is new and the recording has no answer to it; the event is not played further", now: text})
+		p.differs(e, Difference{Text: method + ": the call is new and the recording has no answer to it; the event is not played further", Now: text})
 		return false
 	}
-	p.differs(e, difference{text: method + ": the call is new", now: text})
+	p.differs(e, Difference{Text: method + ": the call is new", Now: text})
 	return p.send(conn, nil) == nil
 }
 
 var freshID = regexp.MustCompile(`[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}`) // read-only
 
-// same reports whether two calls have the same arguments. Fields may come in any order, and unless exact is set an id that
+// same reports whether two calls have the same arguments. Fields may come in any order, and unless Exact is set an id that
 // is new at every run is as good as another.
-func (p *player) same(method string, a, b []byte) bool {
+func (p *Player) same(method string, a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
@@ -291,7 +329,7 @@ func (p *player) same(method string, a, b []byte) bool {
 	if proto.Equal(x, y) {
 		return true
 	}
-	if p.exact {
+	if p.Exact {
 		return false
 	}
 	for _, message := range []proto.Message{x, y} {
@@ -303,8 +341,8 @@ func (p *player) same(method string, a, b []byte) bool {
 	return proto.Equal(x, y)
 }
 
-func (p *player) send(conn net.Conn, payload []byte) error {
-	_ = conn.SetDeadline(time.Now().Add(p.timeout))
+func (p *Player) send(conn net.Conn, payload []byte) error {
+	_ = conn.SetDeadline(time.Now().Add(p.Timeout))
 	wire := frames.AppendWire(nil, payload)
 	if _, err := conn.Write(wire[:4]); err != nil { // Kong sends head and body by themselves
 		return err
@@ -316,8 +354,8 @@ func (p *player) send(conn net.Conn, payload []byte) error {
 	return err
 }
 
-func (p *player) read(conn net.Conn) ([]byte, error) {
-	_ = conn.SetDeadline(time.Now().Add(p.timeout))
+func (p *Player) read(conn net.Conn) ([]byte, error) {
+	_ = conn.SetDeadline(time.Now().Add(p.Timeout))
 	var head [4]byte
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return nil, err

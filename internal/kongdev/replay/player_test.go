@@ -1,7 +1,8 @@
-package main
+package replay
 
 import (
-	"encoding/json"
+	"bytes"
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,6 +19,12 @@ import (
 	"kong-go-plugins/internal/frames"
 	"kong-go-plugins/internal/transcript"
 )
+
+func wireBytes(n protowire.Number, b []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(nil, n, protowire.BytesType), b)
+}
+
+func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 // A scripted plugin server starts every instance as number 77 and makes the calls that its script has for an event.
 type scripted struct {
@@ -57,7 +64,7 @@ func startScripted(t *testing.T, s *scripted) *scripted {
 
 func (s *scripted) serve(c net.Conn) {
 	defer c.Close()
-	p := &player{timeout: 10 * time.Second} // for its frames
+	p := &Player{Timeout: 10 * time.Second} // for its frames
 	for {
 		payload, err := p.read(c)
 		if err != nil {
@@ -85,7 +92,7 @@ func (s *scripted) serve(c net.Conn) {
 	}
 }
 
-func (s *scripted) event(p *player, c net.Conn, event string) bool {
+func (s *scripted) event(p *Player, c net.Conn, event string) bool {
 	s.mu.Lock()
 	s.together++
 	s.most = max(s.most, s.together)
@@ -113,8 +120,8 @@ func (s *scripted) event(p *player, c net.Conn, event string) bool {
 	return p.send(c, nil) == nil
 }
 
-func (s *scripted) player() *player {
-	return &player{timeout: 10 * time.Second, dial: func() (net.Conn, error) { return net.Dial("unix", s.socket) }}
+func (s *scripted) player() *Player {
+	return &Player{Timeout: 10 * time.Second, Dial: func() (net.Conn, error) { return net.Dial("unix", s.socket) }}
 }
 
 // recordingOf is a recording of one event with the calls.
@@ -139,9 +146,11 @@ func recordingOf(calls ...recordedCall) []frames.Frame {
 
 func TestPlayer(t *testing.T) {
 	pair := func(k, v string) []byte { return join(wireBytes(1, []byte(k)), wireBytes(2, wireBytes(3, []byte(v)))) }
-	set := func(k, v string) recordedCall { return recordedCall{"kong.response.set_header", pair(k, v), nil, true} }
+	set := func(k, v string) recordedCall {
+		return recordedCall{"kong.response.set_header", pair(k, v), nil, true, nil}
+	}
 	get := func(name, value string) recordedCall {
-		return recordedCall{"kong.request.get_header", wireBytes(1, []byte(name)), wireBytes(1, []byte(value)), true}
+		return recordedCall{"kong.request.get_header", wireBytes(1, []byte(name)), wireBytes(1, []byte(value)), true, nil}
 	}
 	exit := recordedCall{method: "kong.response.exit", args: []byte("\x08\xa2\x03")}
 	id := func(n string) string { return "0000000" + n + "-0000-4000-8000-000000000000" }
@@ -154,7 +163,7 @@ func TestPlayer(t *testing.T) {
 	}{
 		{"nothing", nil, nil, nil, nil},
 		{"as recorded", []recordedCall{get("a", "1"), set("X", "y")}, []recordedCall{get("a", ""), set("X", "y")}, []string{"\x0a\x011", ""}, nil},
-		{"fields in another order", []recordedCall{set("X", "y")}, []recordedCall{{"kong.response.set_header", join(wireBytes(2, wireBytes(3, []byte("y"))), wireBytes(1, []byte("X"))), nil, true}}, []string{""}, nil},
+		{"fields in another order", []recordedCall{set("X", "y")}, []recordedCall{{"kong.response.set_header", join(wireBytes(2, wireBytes(3, []byte("y"))), wireBytes(1, []byte("X"))), nil, true, nil}}, []string{""}, nil},
 		{"an id that is new", []recordedCall{set("X", id("1"))}, []recordedCall{set("X", id("2"))}, []string{""}, nil},
 		{"other arguments", []recordedCall{set("X", "y")}, []recordedCall{set("X", "z")}, []string{""}, []string{`kong.response.set_header: the arguments differ|"X", "y"|"X", "z"`}},
 		{"another name is answered with what there is", []recordedCall{get("a", "1")}, []recordedCall{get("b", "")}, []string{"\x0a\x011"}, []string{`kong.request.get_header: the arguments differ|"a"|"b"`}},
@@ -169,11 +178,12 @@ func TestPlayer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := startScripted(t, &scripted{script: func(string) []recordedCall { return c.now }})
 			p := s.player()
-			require.NoError(t, p.play(recordingOf(c.recorded...)))
+			result, err := p.Play(t.Context(), recordingOf(c.recorded...))
+			require.NoError(t, err)
 			var got []string
-			for _, d := range p.differences {
-				assert.Equal(t, 4, d.frame)
-				got = append(got, strings.TrimPrefix(d.text, "access of instance 4: ")+"|"+d.recorded+"|"+d.now)
+			for _, d := range result.Differences {
+				assert.Equal(t, 4, d.Frame)
+				got = append(got, strings.TrimPrefix(d.Text, "access of instance 4: ")+"|"+d.Recorded+"|"+d.Now)
 			}
 			assert.Equal(t, c.want, got)
 			s.mu.Lock()
@@ -185,13 +195,38 @@ func TestPlayer(t *testing.T) {
 
 func TestPlayerExact(t *testing.T) {
 	set := func(v string) recordedCall {
-		return recordedCall{"kong.response.set_header", join(wireBytes(1, []byte("X")), wireBytes(2, wireBytes(3, []byte(v)))), nil, true}
+		return recordedCall{"kong.response.set_header", join(wireBytes(1, []byte("X")), wireBytes(2, wireBytes(3, []byte(v)))), nil, true, nil}
 	}
 	s := startScripted(t, &scripted{script: func(string) []recordedCall { return []recordedCall{set(strings.Repeat("a", 32))} }})
 	p := s.player()
-	p.exact = true
-	require.NoError(t, p.play(recordingOf(set(strings.Repeat("b", 32)))))
-	require.Len(t, p.differences, 1)
+	p.Exact = true
+	result, err := p.Play(t.Context(), recordingOf(set(strings.Repeat("b", 32))))
+	require.NoError(t, err)
+	require.Len(t, result.Differences, 1)
+}
+
+// A body that came in a file comes in a file again, as long as its content was recorded.
+func TestPlayerMakesBodyFiles(t *testing.T) {
+	const method = "kong.request.get_raw_body"
+	s := startScripted(t, &scripted{script: func(string) []recordedCall { return []recordedCall{{method: method}} }})
+	p := s.player()
+	p.Folder = t.TempDir()
+	all := recordingOf(recordedCall{method, []byte{}, frames.WithBodyPath("/gone"), true, nil})
+	for i := range all {
+		if all[i].Kind == frames.Reply {
+			all[i].BodyFile = []byte("large")
+		}
+	}
+	result, err := p.Play(t.Context(), all)
+	require.NoError(t, err)
+	require.Empty(t, result.Differences)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path := frames.BodyPath(method, []byte(s.heard[0]))
+	assert.Equal(t, p.Folder, filepath.Dir(path))
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "large", string(content))
 }
 
 // What a plugin server can get wrong below the calls.
@@ -214,28 +249,39 @@ func TestPlayerMeetsABrokenServer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.server.script = func(string) []recordedCall { return nil }
 			p := startScripted(t, c.server).player()
-			require.NoError(t, p.play(c.all))
+			result, err := p.Play(t.Context(), c.all)
+			require.NoError(t, err)
 			if c.want == "" {
-				require.Empty(t, p.differences)
+				require.Empty(t, result.Differences)
 				return
 			}
-			require.NotEmpty(t, p.differences)
-			assert.Contains(t, p.differences[0].text, c.want)
+			require.NotEmpty(t, result.Differences)
+			assert.Contains(t, result.Differences[0].Text, c.want)
 		})
 	}
 	t.Run("silent", func(t *testing.T) {
 		silent := make(chan struct{})
 		s := startScripted(t, &scripted{script: func(string) []recordedCall { <-silent; return nil }})
 		p := s.player()
-		p.timeout = 20 * time.Millisecond
-		require.NoError(t, p.play(ended))
+		p.Timeout = 20 * time.Millisecond
+		result, err := p.Play(t.Context(), ended)
+		require.NoError(t, err)
 		close(silent)
-		require.Len(t, p.differences, 1)
-		assert.Contains(t, p.differences[0].text, "no answer within 20ms")
+		require.Len(t, result.Differences, 1)
+		assert.Contains(t, result.Differences[0].Text, "no answer within 20ms")
+	})
+	t.Run("told to stop", func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		silent := make(chan struct{})
+		defer close(silent)
+		s := startScripted(t, &scripted{script: func(string) []recordedCall { stop(); <-silent; return nil }})
+		_, err := s.player().Play(ctx, ended)
+		require.ErrorIs(t, err, context.Canceled)
 	})
 	t.Run("nobody listens", func(t *testing.T) {
-		p := &player{timeout: time.Second, dial: func() (net.Conn, error) { return net.Dial("unix", filepath.Join(t.TempDir(), "none")) }}
-		require.ErrorContains(t, p.play(ended), "no such file")
+		p := &Player{Timeout: time.Second, Dial: func() (net.Conn, error) { return net.Dial("unix", filepath.Join(t.TempDir(), "none")) }}
+		_, err := p.Play(t.Context(), ended)
+		require.ErrorContains(t, err, "no such file")
 	})
 }
 
@@ -269,10 +315,11 @@ func TestPlayerPlaysEveryRecording(t *testing.T) {
 		return next
 	}})
 	p := s.player()
-	require.NoError(t, p.play(all))
-	assert.Empty(t, p.differences)
-	assert.Greater(t, p.counts.events, 30)
-	assert.Equal(t, 2, p.counts.instances)
+	result, err := p.Play(t.Context(), all)
+	require.NoError(t, err)
+	assert.Empty(t, result.Differences)
+	assert.Greater(t, result.Events, 30)
+	assert.Equal(t, 2, result.Instances)
 }
 
 // Two events that overlapped in the recording overlap again: each waits for the other.
@@ -304,10 +351,11 @@ func TestPlayerOverlaps(t *testing.T) {
 		return true
 	}
 	p := s.player()
-	require.NoError(t, p.play(append(first, recorded...)))
+	result, err := p.Play(t.Context(), append(first, recorded...))
+	require.NoError(t, err)
 	assert.GreaterOrEqual(t, s.most, 2)
-	for _, d := range p.differences {
-		assert.Contains(t, d.text, "not made any more")
+	for _, d := range result.Differences {
+		assert.Contains(t, d.Text, "not made any more")
 	}
 }
 
@@ -349,166 +397,4 @@ func FuzzReadExchanges(f *testing.F) {
 			}
 		}
 	})
-}
-
-// kongdev replay at the command line: with -socket, several files, errors with cause and remedy.
-func TestReplayCommand(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name string, all []frames.Frame) string {
-		file, err := os.Create(filepath.Join(dir, name))
-		require.NoError(t, err)
-		defer file.Close()
-		w := frames.NewWriter(file, time.Now())
-		for _, f := range all {
-			require.NoError(t, w.Write(f, time.Now(), f.Payload()))
-		}
-		return file.Name()
-	}
-	good := write("good.jsonl", recordingOf())
-	more := write("more.jsonl", recordingOf(recordedCall{"kong.response.set_status", []byte{8, 100}, nil, true})[3:])
-	s := startScripted(t, &scripted{script: func(string) []recordedCall { return nil }})
-	for _, c := range []struct {
-		name   string
-		args   []string
-		code   int
-		stdout string
-		stderr string
-	}{
-		{"help", []string{"-help"}, 0, "", "usage: kongdev replay -plugin PLUGIN [flags] FILE ..."},
-		{"no file", []string{"-socket", s.socket}, 2, "", "kongdev: replay: no recording: name one or more files; kongdev replay -help tells more\n"},
-		{"no plugin", []string{good}, 2, "", "no plugin server: name one with -plugin or -socket, not both"},
-		{"two", []string{"-plugin", "x", "-socket", "x", good}, 2, "", "not both"},
-		{"unknown flag", []string{"-x"}, 2, "", "flag provided but not defined: -x"},
-		{"timeout", []string{"-socket", "x", "-timeout", "0s", good}, 2, "", "-timeout must be more than 0"},
-		{"as recorded", []string{"-socket", s.socket, good}, 0, "✓ 1 recording played: 1 instance, 1 event, 0 calls, 0 differences\n", ""},
-		{"two files", []string{"-socket", s.socket, good, more}, 1, "✗ " + more + ": frame 1: access of instance 4: kong.response.set_status: the call is not made any more\n    recorded  100\n✗ 2 recordings played", ""},
-		{"the second alone", []string{"-socket", s.socket, more}, 1, "", "kongdev: replay: recording " + more + ": frame 1: RpcCall on connection 1: instance 4 was started before this recording"},
-		{"no such file", []string{"-socket", s.socket, dir + "/none"}, 1, "", "no such file or directory; name a file that kongdev -record has written\n"},
-		{"no recording", []string{"-socket", s.socket, writeFile(t, dir+"/text", "hello", 0o600)}, 1, "", "kongdev: replay: recording " + dir + "/text: line 1: not a frame of a recording"},
-		{"empty", []string{"-socket", s.socket, writeFile(t, dir+"/empty", "", 0o600)}, 1, "", "it is empty; was a request sent while it was recorded?"},
-		{"no such plugin", []string{"-plugin", dir + "/none", good}, 1, "", "no such file or directory; name a binary, or a query command in quotes"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			code, stdout, stderr := runCommand(t, append([]string{"replay"}, c.args...)...)
-			assert.Equal(t, c.code, code)
-			if c.stdout == "" {
-				assert.Empty(t, stdout)
-			}
-			assert.Contains(t, stdout, c.stdout)
-			assert.Contains(t, stderr, c.stderr)
-		})
-	}
-}
-
-func TestCheckCommand(t *testing.T) {
-	dir := plugins(t)
-	bad := writeFile(t, filepath.Join(dir, "bad"), "#!/bin/sh\necho '{\"Plugins\":[{\"Name\":\"bad\",\"Priority\":1.5}]}'\n", 0o755)
-	plain := writeFile(t, filepath.Join(dir, "plain"), "", 0o600)
-	for _, c := range []struct {
-		name   string
-		args   []string
-		code   int
-		stdout []string
-		stderr string
-	}{
-		{"help", []string{"-help"}, 0, nil, "usage: kongdev check PLUGIN ..."},
-		{"no plugin", nil, 2, nil, "kongdev: check: no plugin: name one or more binaries; kongdev check -help tells more\n"},
-		{"unknown flag", []string{"-x"}, 2, nil, "flag provided but not defined: -x"},
-		{"good", []string{dir + "/p"}, 0, []string{"✓ " + dir + "/p: Kong takes it: p 1.0.0, priority 1, phases log\n"}, ""},
-		{"a query command", []string{dir + "/p -dump"}, 0, []string{"Kong takes it: p 1.0.0"}, ""},
-		{"good and bad", []string{dir + "/p", bad}, 1, []string{
-			"✓ " + dir + "/p", "✗ " + bad + ": 4 problems\n",
-			"  refused  Plugin \"bad\" cannot be loaded because its PRIORITY field is not a valid integer number, got: \"1.5\".\n           remedy: give \"Priority\" as a whole number\n",
-			"  refused  Plugin \"bad\" cannot be loaded because its VERSION field", "  refused  bad argument #1 to 'for iterator'", "  refused  no configuration schema found for plugin: bad",
-			"  remark   protocol \"MsgPack:1\" is not in kongdev",
-		}, ""},
-		{"no such file", []string{dir + "/none"}, 1, nil, "kongdev: check: stat " + dir + "/none: no such file or directory; name a binary, or a query command in quotes\n"},
-		{"no executable", []string{plain}, 1, nil, plain + " is no executable file; make it one with chmod +x\n"},
-		{"a folder", []string{dir}, 1, nil, dir + " is no file; name the binary in it\n"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			code, stdout, stderr := runCommand(t, append([]string{"check"}, c.args...)...)
-			assert.Equal(t, c.code, code)
-			if c.stdout == nil {
-				assert.Empty(t, stdout)
-			}
-			for _, want := range c.stdout {
-				assert.Contains(t, stdout, want)
-			}
-			assert.Contains(t, stderr, c.stderr)
-		})
-	}
-}
-
-// A recording that the gateway writes has the form of the recordings, and its bytes are whole.
-func TestRecord(t *testing.T) {
-	dir := t.TempDir()
-	file := writeFile(t, filepath.Join(dir, "kong.yml"), "_format_version: \"3.0\"\nservices: [{name: up, url: \"http://echo.kongdev\", routes: [{paths: [/]}]}]\nplugins: [{name: moesif, config: {application_id: topsecret, api_endpoint: \"http://collector.kongdev\"}}]\n", 0o600)
-	name := filepath.Join(dir, "rec.jsonl")
-	args := []string{"-f", file, "-plugins", builtMoesif(t), "-listen", "127.0.0.1:0", "-admin", "off", "-v", "-record", name, "--", "sh", "-c"}
-	code, stdout, stderr := runCommand(t, append(args, `curl -s "$KONGDEV_URL/ok?token=topsecret" && exit 7`)...)
-	require.Equal(t, 7, code, stderr)
-	assert.JSONEq(t, `{"ok":true}`, stdout, "nothing but the command's output")
-	assert.Contains(t, stderr, "GET /ok?token=(9 bytes): 200 from the service, ")
-	assert.Contains(t, stderr, "└─ log of moesif: ")
-	assert.NotContains(t, stderr, "topsecret")
-
-	info, err := os.Stat(name)
-	require.NoError(t, err)
-	assert.EqualValues(t, 0o600, info.Mode().Perm(), "it holds secrets")
-	all, err := readRecording(name)
-	require.NoError(t, err)
-	list, err := readExchanges(all)
-	require.NoError(t, err)
-	var events []string
-	for _, e := range list {
-		events = append(events, e.command.Event)
-		assert.True(t, e.returned)
-	}
-	assert.Equal(t, []string{"", "access", "response", "log"}, events)
-	assert.Contains(t, string(list[0].command.Config), "topsecret")
-	for _, f := range all {
-		assert.True(t, json.Valid(f.Decoded) || f.Decoded == nil)
-	}
-
-	for range 2 { // a recording is replaced, anything else is not
-		code, stdout, stderr = runCommand(t, "replay", "-plugin", builtMoesif(t)+"/moesif", name)
-		require.Equal(t, 0, code, stdout+stderr)
-		assert.Contains(t, stdout, "1 instance, 3 events, ")
-		code, _, stderr = runCommand(t, append(args, "true")...)
-		require.Equal(t, 0, code, stderr)
-		code, _, _ = runCommand(t, append(args, `curl -s "$KONGDEV_URL/ok"`)...)
-		require.Equal(t, 0, code)
-	}
-	args[len(args)-4] = file
-	code, _, stderr = runCommand(t, append(args, "true")...)
-	assert.Equal(t, 1, code)
-	assert.Contains(t, stderr, "kongdev: record: "+file+" is there and is no recording; remove it or name another file with -record\n")
-	args[len(args)-4] = dir + "/none/x"
-	_, _, stderr = runCommand(t, append(args, "true")...)
-	assert.Contains(t, stderr, "no such file or directory; name a file that can be written with -record\n")
-}
-
-func TestCommandBehindTheGateway(t *testing.T) {
-	file := writeFile(t, filepath.Join(t.TempDir(), "kong.yml"), "_format_version: \"3.0\"\nservices: [{name: up, url: \"http://echo.kongdev\", routes: [{paths: [/]}]}]\n", 0o600)
-	args := []string{"-f", file, "-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0", "--"}
-	for _, c := range []struct {
-		command []string
-		code    int
-		stdout  string
-		stderr  string
-	}{
-		{[]string{"sh", "-c", "exit 3"}, 3, "", ""},
-		{[]string{"sh", "-c", "kill -9 $$"}, 137, "", ""},
-		{[]string{"/nowhere/at/all"}, 127, "", "kongdev: fork/exec /nowhere/at/all: no such file or directory\n"},
-		{[]string{"sh", "-c", `curl -s "$KONGDEV_URL/text"; curl -s "$KONGDEV_ADMIN_URL/services/up" | grep -o '"host":"[^"]*"'`}, 0, "\"host\":\"echo.kongdev\"\n", ""},
-	} {
-		code, stdout, stderr := runCommand(t, append(args[:len(args):len(args)], c.command...)...)
-		assert.Equal(t, c.code, code, c.command)
-		assert.Contains(t, stdout, c.stdout)
-		assert.Contains(t, stderr, c.stderr)
-	}
-	code, _, stderr := runCommand(t, "-f", file, "-demo", "--", "true")
-	assert.Equal(t, 2, code)
-	assert.Contains(t, stderr, "-demo goes without a command")
 }
