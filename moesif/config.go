@@ -66,6 +66,12 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// Check says everything that is wrong with the configuration, each with its field; -validate asks.
+func (c *Config) Check() error {
+	_, err := c.resolve()
+	return err
+}
+
 // plainConfig is Config without its methods, so that decoding into it does not come back to UnmarshalJSON.
 type plainConfig Config
 

@@ -1,7 +1,9 @@
 package schema
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,8 +16,12 @@ import (
 //
 // Values that are known only later count as right: vault references in referenceable fields, decK's ${{ env "X" }},
 // and what a manifest takes from a Secret.
-func (p Plugin) ValidateFile(pluginName, fileName string, data []byte) []Problem {
-	v := validator{plugin: p, name: pluginName, yamlFile: yamlFile{name: fileName}}
+//
+// check, which may be nil, is the plugin's own opinion of a configuration that the schema finds nothing wrong with: it
+// is given the configuration as JSON, without what is known only later, and its error holds FieldErrors, or texts that
+// begin with a field's name and a colon.
+func (p Plugin) ValidateFile(pluginName, fileName string, data []byte, check func(config []byte) error) []Problem {
+	v := validator{plugin: p, name: pluginName, check: check, yamlFile: yamlFile{name: fileName}}
 	roots := v.documents(data)
 	broken := len(v.problems) > 0
 	for _, root := range roots {
@@ -40,6 +46,7 @@ type validator struct {
 	yamlFile
 	plugin Plugin
 	name   string
+	check  func(config []byte) error
 	found  int
 	others []string // names of other plugins
 }
@@ -237,6 +244,65 @@ func (v *validator) config(e *entry, path string, patches [][]string, partial bo
 		w.errs = slices.DeleteFunc(w.errs, func(e *FieldError) bool { return e.Entity || e.Text == textRequired })
 	}
 	v.report(w.errs, places, path)
+	if len(w.errs) == 0 && v.check != nil && !partial {
+		v.ask(m, places, path)
+	}
+}
+
+// ask reports what the plugin's own check finds.
+func (v *validator) ask(m map[string]any, places at, path string) {
+	later := map[string]bool{} // fields of the first level that are not known yet, or only in part
+	for name, value := range m {
+		if knownLater(value, 0) {
+			later[name] = true
+		}
+	}
+	known := maps.Clone(m)
+	for name := range later {
+		delete(known, name)
+	}
+	config, err := json.Marshal(known)
+	if err != nil {
+		return // the schema has let nothing pass that is not JSON
+	}
+	var errs []*FieldError
+	for _, e := range Errors(v.check(config)) {
+		if name, text, ok := strings.Cut(e.Text, ": "); ok && e.Field == "" && v.plugin.config().field([]string{name}) != nil {
+			e = &FieldError{Field: name, Text: text, Hint: e.Hint}
+		}
+		name, _, _ := strings.Cut(e.Field, ".")
+		name, _, _ = strings.Cut(name, "[")
+		if !later[name] {
+			errs = append(errs, e)
+		}
+	}
+	v.report(errs, places, path)
+}
+
+// knownLater reports whether a value, or one within it, is known only when the file is used.
+func knownLater(v any, depth int) bool {
+	if depth > maxYAMLDepth {
+		return false
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for _, e := range v {
+			if knownLater(e, depth+1) {
+				return true
+			}
+		}
+	case []any:
+		for _, e := range v {
+			if knownLater(e, depth+1) {
+				return true
+			}
+		}
+	case string:
+		return isLater(v) || strings.HasPrefix(v, "{vault://")
+	default:
+		return isLater(v)
+	}
+	return false
 }
 
 // set puts a value that is known later into m.

@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -160,7 +161,7 @@ plugins:
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			for _, p := range small.ValidateFile("small", "f", []byte(c.file)) {
+			for _, p := range small.ValidateFile("small", "f", []byte(c.file), nil) {
 				got = append(got, p.String())
 			}
 			assert.Equal(t, c.want, got)
@@ -171,7 +172,7 @@ plugins:
 func TestValidateFileOfForbiddenScope(t *testing.T) {
 	t.Parallel()
 	p := schema.Plugin{Name: "p", Forbidden: []string{"consumer"}}
-	problems := p.ValidateFile("p", "f", []byte("name: p\nconfig: {}\nconsumer: {id: x}\nroute: r\n"))
+	problems := p.ValidateFile("p", "f", []byte("name: p\nconfig: {}\nconsumer: {id: x}\nroute: r\n"), nil)
 	assert.Equal(t, []schema.Problem{{File: "f", Line: 3, Field: "consumer", Text: "value must be null"}}, problems)
 }
 
@@ -194,7 +195,7 @@ func TestValidateFileBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			problems := small.ValidateFile("small", "f", []byte(c.file))
+			problems := small.ValidateFile("small", "f", []byte(c.file), nil)
 			require.NotEmpty(t, problems)
 			assert.Less(t, len(problems), 502)
 			var b bytes.Buffer
@@ -205,7 +206,7 @@ func TestValidateFileBounds(t *testing.T) {
 		})
 	}
 	many := strings.Repeat("- {name: small, config: {size: 0}}\n", 1000)
-	problems := small.ValidateFile("small", "f", []byte("_format_version: '3.0'\nplugins:\n"+many))
+	problems := small.ValidateFile("small", "f", []byte("_format_version: '3.0'\nplugins:\n"+many), nil)
 	assert.Len(t, problems, 501)
 	assert.Equal(t, "and 1500 more problems", problems[500].Text)
 }
@@ -222,10 +223,44 @@ func FuzzValidateFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines := bytes.Count(data, []byte("\n")) + 1
-		for _, p := range small.ValidateFile("small", "f", data) {
+		for _, p := range small.ValidateFile("small", "f", data, nil) {
 			assert.True(t, p.Line >= 1 && p.Line <= lines, "%v of %d lines", p, lines)
 			assert.NotEmpty(t, p.Text)
 			assert.NotContains(t, p.String(), "\n")
 		}
 	})
+}
+
+func TestValidateFileAsksThePlugin(t *testing.T) {
+	p := schema.Plugin{Name: "small", Fields: []schema.Field{
+		{Name: "size", Type: schema.Number, Default: 5}, {Name: "path", Type: schema.String}, {Name: "secret", Type: schema.String, Referenceable: true, Required: true},
+	}}
+	check := func(config []byte) error {
+		var into struct {
+			Size   int    `json:"size"`
+			Path   string `json:"path"`
+			Secret string `json:"secret"`
+		}
+		err := p.Decode(config, &into)
+		if into.Path == "bad" {
+			err = errors.Join(err, errors.New("path: cannot be read"))
+		}
+		return err
+	}
+	for _, c := range []struct{ name, file, want string }{
+		{"good", "size: 5\nsecret: s\n", ""},
+		{"not whole", "secret: s\nsize: 1.5\n", "f:2: size: expected an integer"},
+		{"the plugin's own rule", "secret: s\npath: bad\n", "f:2: path: cannot be read"},
+		{"known later", "secret: '{vault://env/x}'\nsize: 5\n", ""},
+		{"known later, and wrong elsewhere", "secret: '{vault://env/x}'\nsize: 5.5\n", "f:2: size: expected an integer"},
+		{"the schema's mistakes come alone", "path: bad\n", "f:1: secret: required field missing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, p := range p.ValidateFile("small", "f", []byte(c.file), check) {
+				got = append(got, p.String())
+			}
+			assert.Equal(t, c.want, strings.Join(got, "\n"))
+		})
+	}
 }

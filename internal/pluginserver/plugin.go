@@ -29,7 +29,8 @@ type Plugin struct {
 
 	// New returns a pointer to a fresh configuration; Kong's JSON is unmarshalled into it. Its methods
 	// Certificate, Rewrite, Access, Response, Preread and Log, each func(*pdk.PDK), are the plugin's phases.
-	// A method Close() is called when the instance is gone for good.
+	// A method Close() is called when the instance is gone for good. A method Check() error says what is wrong with a
+	// configuration beyond its schema, for -validate; its texts begin with the field.
 	New func() any
 
 	// FailOpen says what a failed handler does to the request: true ends the event and lets the request go on

@@ -1,6 +1,7 @@
 package pluginserver
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +93,7 @@ func validateFile(p Plugin, o options, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("-validate: %w", err)
 	}
-	problems := p.Schema.ValidateFile(o.name, o.validate, data)
+	problems := p.Schema.ValidateFile(o.name, o.validate, data, p.checkConfig)
 	for _, problem := range problems {
 		fmt.Fprintln(w, problem.String())
 	}
@@ -123,4 +124,16 @@ and, so that Kong starts it by itself:
 Next: "%[1]s -check" asks it for a sign of life, "%[1]s -help" lists the flags,
 "kongdev -f kong.yml" runs it without Kong.
 `, o.name, p.Version, o.socket, key, executable)
+}
+
+// checkConfig is the plugin's own opinion of a configuration: what its decoding says, and its Check where it has one.
+func (p Plugin) checkConfig(config []byte) error {
+	c := p.New()
+	if err := json.Unmarshal(config, c); err != nil {
+		return err
+	}
+	if c, ok := c.(interface{ Check() error }); ok {
+		return c.Check()
+	}
+	return nil
 }
