@@ -1,7 +1,6 @@
 package moesif
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,15 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
 // programs are the ways to run the plugin: with the server of this project, and with go-pdk's own, under which the same
 // handlers must work too.
-func programs() map[string]func(*testing.T) string {
-	return map[string]func(*testing.T) string{
-		"moesif": buildPlugin,
-		"go-pdk": func(*testing.T) string { return "" },
-	}
+func programs() map[string]string {
+	return map[string]string{"moesif": builtPlugin, "go-pdk": kongdevtest.Self}
 }
 
 // A fullEvent is an event with what the collector documents of it.
@@ -58,45 +55,41 @@ type fullEvent struct {
 }
 
 // events waits for n events and returns them by their path.
-func (g *testGateway) events(n int) map[string]fullEvent {
-	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), 20*time.Second)
-	defer cancel()
-	raw, err := g.collector.Wait(ctx, n)
-	require.NoError(g.t, err)
-	require.Len(g.t, raw, n)
+func (g testGateway) events(t *testing.T, n int) map[string]fullEvent {
+	t.Helper()
+	raw := g.Events(n)
+	require.Len(t, raw, n)
 	byPath := map[string]fullEvent{}
 	for _, r := range raw {
 		var e fullEvent
-		require.NoError(g.t, json.Unmarshal(r, &e))
+		require.NoError(t, json.Unmarshal(r, &e))
 		_, path, _ := strings.Cut(strings.TrimPrefix(e.Request.URI, "http://"), "/")
 		byPath["/"+path] = e
 	}
-	require.Len(g.t, byPath, n, "every event has another path")
+	require.Len(t, byPath, n, "every event has another path")
 	return byPath
 }
 
 func TestEndToEnd(t *testing.T) {
 	for name, program := range programs() {
 		t.Run(name, func(t *testing.T) {
-			collector, endpoint := serveCollector(t)
-			g := startGateway(t, program(t), endpoint, collector, "enable_compression: true", "user_id_header: x-user", "authorization_company_id_field: org.id",
+			g := startGateway(t, program, nil, "enable_compression: true", "user_id_header: x-user", "authorization_company_id_field: org.id",
 				"request_header_masks: [x-secret]", "request_query_masks: [api-key]", "request_body_masks: [password]")
 
 			large := `{"data":"` + strings.Repeat("x", 20000) + `","n":12345678901234567890}`
-			response, _ := g.send("POST", "/json?api-key=k&a=1", `{"user": "ann", "password": "p"}`, "Content-Type", "application/json", "X-Secret", "s", "X-User", "u-1")
+			response := g.send("POST", "/json?api-key=k&a=1", `{"user": "ann", "password": "p"}`, "Content-Type", "application/json", "X-Secret", "s", "X-User", "u-1")
 			g.send("POST", "/large", large, "Content-Type", "application/json")
 			g.send("POST", "/gzip", gzipped(t, `{"a":1}`), "Content-Type", "application/json", "Content-Encoding", "gzip")
 			g.send("POST", "/text", "plain", "Content-Type", "text/plain", "as", "ann")
 			g.send("GET", "/missing", "", "X-Moesif-Transaction-Id", "mine", "X-Forwarded-For", "203.0.113.7, 10.1.1.1")
 			g.send("GET", "/jwt", "", "Authorization", "Bearer "+jwt(`{"sub":"jwt-user","org":{"id":"o-1"}}`))
-			refused, _ := g.send("GET", "/refused", "", "as", "nobody")
-			down, _ := g.send("GET", "/down", "")
+			refused := g.send("GET", "/refused", "", "as", "nobody")
+			down := g.send("GET", "/down", "")
 			g.send("GET", "/nonutf8?q=%ff", "", "X-Bin", "a\xffb")
 			g.send("GET", "/bytes/200000", "")
 			g.send("HEAD", "/ok", "")
 
-			e := g.events(11)
+			e := g.events(t, 11)
 			one := e["/json?api-key=*****&a=1"]
 			assert.Equal(t, "POST", one.Request.Verb)
 			assert.Regexp(t, `^http://api\.example\.org:\d+/json`, one.Request.URI)
@@ -143,22 +136,21 @@ func TestEndToEnd(t *testing.T) {
 			assert.Equal(t, "o-1", e["/jwt"].CompanyID)
 			assert.Equal(t, redacted, e["/jwt"].Request.Headers["authorization"])
 
-			assert.Equal(t, http.StatusUnauthorized, refused.StatusCode)
+			assert.Equal(t, http.StatusUnauthorized, refused.Status)
 			assert.Equal(t, 401, e["/refused"].Response.Status)
 			assert.Equal(t, "1.0", e["/refused"].Request.APIVersion, "though access never ran")
-			assert.Equal(t, http.StatusBadGateway, down.StatusCode)
+			assert.Equal(t, http.StatusBadGateway, down.Status)
 			assert.Equal(t, 502, e["/down"].Response.Status)
 			assert.Equal(t, "down", e["/down"].Metadata.Kong.ServiceName)
 			assert.Equal(t, "a\ufffdb", e["/nonutf8?q=%ff"].Request.Headers["x-bin"])
 			assert.Empty(t, e["/bytes/200000"].Response.Body, "over the limit")
 			assert.Empty(t, e["/ok"].Response.Body)
 
-			stats := g.gateway.Stats()
-			assert.Empty(t, stats.NotImplemented)
+			stats := g.Stats()
 			assert.Empty(t, stats.Failures)
 			assert.Zero(t, stats.LostLogEvents)
-			assert.NotContains(t, g.log.String(), "secret-application")
-			for _, b := range collector.Batches() {
+			assert.NotContains(t, g.Log(), "secret-application")
+			for _, b := range g.Collector.Batches() {
 				assert.Equal(t, "gzip", b.Encoding)
 				assert.Equal(t, "secret-application", b.Application)
 				assert.Equal(t, "kong-plugin-moesif/"+Version, b.UserAgent)
@@ -169,7 +161,6 @@ func TestEndToEnd(t *testing.T) {
 
 // Requests never notice what is wrong with the collector, and all events arrive when it is well again.
 func TestCollectorTrouble(t *testing.T) {
-	program := buildPlugin(t)
 	for name, fault := range map[string]kongdev.Fault{
 		"500":          {Status: 500, Times: 2},
 		"hangs":        {Hang: true, Times: 1},
@@ -177,37 +168,31 @@ func TestCollectorTrouble(t *testing.T) {
 		"answers late": {Status: 503, After: true, Times: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			collector, endpoint := serveCollector(t)
-			collector.SetFault(fault)
-			g := startGateway(t, program, endpoint, collector, "batch_size: 10", "send_timeout: 300")
+			g := startGateway(t, builtPlugin, nil, "batch_size: 10", "send_timeout: 300")
+			g.Collector.SetFault(fault)
 			const n = 25
 			for i := range n {
-				response, _ := g.send("GET", fmt.Sprintf("/%d", i), "")
-				require.Equal(t, 200, response.StatusCode)
+				require.Equal(t, 200, g.send("GET", fmt.Sprintf("/%d", i), "").Status)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
-			_, err := collector.Wait(ctx, n)
-			require.NoError(t, err)
+			g.Events(n)
 			seen := map[string]bool{} // an event whose answer was lost comes twice, which its transaction_id tells
 			require.Eventually(t, func() bool {
-				for _, r := range collector.Events() {
+				for _, r := range g.Collector.Events() {
 					var e fullEvent
 					require.NoError(t, json.Unmarshal(r, &e))
 					seen[e.TransactionID] = true
 				}
 				return len(seen) == n
 			}, 20*time.Second, 20*time.Millisecond)
-			assert.Zero(t, g.gateway.Stats().Failed)
+			assert.Zero(t, g.Stats().Failed)
 		})
 	}
 }
 
 // One bad event in a batch is found and dropped; the others arrive.
 func TestPoisonThroughTheGateway(t *testing.T) {
-	collector, endpoint := serveCollector(t)
-	collector.SetFault(kongdev.Fault{Status: 400, Containing: "poison"})
-	g := startGateway(t, buildPlugin(t), endpoint, collector, "batch_size: 10")
+	g := startGateway(t, builtPlugin, nil, "batch_size: 10")
+	g.Collector.SetFault(kongdev.Fault{Status: 400, Containing: "poison"})
 	for i := range 30 {
 		path := fmt.Sprintf("/%d", i)
 		if i == 17 {
@@ -215,40 +200,38 @@ func TestPoisonThroughTheGateway(t *testing.T) {
 		}
 		g.send("GET", path, "")
 	}
-	g.events(29)
-	require.Eventually(t, func() bool { return strings.Contains(g.log.String(), "events dropped: refused 1") }, 10*time.Second, 10*time.Millisecond)
+	g.events(t, 29)
+	g.WaitLog("events dropped: refused 1")
 }
 
 // A collector that is not there and a configuration that is wrong: traffic passes, the log says why.
 func TestTrafficPasses(t *testing.T) {
-	program := buildPlugin(t)
 	for name, c := range map[string]struct{ endpoint, line string }{
 		"absent":        {"http://127.0.0.1:1", "127.0.0.1:1: the collector is out of reach"},
 		"wrong address": {"http://user:hunter2@localhost", "configuration: api_endpoint: must not hold a user name or password"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := startGateway(t, program, c.endpoint, nil)
+			g := startGateway(t, builtPlugin, nil, "api_endpoint: "+c.endpoint)
 			require.Eventually(t, func() bool {
-				response, body := g.send("POST", "/json", `{}`, "Content-Type", "application/json")
-				require.Equal(t, 200, response.StatusCode)
-				require.Contains(t, body, `"method":"POST"`)
-				return strings.Contains(g.log.String(), c.line)
+				response := g.send("POST", "/json", `{}`, "Content-Type", "application/json")
+				require.Equal(t, 200, response.Status)
+				require.Contains(t, response.Body, `"method":"POST"`)
+				return strings.Contains(g.Log(), c.line)
 			}, 15*time.Second, 50*time.Millisecond)
-			assert.Zero(t, g.gateway.Stats().Failed)
-			assert.NotContains(t, g.log.String(), "secret-application")
-			assert.NotContains(t, g.log.String(), "hunter2")
+			assert.Zero(t, g.Stats().Failed)
+			assert.NotContains(t, g.Log(), "secret-application")
+			assert.NotContains(t, g.Log(), "hunter2")
 		})
 	}
 }
 
 // What is queued when Kong stops is sent first.
 func TestDrainAtStop(t *testing.T) {
-	collector, endpoint := serveCollector(t)
-	g := startGateway(t, buildPlugin(t), endpoint, collector, "flush_after_ms: 300000")
+	g := startGateway(t, builtPlugin, nil, "flush_after_ms: 300000")
 	for i := range 5 {
 		g.send("GET", fmt.Sprintf("/%d", i), "")
 	}
-	require.Eventually(t, func() bool { return g.gateway.Stats().Requests == 5 }, 5*time.Second, 10*time.Millisecond)
-	require.NoError(t, g.gateway.Close())
-	g.events(5)
+	g.WaitIdle()
+	require.NoError(t, g.Close())
+	g.events(t, 5)
 }

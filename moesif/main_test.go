@@ -30,22 +30,8 @@ func TestMain(m *testing.M) {
 	case "testauth":
 		servePlugin(schema.Plugin{Name: name}, []string{"access"}, 1000, func() any { return &testAuth{} })
 	default:
-		os.Exit(runTests(m))
+		os.Exit(m.Run())
 	}
-}
-
-// runTests runs the tests with a folder for what they build.
-func runTests(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "moesif")
-	if err == nil {
-		defer func() { _ = os.RemoveAll(folder) }()
-		err = os.Setenv(builtFolder, folder)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
 }
 
 // servePlugin runs a plugin under go-pdk's own server, with a dump of ours, since that server has none with defaults.
