@@ -188,6 +188,10 @@ func (st *started) describe(out *screen) {
 		count(len(config.Consumers), "consumer"), count(len(config.Plugins), "plugin")))
 	for _, name := range config.PluginNames() {
 		info := infos[name]
+		if kongdev.IsStandIn(name) {
+			out.row("plugin", fmt.Sprintf("%s: inside kongdev, phases %s", name, strings.Join(info.Phases, " ")))
+			continue
+		}
 		out.row("plugin", fmt.Sprintf("%s %s: process %d, phases %s, over Kong's plugin protocol at %s", name, info.Version,
 			st.gateway.PluginPID(name), strings.Join(info.Phases, " "), filepath.Join(st.gateway.Prefix(), name+".socket")))
 	}

@@ -208,10 +208,16 @@ func (q *request) finishBody(chunked bool) {
 	}
 }
 
-// headerFilter adds Kong's own headers.
+// headerFilter runs the header filters of plugins and adds Kong's own headers.
 func (q *request) headerFilter() {
+	q.times.headerStart = nowMS()
+	q.headerFilters()
+	q.kongHeaders()
+}
+
+// kongHeaders sets Kong's own headers, after those of every plugin.
+func (q *request) kongHeaders() {
 	t := &q.times
-	t.headerStart = nowMS()
 	begin := t.headerStart
 	if t.responseStart > 0 {
 		begin = t.responseStart

@@ -49,6 +49,9 @@ func (p *PluginEntity) complete(schemas map[string]schema.Plugin) Problems {
 		problems = append(problems, Problem{File: p.File, Line: line, Field: p.at + field, Text: fmt.Sprintf(format, args...)})
 	}
 	s, ok := schemas[p.Name]
+	if own, is := standIns[p.Name]; is && !ok {
+		s, ok = own.schema(), true
+	}
 	if !ok {
 		fail(p.Line, ".name", "plugin '%s' not enabled; %s", clip(p.Name), p.notEnabled(slices.Sorted(maps.Keys(schemas))))
 		return problems
@@ -100,11 +103,14 @@ func (p *PluginEntity) notEnabled(offered []string) string {
 	if slices.Contains(luaPlugins, p.Name) {
 		return "it is written in Lua and part of Kong; kongdev runs external plugins only: remove it from this file"
 	}
+	if len(offered) == 0 && strings.HasPrefix(p.Name, standInPrefix) {
+		return "no plugin server is running" + didYouMean(p.Name, sortedKeys(standIns)) + notOurs(p.Name)
+	}
 	if len(offered) == 0 {
 		return "no plugin server is running; name the folder with its binary by -plugins"
 	}
 	return fmt.Sprintf("running are: %s%s; add its binary to the folder named by -plugins",
-		strings.Join(offered, ", "), didYouMean(p.Name, offered))
+		strings.Join(offered, ", "), didYouMean(p.Name, append(sortedKeys(standIns), offered...))) + notOurs(p.Name)
 }
 
 // configLine finds the line of a path below config, like nodes[0].name: the

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -116,7 +117,8 @@ func (g *Gateway) start(ctx context.Context) error {
 			return err
 		}
 	}
-	g.opts.Infos = infos
+	g.opts.Infos = StandIns()
+	maps.Copy(g.opts.Infos, infos)
 	listeners, err := openListeners(g.opts.Listen)
 	if err != nil {
 		return err
@@ -164,6 +166,10 @@ func (g *Gateway) plugins() map[string]*plugin {
 		}
 		if p.Server == "" {
 			p.Server = name
+		}
+		if IsStandIn(name) {
+			out[name] = p
+			continue
 		}
 		p.socket = filepath.Join(g.prefix, p.Server+".socket")
 		if i := slices.IndexFunc(g.opts.Plugins, func(s PluginServer) bool { return s.Name == p.Server }); i >= 0 && g.opts.Plugins[i].Socket != "" {
@@ -270,7 +276,7 @@ func (g *Gateway) SignalPlugin(name string, sig syscall.Signal) error {
 // nothing like it: there, requests before that moment fail.
 func (g *Gateway) Ready(ctx context.Context) error {
 	for _, p := range g.plugins() {
-		for {
+		for p.socket != "" {
 			conn, err := net.Dial("unix", p.socket)
 			if err == nil {
 				_ = conn.Close()

@@ -16,6 +16,7 @@ type generation struct {
 	certificates []*pluginConfig // global certificate handlers
 	rewrites     []*pluginConfig // global rewrite handlers
 	logs         []*pluginConfig // global log handlers, for requests that no route took
+	filters      []*pluginConfig // global header filters, likewise
 	workers      []*worker
 	processes    map[string]*process // by plugin server name
 	balancers    map[string]*balancer
@@ -41,6 +42,12 @@ func (g *Gateway) newGeneration(d *Declarative) (*generation, error) {
 	}
 	gen.certificates = gen.iterator.globals("certificate")
 	gen.rewrites, gen.logs = gen.iterator.globals("rewrite"), gen.iterator.globals("log")
+	gen.filters = gen.iterator.globals("header_filter")
+	for _, c := range gen.iterator.sorted {
+		if c.builtIn, err = buildStandIn(c.entity, d); err != nil {
+			return nil, err
+		}
+	}
 	for id := range g.opts.Workers {
 		w := &worker{
 			id: id, gen: gen, seqs: map[*pluginConfig]int64{}, rpcs: map[*plugin]*rpc{},
@@ -50,6 +57,9 @@ func (g *Gateway) newGeneration(d *Declarative) (*generation, error) {
 			w.seqs[c] = g.seq.Add(1)
 		}
 		for _, p := range plugins {
+			if p.socket == "" {
+				continue
+			}
 			pool, err := newPool(poolOptions{socket: p.socket, worker: id, frames: g.opts.OnFrame, ids: &g.ids, counters: g.counters, log: g.log})
 			if err != nil {
 				gen.closePools()

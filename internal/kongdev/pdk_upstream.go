@@ -165,7 +165,7 @@ func (q *request) setUpstreamHeader(name string, v value, values []string) {
 	if strings.EqualFold(name, "host") {
 		q.upstreamHost = luaString(v)
 		host, _ := q.headers.get("host")
-		q.host, _ = splitHostPort(strings.ToLower(host))
+		q.host = clientHost(host)
 	}
 }
 

@@ -104,6 +104,9 @@ const maxRepeats = 100
 // It returns nil, *luaError or *startError (raised), *exitSignal or *serverError.
 func (q *request) handleEvent(conf *pluginConfig, name string) error {
 	w, log := q.worker, q.gw.log
+	if conf.plugin.socket == "" {
+		return q.runStandIn(conf, name)
+	}
 	for repeats := 0; ; repeats++ {
 		ev := &event{req: q, conf: conf, trace: q.trace.event(conf, name)}
 		id, err := w.instanceID(conf)
@@ -201,6 +204,9 @@ func (q *request) accessPhase() {
 		}
 		if p.phases["log"] {
 			q.collected.log = append(q.collected.log, conf)
+		}
+		if p.phases["header_filter"] {
+			q.collected.headers = append(q.collected.headers, conf)
 		}
 		if p.phases["response"] {
 			q.collected.response = append(q.collected.response, conf)

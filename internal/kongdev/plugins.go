@@ -43,10 +43,10 @@ var binaryName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 
 // Servers finds or builds the binary of each named plugin and returns the
 // commands to run it. The error names every plugin without a binary. Names
-// of plugins that are part of Kong are left out: CompletePlugins says more
-// about them.
+// of plugins inside kongdev are left out, and those of plugins that are part
+// of Kong: CompletePlugins says more about them.
 func (b Binaries) Servers(ctx context.Context, names []string) ([]PluginServer, error) {
-	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(luaPlugins, n) })
+	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(luaPlugins, n) || IsStandIn(n) })
 	paths, err := b.find(ctx, names)
 	if err != nil {
 		return nil, err

@@ -52,8 +52,8 @@ type request struct {
 	ctx       nginxContext
 	shared    *sharedContext
 	collected struct {
-		done          bool
-		response, log []*pluginConfig
+		done                   bool
+		headers, response, log []*pluginConfig
 	}
 	serializeValues []serializeValue
 

@@ -12,14 +12,15 @@ import (
 // A plugin is an external plugin as its dump described it.
 type plugin struct {
 	PluginInfo
-	socket string
+	socket string // "" for a plugin inside kongdev
 	phases map[string]bool
 }
 
 // A pluginConfig is one plugin entity, ready to be sent to its server.
 type pluginConfig struct {
-	entity *PluginEntity
-	plugin *plugin
+	entity  *PluginEntity
+	plugin  *plugin
+	builtIn standInHandlers // of a plugin inside kongdev
 }
 
 // json is the configuration as StartInstance carries it: the entity's config
