@@ -1,11 +1,21 @@
 package kongdev
 
-import "sync"
+import (
+	"net/netip"
+	"strings"
+	"sync"
+)
 
 // A target is where a request goes: a name or an address, and a port.
 type target struct {
 	host string
 	port int
+}
+
+// isAddress reports whether the host is an IP address and not a name.
+func (t target) isAddress() bool {
+	_, err := netip.ParseAddr(strings.Trim(t.host, "[]"))
+	return err == nil
 }
 
 // A balancer picks the targets of an upstream entity by weight, smoothly.

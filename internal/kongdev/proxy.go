@@ -158,6 +158,7 @@ func (q *request) findRoute() *kongReply {
 	if s := m.service; s != nil {
 		q.upstreamScheme = s.Protocol
 		q.target = target{s.Host, s.Port}
+		q.byAddress = q.target.isAddress()
 	}
 	if m.route.PreserveHost {
 		q.upstreamHost, _ = q.headers.get("host")
@@ -169,7 +170,7 @@ func (q *request) findRoute() *kongReply {
 // it. The error is Kong's text.
 func (q *request) chooseTarget() error {
 	name := q.target.host
-	if b := q.gen.balancers[name]; b != nil {
+	if b := q.gen.balancers[name]; b != nil && !q.byAddress {
 		t, ok := b.pick()
 		if !ok {
 			return errors.New("failure to get a peer from the ring-balancer")
@@ -181,7 +182,9 @@ func (q *request) chooseTarget() error {
 		}
 		q.target = t
 	}
-	if _, err := q.gw.proxy.resolve(q.in.Context(), q.target); err != nil {
+	if q.byAddress {
+		// Nothing is looked up; a name fails when it is connected to.
+	} else if _, err := q.gw.proxy.resolve(q.in.Context(), q.target); err != nil {
 		q.gw.log.printf(levelErr, "[dns] %v", err)
 		return errors.New("name resolution failed")
 	}
@@ -234,6 +237,14 @@ func (q *request) roundTrip() (*exchange, int) {
 	for {
 		t := &try{start: time.Now()}
 		q.tries = append(q.tries, t)
+		if q.byAddress && !q.target.isAddress() {
+			t.ip, t.port, t.latency = q.target.host, q.target.port, time.Since(t.start)
+			q.times.balancerEnd = nowMS()
+			q.times.proxyLatency = q.times.balancerEnd - q.start
+			q.gw.log.printf(levelErr, "failed to set the current peer (address: %s port: %d): no host allowed, request_id: %q"+
+				" (the service's host is an address, and then Kong takes no name from set_target or set_upstream)", t.ip, t.port, q.id)
+			return nil, http.StatusInternalServerError
+		}
 		q.trace.tryBegins()
 		addr, err := q.gw.proxy.resolve(q.in.Context(), q.target)
 		if err == nil {

@@ -45,6 +45,7 @@ type request struct {
 	upstreamPath   string
 	upstreamHost   string // the Host header, when set by anything but the service
 	target         target // where to proxy to
+	byAddress      bool   // the service's host is an address: Kong takes every later target for one as well
 
 	status   int        // of the response
 	response headerList // its headers
