@@ -31,6 +31,9 @@ import (
 // Patience is how long anything may take before the test fails.
 const Patience = 30 * time.Second
 
+// maxShownLog is how much of the gateway's log a failed test shows.
+const maxShownLog = 20000
+
 // Self stands for the test's own binary in Options.Plugins: under the plugin's name its TestMain runs the plugin.
 const Self = "self"
 
@@ -42,6 +45,9 @@ type Options struct {
 	Workers  int                     // 0 is 2, so that there are instances of each configuration beside each other
 	Hosts    map[string]http.Handler // further upstreams by host name
 	LogLevel string                  // of the gateway's log; "" is info, where plugins' output shows
+
+	ReloadWait time.Duration // how long Reload leaves the old processes; 0 is Kong's 10 s
+	Untraced   bool          // for tests of load: there is no Trace, Calls or Flights
 
 	// Unknown lets the test pass when a plugin makes calls that kongdev does not have.
 	Unknown bool
@@ -93,10 +99,14 @@ func Start(t testing.TB, o Options) *Gateway {
 	if o.Workers == 0 {
 		o.Workers = 2
 	}
-	g.Gateway, err = kongdev.Start(t.Context(), kongdev.Options{
+	options := kongdev.Options{
 		Config: config, Workers: o.Workers, Prefix: prefix, Plugins: servers, Infos: infos, Hosts: hosts, Log: g.log, LogLevel: o.LogLevel,
-		OnTrace: g.traces.add,
-	})
+		ReloadWait: o.ReloadWait,
+	}
+	if !o.Untraced {
+		options.OnTrace = g.traces.add
+	}
+	g.Gateway, err = kongdev.Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		g.client.CloseIdleConnections()
@@ -107,7 +117,8 @@ func Start(t testing.TB, o Options) *Gateway {
 			assert.Empty(t, g.Stats().NotImplemented, "calls that kongdev does not have")
 		}
 		if t.Failed() {
-			t.Logf("the gateway's log:\n%s", g.log)
+			log := g.Log()
+			t.Logf("the end of the gateway's log:\n%s", log[max(0, len(log)-maxShownLog):])
 		}
 	})
 	g.WaitReady()
@@ -168,8 +179,11 @@ func (g *Gateway) WaitReady() {
 	g.t.Helper()
 	ctx, cancel := g.patience()
 	defer cancel()
-	require.NoError(g.t, g.Ready(ctx), "the gateway's log:\n%s", g.log)
+	require.NoError(g.t, g.Ready(ctx))
 }
+
+// Binary is where the executable of a plugin lies that Options.Plugins gave; a test may put another in its place.
+func (g *Gateway) Binary(plugin string) string { return filepath.Join(g.prefix, "bin", plugin) }
 
 // Kill ends a plugin server's process at once and waits until the gateway has started another one.
 func (g *Gateway) Kill(plugin string) {

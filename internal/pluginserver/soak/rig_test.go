@@ -1,7 +1,6 @@
 package soak
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,7 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
 // length is how long a test makes load at least: SOAK's, or no longer than its count of kills or hand-overs takes.
@@ -51,43 +50,18 @@ services:
 
 // A rig is a gateway with the plugin.
 type rig struct {
-	t      *testing.T
-	g      *kongdev.Gateway
-	dir    string
-	binary string
-	log    *os.File
+	t *testing.T
+	g *kongdevtest.Gateway
 }
 
 func newRig(t *testing.T, workers int, flags ...string) *rig {
-	dir, err := os.MkdirTemp("", "sk")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := &rig{t: t, dir: dir, binary: filepath.Join(dir, pluginName)}
-	r.install()
-	d, err := kongdev.Parse("kong.yml", []byte(kongFile))
-	require.NoError(t, err)
-	r.log, err = os.Create(filepath.Join(dir, "kong.log"))
-	require.NoError(t, err)
-	command := strings.Join(append([]string{r.binary, "-kong-prefix", dir}, flags...), " ")
-	r.g, err = kongdev.Start(context.Background(), kongdev.Options{
-		Config: d, Workers: workers, Prefix: dir, Log: r.log, ReloadWait: 500 * time.Millisecond,
-		Plugins: []kongdev.PluginServer{{Name: pluginName, QueryCmd: r.binary + " -dump", StartCmd: command}},
+	r := &rig{t: t, g: kongdevtest.Start(t, kongdevtest.Options{
+		Config: kongFile, Workers: workers, Plugins: map[string]string{pluginName: kongdevtest.Self}, Flags: map[string][]string{pluginName: flags},
 		Hosts: map[string]http.Handler{"upstream.test": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "ok")
 		})},
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_ = r.g.Close()
-		_ = r.log.Close()
-		if t.Failed() {
-			data, _ := os.ReadFile(r.log.Name())
-			t.Logf("end of kong.log:\n%s", data[max(0, len(data)-8000):])
-		}
-	})
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	require.NoError(t, r.g.Ready(ctx))
+		ReloadWait: 500 * time.Millisecond, Untraced: true,
+	})}
 	require.Eventually(t, func() bool { return r.worker() != 0 }, 20*time.Second, time.Millisecond)
 	return r
 }
@@ -98,8 +72,8 @@ func (r *rig) install() {
 	require.NoError(r.t, err)
 	data, err := os.ReadFile(self)
 	require.NoError(r.t, err)
-	require.NoError(r.t, os.WriteFile(r.binary+".new", data, 0o700))
-	require.NoError(r.t, os.Rename(r.binary+".new", r.binary))
+	require.NoError(r.t, os.WriteFile(r.g.Binary(pluginName)+".new", data, 0o700))
+	require.NoError(r.t, os.Rename(r.g.Binary(pluginName)+".new", r.g.Binary(pluginName)))
 }
 
 func (r *rig) supervisor() int { return r.g.PluginPID(pluginName) }
