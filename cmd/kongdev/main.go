@@ -172,6 +172,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if err := st.close(); err != nil && code == exitOK {
 		report(stderr, fmt.Errorf("while stopping: %w", err))
+		if errors.Is(err, errIncomplete) {
+			code = exitError
+		}
 	}
 	return code
 }

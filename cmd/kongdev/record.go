@@ -22,19 +22,13 @@ type recorder struct {
 // newRecorder makes the file, for its owner alone: a recording holds configurations and bodies, with their secrets. A
 // file that is there is replaced only when it is a recording.
 func newRecorder(name string) (*recorder, error) {
-	old, err := os.Open(name)
+	info, err := os.Stat(name)
 	switch {
-	case err == nil:
-		head := make([]byte, len(recordingBegins))
-		n, readErr := io.ReadFull(old, head)
-		_ = old.Close()
-		if n > 0 && !bytes.Equal(head[:n], []byte(recordingBegins)) {
-			return nil, fmt.Errorf("record: %s is there and is no recording; remove it or name another file with -record", name)
+	case err == nil && info.Mode().IsRegular():
+		if err := isRecording(name); err != nil {
+			return nil, err
 		}
-		if readErr != nil && !errors.Is(readErr, io.EOF) && !errors.Is(readErr, io.ErrUnexpectedEOF) {
-			return nil, fmt.Errorf("record: %w; name another file with -record", readErr)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("record: %w; name another file with -record", err)
 	}
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -42,6 +36,24 @@ func newRecorder(name string) (*recorder, error) {
 		return nil, fmt.Errorf("record: %w; name a file that can be written with -record", err)
 	}
 	return &recorder{file: file, to: frames.NewWriter(file, time.Now())}, nil
+}
+
+// isRecording is an error unless the file is a recording, or empty.
+func isRecording(name string) error {
+	old, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("record: %w; name another file with -record", err)
+	}
+	defer old.Close()
+	head := make([]byte, len(recordingBegins))
+	n, err := io.ReadFull(old, head)
+	switch {
+	case n > 0 && !bytes.Equal(head[:n], []byte(recordingBegins)):
+		return fmt.Errorf("record: %s is there and is no recording; remove it or name another file with -record", name)
+	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("record: %w; name another file with -record", err)
+	}
+	return nil
 }
 
 // recordingBegins is how the first line of a recording begins.
@@ -76,10 +88,13 @@ func bodyFile(path string) (content []byte, note string) {
 	return content, ""
 }
 
+// errIncomplete is a recording that lacks frames.
+var errIncomplete = errors.New("the recording is not complete") // read-only
+
 // close says whether everything was recorded.
 func (r *recorder) close() error {
 	if err := errors.Join(r.to.Err(), r.file.Close()); err != nil {
-		return fmt.Errorf("record: the recording %s is not complete: %w", r.file.Name(), err)
+		return fmt.Errorf("record %s: %w: %w", r.file.Name(), errIncomplete, err)
 	}
 	return nil
 }

@@ -86,3 +86,11 @@ func TestRecord(t *testing.T) {
 	_, _, stderr = runCommand(t, append(args, "true")...)
 	assert.Contains(t, stderr, "no such file or directory; name a file that can be written with -record\n")
 }
+
+// A recording that lacks frames is not passed off as one.
+func TestRecordOntoAFullDisk(t *testing.T) {
+	file := writeFile(t, filepath.Join(t.TempDir(), "kong.yml"), "_format_version: \"3.0\"\nservices: [{name: up, url: \"http://echo.kongdev\", routes: [{paths: [/]}]}]\nplugins: [{name: moesif, config: {application_id: a}}]\n", 0o600)
+	code, _, stderr := runCommand(t, "-f", file, "-plugins", builtMoesif(t), "-listen", "127.0.0.1:0", "-admin", "off", "-record", "/dev/full", "--", "sh", "-c", `curl -s "$KONGDEV_URL/ok"`)
+	assert.Equal(t, 1, code)
+	assert.Contains(t, stderr, "kongdev: while stopping: record /dev/full: the recording is not complete: write /dev/full: no space left on device\n")
+}

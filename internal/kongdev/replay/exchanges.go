@@ -13,6 +13,7 @@ type exchange struct {
 	command  frames.Command
 	calls    []recordedCall // of an event
 	returned bool           // the plugin server came to the end and said so
+	cut      bool           // the recording ends before that; what follows is not known
 	instance int32          // that it answered with, of StartInstance
 }
 
@@ -91,6 +92,9 @@ func readExchanges(all []frames.Frame) ([]*exchange, error) {
 			}
 			delete(open, f.Conn)
 		}
+	}
+	for _, e := range open {
+		e.cut = true
 	}
 	return list, nil
 }

@@ -187,7 +187,7 @@ func (p *Player) exchange(conn net.Conn, e *exchange) bool {
 		p.differs(e, Difference{Text: "the answer has no instance_status; Kong raises an error"})
 		return false
 	}
-	if !e.returned {
+	if !e.returned && !e.cut {
 		p.differs(e, Difference{Text: "it comes to its end now; in the recording the connection broke off before"})
 	}
 	if command.Kind == frames.StartInstance {
@@ -203,7 +203,7 @@ func (p *Player) exchange(conn net.Conn, e *exchange) bool {
 func (p *Player) brokeOff(e *exchange, err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		p.differs(e, Difference{Text: fmt.Sprintf("no answer within %s", p.Timeout)})
-	} else if e.returned {
+	} else if e.returned || e.cut {
 		p.differs(e, Difference{Text: "the plugin server closed the connection; Kong would send the event again"})
 	}
 }
@@ -237,6 +237,9 @@ func (p *Player) event(conn net.Conn, e *exchange) bool {
 		p.mu.Unlock()
 		name := string(method)
 		at := p.find(e, made, name, args)
+		if at < 0 && e.cut {
+			return false
+		}
 		if at < 0 {
 			if !p.answerNew(conn, e, name, args) {
 				return false

@@ -240,8 +240,10 @@ func TestPlayerMeetsABrokenServer(t *testing.T) {
 		want   string
 	}{
 		{"closes", ended, &scripted{ends: func(string) bool { return false }}, "the plugin server closed the connection; Kong would send the event again"},
-		{"closes as recorded", broken, &scripted{ends: func(string) bool { return false }}, ""},
-		{"ends what was broken off", broken, &scripted{}, "it comes to its end now"},
+		{"closes as recorded", append(broken[:len(broken):len(broken)], frames.Frame{Conn: 1, Kind: frames.Close}), &scripted{ends: func(string) bool { return false }}, ""},
+		{"ends what was broken off", append(broken[:len(broken):len(broken)], frames.Frame{Conn: 1, Kind: frames.Close}), &scripted{}, "it comes to its end now"},
+		{"ends where the recording ended before", broken, &scripted{}, ""},
+		{"closes where the recording ended before", broken, &scripted{ends: func(string) bool { return false }}, "the plugin server closed the connection"},
 		{"wrong sequence", ended, &scripted{alter: func(b []byte) []byte { return append([]byte{8, 9}, b[2:]...) }}, "the answer has sequence 9, the call had 2"},
 		{"no status", ended, &scripted{alter: func(b []byte) []byte { return b[:2] }}, "the answer has no instance_status"},
 		{"no message", ended, &scripted{alter: func([]byte) []byte { return []byte{0xff} }}, "the answer is no RpcReturn"},
