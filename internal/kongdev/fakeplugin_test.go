@@ -22,6 +22,7 @@ type fakePlugin struct {
 	l       *net.UnixListener
 	onEvent func(c *fakeConn, phase string, instance int32)
 	onStart func(c *fakeConn, config map[string]any) bool // false: do not answer
+	onClose func(c *fakeConn) bool                        // the same for closing an instance
 
 	mu     sync.Mutex
 	conns  map[*fakeConn]bool
@@ -117,6 +118,9 @@ func (c *fakeConn) serve() {
 			c.p.mu.Lock()
 			c.p.closes = append(c.p.closes, call.GetCmdCloseInstance().InstanceId)
 			c.p.mu.Unlock()
+			if c.p.onClose != nil && !c.p.onClose(c) {
+				return
+			}
 		case call.GetCmdHandleEvent() != nil:
 			c.mute = false
 			c.p.onEvent(c, call.GetCmdHandleEvent().EventName, call.GetCmdHandleEvent().InstanceId)

@@ -110,15 +110,10 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 }
 
 func (g *Gateway) start(ctx context.Context) error {
-	infos := g.opts.Infos
-	if infos == nil {
-		var err error
-		if infos, err = QueryPlugins(ctx, g.opts.Plugins); err != nil {
-			return err
-		}
+	infos, err := g.query(ctx)
+	if err != nil {
+		return err
 	}
-	g.opts.Infos = StandIns()
-	maps.Copy(g.opts.Infos, infos)
 	listeners, err := openListeners(g.opts.Listen)
 	if err != nil {
 		return err
@@ -135,9 +130,7 @@ func (g *Gateway) start(ctx context.Context) error {
 		return err
 	}
 	g.proxy = newTransports(g.hosts)
-	// Kong numbers all configurations once in its master process, then again in each worker.
-	g.seq.Add(int64(len(newIterator(g.opts.Config, g.plugins()).sorted)))
-	gen, err := g.newGeneration(g.opts.Config)
+	gen, err := g.newGeneration(g.opts.Config, infos)
 	if err != nil {
 		closeListeners()
 		g.hosts.close()
@@ -156,10 +149,24 @@ func (g *Gateway) start(ctx context.Context) error {
 	return nil
 }
 
+// query asks the plugin servers to describe themselves, if nobody has; the
+// stand-ins need not be asked.
+func (g *Gateway) query(ctx context.Context) (map[string]PluginInfo, error) {
+	all, infos := StandIns(), g.opts.Infos
+	if infos == nil {
+		var err error
+		if infos, err = QueryPlugins(ctx, g.opts.Plugins); err != nil {
+			return nil, err
+		}
+	}
+	maps.Copy(all, infos)
+	return all, nil
+}
+
 // plugins are the known plugins by name.
-func (g *Gateway) plugins() map[string]*plugin {
+func (g *Gateway) plugins(infos map[string]PluginInfo) map[string]*plugin {
 	out := map[string]*plugin{}
-	for name, info := range g.opts.Infos {
+	for name, info := range infos {
 		p := &plugin{PluginInfo: info, phases: map[string]bool{}}
 		for _, phase := range info.Phases {
 			p.phases[phase] = true
@@ -180,16 +187,23 @@ func (g *Gateway) plugins() map[string]*plugin {
 	return out
 }
 
-// Reload does what kong reload does: new workers and a second process per
-// plugin server take over, the old ones finish and end after ReloadWait.
-// config may be the running one.
+// Reload does what kong reload does: the query commands run again, unless the
+// descriptions were given as Options.Infos, new workers and a second process per
+// plugin server take over, the old ones finish and end after ReloadWait. config
+// may be the running one. After an error everything is as before.
 func (g *Gateway) Reload(config *Declarative) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closing.Err() != nil {
-		return errors.New("the gateway is closed")
+		return errClosing
 	}
-	gen, err := g.newGeneration(config)
+	ctx, cancel := context.WithTimeout(g.closing, queryTimeout)
+	defer cancel()
+	infos, err := g.query(ctx)
+	if err != nil {
+		return err
+	}
+	gen, err := g.newGeneration(config, infos)
 	if err != nil {
 		return err
 	}
@@ -203,6 +217,26 @@ func (g *Gateway) Reload(config *Declarative) error {
 	})
 	return nil
 }
+
+// Reconfigure does what a change of the configuration does in a running Kong:
+// the same workers and plugin processes go on with the new one. All
+// configurations get a new __seq__, so that the next event of each starts an
+// instance, and closes the one before. config may be the running one.
+func (g *Gateway) Reconfigure(config *Declarative) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing.Err() != nil {
+		return errClosing
+	}
+	gen, err := g.configure(config, g.gen.Load().tenure)
+	if err != nil {
+		return err
+	}
+	g.gen.Store(gen)
+	return nil
+}
+
+var errClosing = errors.New("the gateway is closed") // read-only
 
 // Close stops accepting, waits for requests and log events, and ends the
 // plugin servers as kong stop does: SIGTERM, then SIGKILL 45 to 90 ms later.
@@ -231,7 +265,7 @@ func (g *Gateway) Close() error {
 func (g *Gateway) Prefix() string { return g.prefix }
 
 // Infos are the plugins' descriptions by name.
-func (g *Gateway) Infos() map[string]PluginInfo { return g.opts.Infos }
+func (g *Gateway) Infos() map[string]PluginInfo { return g.gen.Load().infos }
 
 // Config is the running configuration.
 func (g *Gateway) Config() *Declarative { return g.gen.Load().config }
@@ -275,7 +309,7 @@ func (g *Gateway) SignalPlugin(name string, sig syscall.Signal) error {
 // Ready waits until every plugin server's socket accepts connections. Kong has
 // nothing like it: there, requests before that moment fail.
 func (g *Gateway) Ready(ctx context.Context) error {
-	for _, p := range g.plugins() {
+	for _, p := range g.gen.Load().plugins {
 		for p.socket != "" {
 			conn, err := net.Dial("unix", p.socket)
 			if err == nil {

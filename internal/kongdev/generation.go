@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
-// A generation is what one configuration runs with: it is replaced by Reload.
+// A generation is what one configuration runs with: it is replaced by Reload and
+// Reconfigure.
 type generation struct {
+	*tenure
 	gw           *Gateway
 	config       *Declarative
 	router       *router
@@ -18,61 +20,46 @@ type generation struct {
 	logs         []*pluginConfig // global log handlers, for requests that no route took
 	filters      []*pluginConfig // global header filters, likewise
 	workers      []*worker
-	processes    map[string]*process // by plugin server name
 	balancers    map[string]*balancer
-	active       gate // requests and log events
 }
 
-// newGeneration numbers the configurations, makes the workers and starts the
-// managed plugin servers.
-func (g *Gateway) newGeneration(d *Declarative) (*generation, error) {
-	plugins := g.plugins()
-	for _, e := range d.Plugins {
-		if plugins[e.Name] == nil {
-			return nil, fmt.Errorf("%s:%d: plugin '%s' not enabled; add it to the plugin servers", e.File, e.Line, e.Name)
-		}
-	}
-	router, err := newRouter(d)
+// A tenure is what lives from one start of the workers to the next: their
+// memory, and the plugin servers.
+type tenure struct {
+	infos     map[string]PluginInfo
+	plugins   map[string]*plugin
+	memories  []*workerMemory     // by worker
+	processes map[string]*process // by plugin server name
+	active    gate                // requests and log events
+}
+
+// newGeneration makes everything anew, as kong reload does.
+func (g *Gateway) newGeneration(d *Declarative, infos map[string]PluginInfo) (*generation, error) {
+	t := &tenure{infos: infos, plugins: g.plugins(infos), processes: map[string]*process{}}
+	gen, err := g.configure(d, t)
 	if err != nil {
 		return nil, err
 	}
-	gen := &generation{
-		gw: g, config: d, router: router, iterator: newIterator(d, plugins),
-		processes: map[string]*process{}, balancers: newBalancers(d),
-	}
-	gen.certificates = gen.iterator.globals("certificate")
-	gen.rewrites, gen.logs = gen.iterator.globals("rewrite"), gen.iterator.globals("log")
-	gen.filters = gen.iterator.globals("header_filter")
-	for _, c := range gen.iterator.sorted {
-		if c.builtIn, err = buildStandIn(c.entity, d); err != nil {
-			return nil, err
-		}
-	}
-	for id := range g.opts.Workers {
-		w := &worker{
-			id: id, gen: gen, seqs: map[*pluginConfig]int64{}, rpcs: map[*plugin]*rpc{},
-			sent: map[*plugin]*atomic.Int64{}, instances: map[string]*instance{},
-		}
-		for _, c := range gen.iterator.sorted {
-			w.seqs[c] = g.seq.Add(1)
-		}
-		for _, p := range plugins {
+	for id, w := range gen.workers {
+		m := &workerMemory{pools: map[*plugin]*pool{}, sent: map[*plugin]*atomic.Int64{}, instances: map[string]*instance{}}
+		t.memories = append(t.memories, m)
+		w.workerMemory = m
+		for _, p := range t.plugins {
 			if p.socket == "" {
 				continue
 			}
 			pool, err := newPool(poolOptions{socket: p.socket, worker: id, frames: g.opts.OnFrame, ids: &g.ids, counters: g.counters, log: g.log})
 			if err != nil {
-				gen.closePools()
+				t.closePools()
 				return nil, err
 			}
-			w.rpcs[p] = &rpc{plugin: p, worker: w, pool: pool}
-			w.sent[p] = new(atomic.Int64)
+			m.pools[p] = pool
+			m.sent[p] = new(atomic.Int64)
 		}
-		gen.workers = append(gen.workers, w)
 	}
 	for _, s := range g.opts.Plugins {
 		if s.StartCmd != "" {
-			gen.processes[s.Name] = startProcess(s, g.log, func(again bool) {
+			t.processes[s.Name] = startProcess(s, g.log, func(again bool) {
 				if again {
 					g.counters.respawns.Add(1)
 				}
@@ -82,10 +69,47 @@ func (g *Gateway) newGeneration(d *Declarative) (*generation, error) {
 	return gen, nil
 }
 
-func (gen *generation) closePools() {
-	for _, w := range gen.workers {
-		for _, r := range w.rpcs {
-			r.pool.close()
+// configure makes a generation of a tenure; each worker numbers the
+// configurations. A new tenure's workers get their memory later.
+func (g *Gateway) configure(d *Declarative, t *tenure) (*generation, error) {
+	for _, e := range d.Plugins {
+		if t.plugins[e.Name] == nil {
+			return nil, fmt.Errorf("%s:%d: plugin '%s' not enabled; add it to the plugin servers", e.File, e.Line, e.Name)
+		}
+	}
+	router, err := newRouter(d)
+	if err != nil {
+		return nil, err
+	}
+	gen := &generation{tenure: t, gw: g, config: d, router: router, iterator: newIterator(d, t.plugins), balancers: newBalancers(d)}
+	gen.certificates = gen.iterator.globals("certificate")
+	gen.rewrites, gen.logs = gen.iterator.globals("rewrite"), gen.iterator.globals("log")
+	gen.filters = gen.iterator.globals("header_filter")
+	for _, c := range gen.iterator.sorted {
+		if c.builtIn, err = buildStandIn(c.entity, d); err != nil {
+			return nil, err
+		}
+	}
+	if len(t.memories) == 0 { // Kong's master process numbers them first
+		g.seq.Add(int64(len(gen.iterator.sorted)))
+	}
+	for id := range g.opts.Workers {
+		w := &worker{id: id, gen: gen, seqs: map[*pluginConfig]int64{}}
+		if len(t.memories) > 0 {
+			w.workerMemory = t.memories[id]
+		}
+		for _, c := range gen.iterator.sorted {
+			w.seqs[c] = g.seq.Add(1)
+		}
+		gen.workers = append(gen.workers, w)
+	}
+	return gen, nil
+}
+
+func (t *tenure) closePools() {
+	for _, m := range t.memories {
+		for _, p := range m.pools {
+			p.close()
 		}
 	}
 }
@@ -93,19 +117,19 @@ func (gen *generation) closePools() {
 // closeWait is how long a gateway that closes waits for requests and log events.
 const closeWait = 3 * time.Second
 
-// end waits a while for the generation's requests, then stops what it started;
+// end waits a while for the tenure's requests, then stops what it started;
 // what is still running then loses its plugin connections.
-func (gen *generation) end() {
-	empty := gen.active.close()
+func (t *tenure) end() {
+	empty := t.active.close()
 	select {
 	case <-empty:
 	case <-time.After(closeWait):
 	}
 	var wg sync.WaitGroup
-	for _, p := range gen.processes {
+	for _, p := range t.processes {
 		wg.Go(p.stop)
 	}
-	gen.closePools()
+	t.closePools()
 	wg.Wait()
 	<-empty
 }

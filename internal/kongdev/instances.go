@@ -53,7 +53,7 @@ func (w *worker) instanceID(conf *pluginConfig) (int32, error) {
 	}
 	w.mu.Unlock()
 
-	id, err := w.rpcs[conf.plugin].startInstance(conf, seq)
+	id, err := w.rpc(conf.plugin).startInstance(conf, seq)
 	if _, returned := err.(*rpcError); returned {
 		w.gen.gw.log.printf(levelErr, "starting instance: %s", err)
 		w.mu.Lock()
@@ -69,7 +69,7 @@ func (w *worker) instanceID(conf *pluginConfig) (int32, error) {
 	known.pluginID, known.plugin = key, conf.plugin.Name
 	w.mu.Unlock()
 	if replaces {
-		w.rpcs[conf.plugin].closeInstance(old)
+		w.rpc(conf.plugin).closeInstance(old)
 	}
 	return id, nil
 }

@@ -111,7 +111,7 @@ func (q *request) handleEvent(conf *pluginConfig, name string) error {
 		ev := &event{req: q, conf: conf, trace: q.trace.event(conf, name)}
 		id, err := w.instanceID(conf)
 		if err == nil {
-			_, err = w.rpcs[conf.plugin].call(fieldHandleEvent, handleEventCommand(id, name), ev)
+			_, err = w.rpc(conf.plugin).call(fieldHandleEvent, handleEventCommand(id, name), ev)
 		}
 		for _, end := range ev.abandoned {
 			end()

@@ -48,8 +48,8 @@ func TestSocketTimeout(t *testing.T) {
 // pools are those of all workers.
 func (b *bench) pools() (pools []*pool) {
 	for _, w := range b.gen.Load().workers {
-		for _, r := range w.rpcs {
-			pools = append(pools, r.pool)
+		for _, p := range w.pools {
+			pools = append(pools, p)
 		}
 	}
 	return pools

@@ -132,10 +132,10 @@ func unread(c *fakeConn) int {
 func (b *bench) idle() int {
 	n := 0
 	for _, w := range b.gen.Load().workers {
-		for _, r := range w.rpcs {
-			r.pool.mu.Lock()
-			n += len(r.pool.free)
-			r.pool.mu.Unlock()
+		for _, p := range w.pools {
+			p.mu.Lock()
+			n += len(p.free)
+			p.mu.Unlock()
 		}
 	}
 	return n
@@ -145,9 +145,9 @@ func (b *bench) idle() int {
 // unnoticed, as within one turn of Kong's event loop.
 func (b *bench) blind() {
 	for _, w := range b.gen.Load().workers {
-		for _, r := range w.rpcs {
-			for _, c := range r.pool.free {
-				require.NoError(b.t, unix.EpollCtl(r.pool.epoll, unix.EPOLL_CTL_DEL, c.fd, nil))
+		for _, p := range w.pools {
+			for _, c := range p.free {
+				require.NoError(b.t, unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, c.fd, nil))
 			}
 		}
 	}

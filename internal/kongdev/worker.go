@@ -128,17 +128,25 @@ func (it *iterator) globals(phase string) []*pluginConfig {
 	return out
 }
 
-// A worker is one of Kong's worker processes: its own connection pools,
-// instances and counters.
+// A worker is one of Kong's worker processes with one configuration.
 type worker struct {
 	id   int
 	gen  *generation
 	seqs map[*pluginConfig]int64 // __seq__ of this worker's copy of each configuration
-	rpcs map[*plugin]*rpc
-	sent map[*plugin]*atomic.Int64 // calls so far
+	*workerMemory
+}
+
+// A workerMemory is what a worker process keeps when its configuration changes:
+// connections, instances and counters.
+type workerMemory struct {
+	pools map[*plugin]*pool
+	sent  map[*plugin]*atomic.Int64 // calls so far
 
 	mu        sync.Mutex
 	instances map[string]*instance // by plugin entity id
 }
+
+// rpc is the worker's line to a plugin server.
+func (w *worker) rpc(p *plugin) *rpc { return &rpc{plugin: p, worker: w, pool: w.pools[p]} }
 
 func (w *worker) sequence(p *plugin) int64 { return w.sent[p].Add(1) }
