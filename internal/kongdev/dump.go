@@ -45,7 +45,7 @@ func QueryPlugins(ctx context.Context, servers []PluginServer) (map[string]Plugi
 // standard output only, whatever the exit status, one JSON value.
 func QueryPlugin(ctx context.Context, s PluginServer) (PluginInfo, error) {
 	if s.QueryCmd == "" {
-		return PluginInfo{}, fmt.Errorf("no info query for %s: set its query command, for instance %q", s.Name, "/path/to/"+s.Name+" -dump")
+		return PluginInfo{}, fmt.Errorf("query_command undefined for pluginserver %s: set its query command, for instance %q", s.Name, "/path/to/"+s.Name+" -dump")
 	}
 	out, hint := runQuery(ctx, s)
 	info, err := parseDump(out)

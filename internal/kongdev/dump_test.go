@@ -59,7 +59,7 @@ func TestQueryPlugin(t *testing.T) {
 	assert.Equal(t, "p", info.Server)
 
 	_, err = QueryPlugins(ctx, []PluginServer{{Name: "p"}})
-	require.ErrorContains(t, err, "failed loading external plugins: no info query for p")
+	require.ErrorContains(t, err, "failed loading external plugins: query_command undefined for pluginserver p")
 	_, err = QueryPlugin(ctx, PluginServer{Name: "p", QueryCmd: "/nowhere/at/all -dump"})
 	require.ErrorContains(t, err, "/nowhere/at/all")
 	require.ErrorContains(t, err, "exit status 127")

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -178,7 +179,7 @@ func (g *Gateway) plugins(infos map[string]PluginInfo) map[string]*plugin {
 			out[name] = p
 			continue
 		}
-		p.socket = filepath.Join(g.prefix, p.Server+".socket")
+		p.socket = filepath.Join(g.prefix, strings.ToLower(p.Server)+".socket") // as Kong reads pluginserver_names
 		if i := slices.IndexFunc(g.opts.Plugins, func(s PluginServer) bool { return s.Name == p.Server }); i >= 0 && g.opts.Plugins[i].Socket != "" {
 			p.socket = g.opts.Plugins[i].Socket
 		}

@@ -58,7 +58,9 @@ func (g *Gateway) newGeneration(d *Declarative, infos map[string]PluginInfo) (*g
 		}
 	}
 	for _, s := range g.opts.Plugins {
-		if s.StartCmd != "" {
+		if s.StartCmd == "" {
+			g.log.printf(levelWarn, "start_command undefined for pluginserver %s; assuming external process management", s.Name)
+		} else {
 			t.processes[s.Name] = startProcess(s, g.log, func(again bool) {
 				if again {
 					g.counters.respawns.Add(1)

@@ -127,15 +127,18 @@ func TestPoolIsBounded(t *testing.T) {
 
 // The plugin server's name, which pluginserver_names gives, decides the socket;
 // the dump's name is the plugin's. Where they differ nobody listens.
+//
+// Kong reads server names in lower case.
 func TestThreeNames(t *testing.T) {
 	rename := func(o *Options) {
-		o.Plugins[0].Name = "my-server"
+		o.Plugins[0].Name = "My-Server"
 	}
 	b, p := newFakeBench(t, `"access"`, ignore, rename) // listens on tplug.socket
 	r := b.get("/")
 	assert.Equal(t, 500, r.StatusCode)
 	assert.Equal(t, "start instance: no such file or directory", b.failure(r).Reason)
-	assert.Equal(t, "my-server", b.Infos()["tplug"].Server)
+	assert.Equal(t, "My-Server", b.Infos()["tplug"].Server)
+	assert.Contains(t, b.log.String(), "[warn] start_command undefined for pluginserver My-Server; assuming external process management")
 
 	p.listen(filepath.Join(b.Prefix(), "my-server.socket"))
 	assert.Equal(t, 200, b.get("/").StatusCode)
