@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 )
 
 // proxyBuffered is Kong's buffered proxying: the whole request body is read,
@@ -27,6 +28,11 @@ func (q *request) proxyBuffered() {
 	q.phase = phaseResponse
 	q.times.responseStart = nowMS()
 	q.times.waiting = q.times.responseStart - q.times.balancerEnd
+	if err := checkStatus(b.status); err != nil { // Kong sets it as a plugin would
+		q.gw.log.printf(levelErr, "%v: the upstream's status is %d, request_id: %q", err, b.status, q.id)
+		q.answerError(err)
+		return
+	}
 	q.status = b.status
 	names := map[string]bool{}
 	for _, h := range b.header {
@@ -40,6 +46,16 @@ func (q *request) proxyBuffered() {
 		return
 	}
 	q.send(b.body)
+}
+
+// proxiedMethod is the method that the upstream gets. Kong fetches a buffered
+// response by a subrequest, which knows no other methods than set_method does
+// and makes them GET.
+func (q *request) proxiedMethod() string {
+	if truthy(q.ctx.bufferedProxying) && !slices.Contains(settableMethods, q.method) {
+		return http.MethodGet
+	}
+	return q.method
 }
 
 // fetch gets the upstream's response into memory; complete is false when it

@@ -185,3 +185,27 @@ func TestCertificatePhase(t *testing.T) {
 	assert.Equal(t, int64(1), b.Stats().Failures["lua error"])
 	assert.True(t, strings.HasPrefix(url, "https://"), fmt.Sprint(b.URLs()))
 }
+
+// Kong sends the length and the bytes of a frame by two calls; an empty frame by one.
+func TestTwoSends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _, _ = near.Close(), far.Close() }()
+		c := newPluginConn(near, socketTimeout)
+		go func() {
+			_ = c.writeFrame("step_reply", "kong.x", []byte("abc"))
+			_ = c.writeFrame("step_reply", "kong.x", nil)
+			_ = near.Close()
+		}()
+		var sends []string
+		buf := make([]byte, 100)
+		for {
+			n, err := far.Read(buf)
+			if err != nil {
+				break
+			}
+			sends = append(sends, string(buf[:n]))
+		}
+		assert.Equal(t, []string{"\x03\x00\x00\x00", "abc", "\x00\x00\x00\x00"}, sends)
+	})
+}

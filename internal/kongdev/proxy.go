@@ -396,7 +396,7 @@ func (q *request) upstreamRequest(ctx context.Context, header http.Header) (*htt
 	}
 	u.RawQuery, u.ForceQuery = query, hasQuery
 	req := (&http.Request{
-		Method: q.method, URL: u, Host: q.upstreamHost, Header: header,
+		Method: q.proxiedMethod(), URL: u, Host: q.upstreamHost, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	if !q.body.read && !q.route().RequestBuffering {

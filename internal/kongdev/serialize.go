@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -70,10 +71,15 @@ func (q *request) serialize() (*table, error) {
 	if v := tlsVersion(q.in.TLS); v != nil {
 		session = newFields(map[string]value{"version": v, "cipher": q.tlsVar("cipher"), "client_verify": q.tlsVar("client_verify")})
 	}
+	method, args := q.method, q.args
+	if q.ctx.unexpected && q.in.ProtoMajor < 2 { // then Kong reads the request line again
+		method = q.in.Method
+		_, args, _ = strings.Cut(q.uri, "?")
+	}
 	root := map[string]value{
 		"request": newFields(map[string]value{
-			"id": q.id, "uri": q.uri, "url": q.scheme() + "://" + host + ":" + port + q.uri, "method": q.method, "tls": session,
-			"querystring": parseArgs(q.args, defaultMax), "headers": headers, "size": float64(length),
+			"id": q.id, "uri": q.uri, "url": q.scheme() + "://" + host + ":" + port + q.uri, "method": method, "tls": session,
+			"querystring": parseArgs(args, defaultMax), "headers": headers, "size": float64(length),
 		}),
 		"response": newFields(map[string]value{
 			"status": float64(q.status), "headers": q.responseTable(defaultMax), "size": float64(q.out.sent),
