@@ -106,6 +106,18 @@ func TestUpstreamFaults(t *testing.T) {
 	assert.Equal(t, 200, g.Send("GET", "/ok", "").Status)
 }
 
+// kongdev's own plugins need no binary.
+func TestStandInsBesideThePlugin(t *testing.T) {
+	g := kongdevtest.Start(t, kongdevtest.Options{
+		Config:  config + "- name: kongdev-terminate\n  config: {status_code: 418, message: short and stout}\n",
+		Plugins: map[string]string{"greeter": kongdevtest.Self},
+	})
+	r := g.Send("GET", "/", "", "name", "ann")
+	assert.Equal(t, 418, r.Status)
+	assert.Equal(t, "hello ann", r.Header.Get("X-Greeting"), "the greeter comes first")
+	assert.Empty(t, g.Upstream.Requests())
+}
+
 func TestKill(t *testing.T) {
 	g := start(t)
 	assert.Equal(t, 200, g.Send("GET", "/ok", "").Status)
