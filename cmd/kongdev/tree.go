@@ -84,6 +84,11 @@ func eventBranch(e kongdev.TraceEvent) branch {
 	if e.Conn != 0 {
 		b.text += fmt.Sprintf(", connection %d", e.Conn)
 	}
+	if e.Started != 0 {
+		b.text += fmt.Sprintf(", instance %d started in %s", e.Instance, micros(e.Started))
+	} else if e.Instance != 0 {
+		b.text += fmt.Sprintf(", instance %d", e.Instance)
+	}
 	if e.Exit != 0 {
 		b.text += fmt.Sprintf(", answered %d", e.Exit)
 	}

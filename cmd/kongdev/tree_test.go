@@ -36,7 +36,7 @@ func TestTreeText(t *testing.T) {
 		Route: "all", Service: "echo", Consumer: "ann\x1b[2J",
 		Upstream: []kongdev.TraceTry{{Address: "127.0.0.1:1", Start: 70 * us, End: 80 * us, Status: 502, Failed: true}, {Address: "127.0.0.1:2", Start: 80 * us, End: 180 * us, Status: 200}},
 		Events: []kongdev.TraceEvent{
-			{Plugin: "p", Phase: "access", Start: 1 * us, End: 61 * us, Flights: 2, Conn: 3, Calls: []kongdev.TraceCall{
+			{Plugin: "p", Phase: "access", Start: 1 * us, End: 61 * us, Flights: 2, Conn: 3, Instance: 7, Started: 20 * us, Calls: []kongdev.TraceCall{
 				tracedCall(1, "kong.request.get_header", wireBytes(1, []byte("x-test")), wireBytes(1, []byte("yes"))),
 				tracedCall(1, "kong.request.get_header", wireBytes(1, []byte("Authorization")), wireBytes(1, []byte("Bearer topsecret"))),
 				tracedCall(2, "kong.service.request.set_header", join(wireBytes(1, []byte("X-A")), wireBytes(2, wireBytes(3, []byte("b")))), nil),
@@ -44,12 +44,12 @@ func TestTreeText(t *testing.T) {
 			{Plugin: "q", Phase: "access", Start: 61 * us, End: 65 * us, Flights: 2, Conn: 4, Exit: 418, Calls: []kongdev.TraceCall{exit}},
 			{Plugin: "r", Phase: "access", Start: 65 * us, End: 69 * us, Flights: 1, Conn: 5, Error: wrong.Error, Calls: []kongdev.TraceCall{wrong}},
 			{Plugin: "p", Phase: "log", Start: 200 * us, End: 230 * us, Error: "connection refused"},
-			{Plugin: "p", Phase: "log", Start: 230 * us, End: 260 * us, Flights: 1, Conn: 3, Calls: []kongdev.TraceCall{cut}},
+			{Plugin: "p", Phase: "log", Start: 230 * us, End: 260 * us, Flights: 1, Conn: 3, Instance: 7, Calls: []kongdev.TraceCall{cut}},
 		},
 	}
 	got := treeText(trace)
 	assert.Equal(t, `GET /a?key=(9 bytes)&x=1: 200 from the service, 431 bytes in 3214 µs, route all, service echo, consumer ann�[2J, request 5e45
-├─ access of p: 2 flights, 60 µs, connection 3
+├─ access of p: 2 flights, 60 µs, connection 3, instance 7 started in 20 µs
 │  ├─ flight 1: kong.request.get_header("x-test") = "yes", 12 µs
 │  ├─ flight 1: kong.request.get_header("Authorization") = (18 bytes), 12 µs
 │  └─ flight 2: kong.service.request.set_header("X-A", "b"), 12 µs
@@ -60,7 +60,7 @@ func TestTreeText(t *testing.T) {
 ├─ upstream 127.0.0.1:1: failed after 10 µs, Kong answers 502
 ├─ upstream 127.0.0.1:2: 200 in 100 µs
 ├─ log of p: 0 flights, 30 µs, failed: connection refused
-└─ log of p: 1 flight, 30 µs, connection 3
+└─ log of p: 1 flight, 30 µs, connection 3, instance 7
    └─ flight 1: kong.service.response.get_raw_body() = (70000 bytes), 12 µs
 `, got)
 	assert.NotContains(t, got, "topsecr")

@@ -19,8 +19,8 @@ const (
 )
 
 // instanceID finds the instance of a configuration, and starts one when there
-// is none or the configuration has changed.
-func (w *worker) instanceID(conf *pluginConfig) (int32, error) {
+// is none or the configuration has changed; trace learns how long that took.
+func (w *worker) instanceID(conf *pluginConfig, trace *traceEvent) (int32, error) {
 	key := conf.entity.ID
 	seq := w.seqs[conf]
 	w.mu.Lock()
@@ -53,6 +53,7 @@ func (w *worker) instanceID(conf *pluginConfig) (int32, error) {
 	}
 	w.mu.Unlock()
 
+	begun := time.Now()
 	id, err := w.rpc(conf.plugin).startInstance(conf, seq)
 	if _, returned := err.(*rpcError); returned {
 		w.gen.gw.log.printf(levelErr, "starting instance: %s", err)
@@ -68,6 +69,7 @@ func (w *worker) instanceID(conf *pluginConfig) (int32, error) {
 	known.ready, known.id, known.seq = true, id, seq
 	known.pluginID, known.plugin = key, conf.plugin.Name
 	w.mu.Unlock()
+	trace.started(time.Since(begun))
 	if replaces {
 		w.rpc(conf.plugin).closeInstance(old)
 	}

@@ -109,8 +109,9 @@ func (q *request) handleEvent(conf *pluginConfig, name string) error {
 	}
 	for repeats := 0; ; repeats++ {
 		ev := &event{req: q, conf: conf, trace: q.trace.event(conf, name)}
-		id, err := w.instanceID(conf)
+		id, err := w.instanceID(conf, ev.trace)
 		if err == nil {
+			ev.trace.instance(id)
 			_, err = w.rpc(conf.plugin).call(fieldHandleEvent, handleEventCommand(id, name), ev)
 		}
 		for _, end := range ev.abandoned {

@@ -47,6 +47,8 @@ type TraceEvent struct {
 	Config   string // id of the configuration
 	Phase    string
 	Conn     int64         // 0 until it has a connection
+	Instance int32         // that handles it
+	Started  time.Duration // how long the start of that instance took; 0 when it was there already
 	Start    time.Duration // before an instance was started, if that was needed
 	Sent     time.Duration // when the event went to the plugin
 	End      time.Duration
@@ -201,6 +203,26 @@ func (l *LiveTrace) event(conf *pluginConfig, phase string) *traceEvent {
 		})
 	})
 	return e
+}
+
+// started records that an instance had to be started for the event.
+func (e *traceEvent) started(took time.Duration) {
+	if e == nil {
+		return
+	}
+	e.live.mu.Lock()
+	defer e.live.mu.Unlock()
+	e.live.t.Events[e.index].Started = took
+}
+
+// instance records who handles the event.
+func (e *traceEvent) instance(id int32) {
+	if e == nil {
+		return
+	}
+	e.live.mu.Lock()
+	defer e.live.mu.Unlock()
+	e.live.t.Events[e.index].Instance = id
 }
 
 // sent records that the event is on its way to the plugin.

@@ -67,6 +67,10 @@ func TestTrace(t *testing.T) {
 		assert.Less(t, e.Sent, e.End)
 	}
 	access := tr.Events[0]
+	assert.Positive(t, access.Started, "the first event of a configuration needs an instance")
+	assert.Zero(t, tr.Events[1].Started)
+	assert.Equal(t, access.Instance, tr.Events[1].Instance)
+	assert.NotZero(t, access.Instance)
 	require.Len(t, access.Calls, 2)
 	assert.Equal(t, "kong.request.get_header", access.Calls[0].Method)
 	assert.Equal(t, "\x0a\x06x-mark", string(access.Calls[0].Args))
