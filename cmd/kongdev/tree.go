@@ -81,6 +81,9 @@ func treeText(t kongdev.Trace) string {
 
 func eventBranch(e kongdev.TraceEvent) branch {
 	b := branch{at: e.Start, text: fmt.Sprintf("%s of %s: %s, %s", e.Phase, clean(e.Plugin), count(e.Flights, "flight"), micros(e.End-e.Start))}
+	if kongdev.IsStandIn(e.Plugin) {
+		b.text = fmt.Sprintf("%s of %s: inside kongdev, %s", e.Phase, e.Plugin, micros(e.End-e.Start))
+	}
 	if e.Conn != 0 {
 		b.text += fmt.Sprintf(", connection %d", e.Conn)
 	}

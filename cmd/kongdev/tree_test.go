@@ -43,6 +43,7 @@ func TestTreeText(t *testing.T) {
 			}},
 			{Plugin: "q", Phase: "access", Start: 61 * us, End: 65 * us, Flights: 2, Conn: 4, Exit: 418, Calls: []kongdev.TraceCall{exit}},
 			{Plugin: "r", Phase: "access", Start: 65 * us, End: 69 * us, Flights: 1, Conn: 5, Error: wrong.Error, Calls: []kongdev.TraceCall{wrong}},
+			{Plugin: "kongdev-auth", Phase: "access", Start: 69 * us, End: 70 * us},
 			{Plugin: "p", Phase: "log", Start: 200 * us, End: 230 * us, Error: "connection refused"},
 			{Plugin: "p", Phase: "log", Start: 230 * us, End: 260 * us, Flights: 1, Conn: 3, Instance: 7, Calls: []kongdev.TraceCall{cut}},
 		},
@@ -57,6 +58,7 @@ func TestTreeText(t *testing.T) {
 │  └─ flight 2: kong.response.exit((11 bytes)), 12 µs
 ├─ access of r: 1 flight, 4 µs, connection 5, failed: function cannot be called in access phase
 │  └─ flight 1: kong.response.get_status() refused: function cannot be called in access phase
+├─ access of kongdev-auth: inside kongdev, 1 µs
 ├─ upstream 127.0.0.1:1: failed after 10 µs, Kong answers 502
 ├─ upstream 127.0.0.1:2: 200 in 100 µs
 ├─ log of p: 0 flights, 30 µs, failed: connection refused
