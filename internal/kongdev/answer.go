@@ -11,6 +11,9 @@ import (
 // remove the header. Transfer-Encoding cannot be set.
 func (q *request) setHeader(name string, values ...string) {
 	name = strings.ReplaceAll(name, "_", "-")
+	if name == "" {
+		return
+	}
 	if strings.EqualFold(name, "transfer-encoding") {
 		q.gw.log.printf(levelWarn, "manually setting Transfer-Encoding. Ignored.")
 		return
@@ -18,7 +21,7 @@ func (q *request) setHeader(name string, values ...string) {
 	if len(values) > 1 && singular[strings.ToLower(name)] {
 		values = values[len(values)-1:] // each takes the place of the one before
 	}
-	q.response.set(cleanHeader(name), values...)
+	q.response.set(cleanName(name), values...)
 }
 
 // addHeader is ngx.resp.add_header: one more line, or the place of the only one.
@@ -28,7 +31,7 @@ func (q *request) addHeader(name, value string) {
 		q.setHeader(name, value)
 		return
 	}
-	q.response.add(cleanHeader(name), value)
+	q.response.add(cleanName(name), value)
 }
 
 // checkLength refuses what nginx cannot take for a Content-Length.

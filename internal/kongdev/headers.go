@@ -141,6 +141,11 @@ func cleanHeader(s string) string {
 	return b.String()
 }
 
+// cleanName percent-encodes what cannot stand in a header's name.
+func cleanName(s string) string {
+	return escapeBytes(s, func(c byte) bool { return c > 0x20 && c < 0x7f && strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) < 0 })
+}
+
 // headerValues is what Kong makes of a header value given by a plugin: the
 // values to send ("" becomes a space), or the error of its argument check.
 // inMap is set for the functions that take a table of headers.

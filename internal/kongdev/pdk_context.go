@@ -1,5 +1,7 @@
 package kongdev
 
+import "strings"
+
 // contextMethods are kong.ctx.shared and kong.nginx.
 var contextMethods = map[string]pdkMethod{ // read-only
 	"kong.ctx.shared.set": {anyPhase, true, pairCall(func(q *request, key string, v value) error {
@@ -108,6 +110,20 @@ func (q *request) context(key string) value {
 		if q.buffered.done {
 			return string(q.buffered.body)
 		}
+	case "KONG_WAITING_TIME":
+		return duration(q.times.waiting)
+	case "KONG_PROXY_LATENCY":
+		return duration(q.times.proxyLatency)
+	case "KONG_RESPONSE_LATENCY":
+		return duration(q.times.responseLatency)
+	case "KONG_RECEIVE_TIME":
+		return duration(q.times.receive)
+	case "delay_response":
+		return flag(q.phase == phaseAccess)
+	case "host_port":
+		return float64(q.port)
+	case "balancer_data":
+		return q.balancerData()
 	case "request_uri", "scheme", "route", "service":
 		switch {
 		case q.phase == phaseRewrite:
@@ -122,4 +138,35 @@ func (q *request) context(key string) value {
 		}
 	}
 	return nil
+}
+
+// duration is a number of milliseconds that may not be known yet.
+func duration(ms int64) value {
+	if ms < 0 {
+		return nil
+	}
+	return float64(ms)
+}
+
+// balancerData is what Kong keeps about the target from routing on.
+func (q *request) balancerData() value {
+	if !q.ctx.hasBalancerData {
+		return nil
+	}
+	kind := "name"
+	if q.byAddress {
+		kind = "ipv4"
+		if s := q.service(); s != nil && strings.Contains(s.Host, ":") {
+			kind = "ipv6"
+		}
+	}
+	retries, connect, write, read := 5, 60000, 60000, 60000
+	if s := q.service(); s != nil {
+		retries, connect, write, read = s.Retries, s.ConnectTimeout, s.WriteTimeout, s.ReadTimeout
+	}
+	return newFields(map[string]value{
+		"scheme": q.upstreamScheme, "type": kind, "host": q.target.host, "port": float64(q.target.port), "try_count": float64(len(q.tries)),
+		"retries": float64(retries), "connect_timeout": float64(connect), "send_timeout": float64(write), "read_timeout": float64(read),
+		"tries": q.triesTable(),
+	})
 }

@@ -49,12 +49,14 @@ func TestResponseHeaders(t *testing.T) {
 		c.ask("kong.response.add_header", mustKV("ETag", `"1"`))
 		c.ask("kong.response.add_header", mustKV("etag", `"2"`))
 		c.ask("kong.response.set_header", mustKV("Transfer-Encoding", "nonsense"))
+		c.ask("kong.response.set_header", mustKV("X Odd:(name)", "a\r\nb"))
+		c.ask("kong.response.set_header", mustKV("", "nameless"))
 		c.ask("kong.response.set_headers", lists)
 		c.ask("kong.response.exit", &kong_plugin_protocol.ExitArgs{Status: 200, Body: []byte("x")})
 	})
 	head := b.rawHead("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	// A blank value is a space in Kong; Go sends none, which means the same to every reader.
-	for _, line := range []string{"x-CaSe: as given", "X-Blank: ", "X-Two: 1", "x-two: 2", `etag: "2"`, "Content-Type: text/b", "x-under-score: 1", "Content-Length: 1"} {
+	for _, line := range []string{"x-CaSe: as given", "X-Blank: ", "X-Two: 1", "x-two: 2", `etag: "2"`, "Content-Type: text/b", "x-under-score: 1", "X%20Odd%3A%28name%29: a%0D%0Ab", "Content-Length: 1"} {
 		assert.Contains(t, head, line+"\r\n")
 	}
 	assert.NotContains(t, head, `"1"`, "a header of which there is one takes the last value")

@@ -158,10 +158,10 @@ var settableMethods = []string{ // read-only
 // setUpstreamHeader is ngx.req.set_header with Kong's care for Host. A list for
 // Host becomes the text of a Lua table, which upstreams refuse.
 func (q *request) setUpstreamHeader(name string, v value, values []string) {
-	if strings.EqualFold(name, ":authority") {
-		return // for gRPC only
+	if name == "" || strings.EqualFold(name, ":authority") {
+		return // the second is for gRPC only
 	}
-	q.headers.set(cleanHeader(name), values...)
+	q.headers.set(cleanName(name), values...)
 	if strings.EqualFold(name, "host") {
 		q.upstreamHost = luaString(v)
 		host, _ := q.headers.get("host")

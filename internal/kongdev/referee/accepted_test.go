@@ -1,6 +1,7 @@
 package referee
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -37,6 +38,21 @@ var acceptedDifferences = []acceptedDifference{ // read-only
 			return a
 		},
 	},
+}
+
+// needed tells which accepted differences there are between two answers.
+func needed(want, got answer) []bool {
+	out := make([]bool, len(acceptedDifferences))
+	for i := range acceptedDifferences {
+		w, g := want, got
+		for j, d := range acceptedDifferences {
+			if i != j {
+				w, g = d.without(w), d.without(g)
+			}
+		}
+		out[i] = !reflect.DeepEqual(w.normal(), g.normal())
+	}
+	return out
 }
 
 func compareNames(x, y string) int {
