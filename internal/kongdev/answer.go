@@ -120,6 +120,9 @@ func (q *request) send(body []byte) {
 func (q *request) writeHead(size int64, bodyless bool) {
 	q.headerFilter()
 	q.out.begun = true
+	if size < 0 && !bodyless && q.unread() {
+		q.in.Close = true // the end of this answer would wait for the rest of the body
+	}
 	h := q.out.Header()
 	for i := range q.response {
 		line := &q.response[i]

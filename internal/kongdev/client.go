@@ -13,6 +13,8 @@ import (
 const (
 	clientTimeout    = 60 * time.Second // client_header_timeout, client_body_timeout and send_timeout
 	keepaliveTimeout = 75 * time.Second
+	lingerTimeout    = 5 * time.Second
+	lingerBytes      = 256 << 10
 	maxHeaderLine    = 8 << 10           // one of the large_client_header_buffers; the request line too
 	maxHeaderBytes   = 4 * maxHeaderLine // all of them
 )
@@ -52,6 +54,7 @@ type patientBody struct {
 	io.Reader
 	control *http.ResponseController
 	wait    time.Duration
+	ended   bool
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
@@ -60,11 +63,41 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
+	b.ended = err == io.EOF
 	_ = b.control.SetReadDeadline(time.Time{}) // the server goes on to watch the connection
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errClientTimeout
 	}
 	return n, err
+}
+
+// linger gives a client that has its answer a while to send the rest of its
+// body, as nginx does: what is left would be taken for the next request. It
+// reports whether the connection can be used again.
+func (q *request) linger() bool {
+	b, ok := q.body.src.(*patientBody)
+	if !ok || b.ended || q.in.ProtoMajor != 1 {
+		return true
+	}
+	b.wait = min(b.wait, lingerTimeout)
+	if q.in.Close { // the server reads on by itself and closes
+		_ = b.control.SetReadDeadline(time.Now().Add(b.wait))
+		return true
+	}
+	_, _ = io.CopyN(io.Discard, b, lingerBytes)
+	return b.ended
+}
+
+// abort ends the connection in the middle.
+func (q *request) abort() {
+	_ = q.out.control.SetReadDeadline(time.Now()) // the server tries to read the body's rest first
+	panic(http.ErrAbortHandler)
+}
+
+// unread reports a body that has not arrived whole and may never.
+func (q *request) unread() bool {
+	b, ok := q.body.src.(*patientBody)
+	return ok && !b.ended && q.in.ProtoMajor == 1
 }
 
 // send writes to the client and reports whether that was possible. A client

@@ -4,6 +4,7 @@
 package kongdev
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type Options struct {
 	OnTrace    func(*LiveTrace)        // called when a request arrives and whenever its trace grows, by many goroutines at once
 	TraceBytes int                     // of each message in a trace; 0 is all
 	ReloadWait time.Duration           // how long Reload leaves the old plugin processes; 0 is Kong's 10 s
+	clientWait time.Duration           // for a client to send or take something; 0 is nginx's minute
 }
 
 // A Gateway is a running proxy with its plugin servers.
@@ -64,8 +66,6 @@ type Gateway struct {
 	next      atomic.Uint64
 	logs      *logQueue
 	claimWait time.Duration // Kong's ten seconds; shorter in tests
-
-	clientWait time.Duration // nginx's minute; shorter in tests
 
 	mu      sync.Mutex // guards reloads
 	gen     atomic.Pointer[generation]
@@ -90,13 +90,14 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if o.ReloadWait == 0 {
 		o.ReloadWait = 10 * time.Second
 	}
+	o.clientWait = cmp.Or(o.clientWait, clientTimeout)
 	log, err := newErrorLog(o.Log, o.LogLevel)
 	if err != nil {
 		return nil, err
 	}
 	log.hook = o.OnLog
 	g := &Gateway{
-		opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(o.Workers), claimWait: claimWait, clientWait: clientTimeout,
+		opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(o.Workers), claimWait: claimWait,
 		buffers: sync.Pool{New: func() any { return new([16 << 10]byte) }},
 	}
 	g.closing, g.close = context.WithCancel(context.Background())

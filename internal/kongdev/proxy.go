@@ -41,10 +41,18 @@ type clientWriter struct {
 
 // ServeHTTP takes one client request through Kong's phases.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if q := g.serve(w, r); q != nil && !q.linger() {
+		q.abort() // what may still come would be taken for the next request
+	}
+}
+
+// serve does all of a request, its log events started; nil when the gateway is
+// closing.
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) *request {
 	gen := g.enter()
 	if gen == nil {
 		http.Error(w, "the gateway is closing", http.StatusServiceUnavailable)
-		return
+		return nil
 	}
 	defer gen.active.leave()
 	q := newRequest(g, gen, w, r)
@@ -57,8 +65,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.counters.failed.Add(1)
 	}
 	if q.out.broken {
-		panic(http.ErrAbortHandler) // the upstream broke off: the client must see that
+		q.abort() // the upstream broke off: the client must see that
 	}
+	return q
 }
 
 // enter is the running generation with its gate entered, nil when the gateway

@@ -136,7 +136,7 @@ func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.
 		shared: &sharedContext{}, status: http.StatusOK,
 		times: timings{waiting: -1, proxyLatency: -1, responseLatency: -1, receive: -1},
 	}
-	q.out = &clientWriter{ResponseWriter: w, control: http.NewResponseController(w), wait: g.clientWait}
+	q.out = &clientWriter{ResponseWriter: w, control: http.NewResponseController(w), wait: g.opts.clientWait}
 	_, q.args, q.hasArgs = strings.Cut(q.uri, "?")
 	q.headers = newHeaderList(r.Host, r.Header)
 	if r.ContentLength > 0 || r.Header.Get("Content-Length") != "" {
@@ -150,7 +150,10 @@ func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.
 	}
 	q.length = len(q.method) + len(q.uri) + len("  HTTP/1.1\r\n\r\n") + q.headers.size()
 	q.body = newBody(g, r)
-	q.body.src = &patientBody{r.Body, q.out.control, g.clientWait}
+	if r.Body != http.NoBody {
+		_ = q.out.control.EnableFullDuplex() // else an answer would wait for the body's end
+		q.body.src = &patientBody{Reader: r.Body, control: q.out.control, wait: g.opts.clientWait}
+	}
 	q.host = clientHost(r.Host)
 	q.port = localPort(r)
 	ip, port, _ := net.SplitHostPort(r.RemoteAddr)

@@ -39,9 +39,7 @@ func upstreamLines(resp *http.Response) headerList {
 
 // proxyStreaming passes the upstream's response on as it comes.
 func (q *request) proxyStreaming() {
-	if !q.route().RequestBuffering {
-		_ = q.out.control.EnableFullDuplex() // the answer may begin before the body has ended
-	} else if !q.readBody() {
+	if q.route().RequestBuffering && !q.readBody() {
 		return
 	}
 	x, status := q.roundTrip()

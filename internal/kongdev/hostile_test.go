@@ -1,0 +1,298 @@
+package kongdev
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// dial opens a plain connection to the proxy.
+func (b *bench) dial() net.Conn {
+	b.t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(b.URL(), "http://"))
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { _ = c.Close() })
+	require.NoError(b.t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	return c
+}
+
+// answer sends bytes as they are and reads until the gateway closes.
+func (b *bench) answer(request string) string {
+	b.t.Helper()
+	c := b.dial()
+	_, _ = io.WriteString(c, request) // the gateway may have had enough before the end
+	text, _ := io.ReadAll(c)
+	return string(text)
+}
+
+// impatient makes the gateway's patience with clients short.
+func impatient(wait time.Duration) func(*Options) {
+	return func(o *Options) { o.clientWait = wait }
+}
+
+// What nginx takes into no buffer, or for no method, gets its answer in Kong's
+// form, and log handlers see it.
+func TestRequestsThatNginxRefuses(t *testing.T) {
+	logged := make(chan string, 100)
+	b, _ := newFakeBench(t, `"access","log"`, func(c *fakeConn, phase string, _ int32) {
+		if phase == "access" {
+			panic("no handler sees such a request")
+		}
+		logged <- c.text("kong.log.serialize", nil)
+	}, func(o *Options) { o.Config.Plugins[0].Route = nil })
+	long := strings.Repeat("a", maxHeaderLine)
+	for _, tc := range []struct {
+		name, request string
+		status        int
+		text          string
+	}{
+		{"long target", "GET /" + long + " HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n", 414, `"message":"URI too long"`},
+		{"long header", "GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + long + "\r\n\r\n", 400, "Request header or cookie too large"},
+		{"long header's name", "GET / HTTP/1.1\r\nHost: x\r\n" + long + ": 1\r\n\r\n", 400, "Request header or cookie too large"},
+		{"many headers", "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Many: "+long[:4000]+"\r\n", 9) + "\r\n", 400, "Request header or cookie too large"},
+		{"trace", "TRACE / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n", 405, "<p>Method not allowed.</p>"},
+		{"connect", "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", 405, "Method not allowed"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(b.answer(tc.request))), nil)
+			require.NoError(t, err)
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			assert.Equal(t, tc.status, resp.StatusCode)
+			assert.Contains(t, string(body), tc.text)
+			assert.True(t, resp.Close, "the connection is not used again")
+			assert.Contains(t, <-logged, fmt.Sprintf(`"status":%d`, tc.status))
+		})
+	}
+	assert.Equal(t, int64(0), b.Stats().Failed)
+}
+
+// Whatever comes in place of a request, the gateway answers or closes, and
+// goes on serving others.
+func TestGarbage(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, ignore)
+	noise := make([]byte, 64<<10)
+	for i := range noise {
+		noise[i] = byte(rand.N(256))
+	}
+	for name, request := range map[string]string{
+		"nothing":                "\r\n\r\n",
+		"noise":                  string(noise) + "\r\n\r\n",
+		"tls on the plain port":  "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\x00", 600),
+		"no version":             "GET /\r\n\r\n",
+		"version 9":              "GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+		"no host":                "GET / HTTP/1.1\r\n\r\n",
+		"two hosts":              "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+		"space in a name":        "GET / HTTP/1.1\r\nHost: x\r\nBad Name: 1\r\n\r\n",
+		"folded header":          "GET / HTTP/1.1\r\nHost: x\r\nX: 1\r\n 2\r\nConnection: close\r\n\r\n",
+		"nul in a header":        "GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n",
+		"two lengths":            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+		"length and chunks":      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n",
+		"negative length":        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+		"huge length":            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+		"unknown coding":         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: br\r\n\r\n",
+		"headers without end":    "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X: "+strings.Repeat("y", 1000)+"\r\n", 600),
+		"chunk of a wrong size":  "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nabc",
+		"path of other bytes":    "GET /\xff\xfe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"percent without digits": "GET /%zz%?%=% HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"path above the root":    "GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"absolute form":          "GET http://other.example/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"star":                   "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"http/2 and then noise":  "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + string(noise[:500]),
+		"websocket that is none": "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n",
+		"expect something else":  "POST / HTTP/1.1\r\nHost: x\r\nExpect: 200-maybe\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := b.dial()
+			_, _ = io.WriteString(c, request)
+			if half, ok := c.(*net.TCPConn); ok {
+				_ = half.CloseWrite() // who is waited for has nothing more to say
+			}
+			text, _ := io.ReadAll(c)
+			assert.NotContains(t, string(text), "goroutine", "no stack is shown to a client")
+			assert.NotContains(t, string(text), "root:", "nor a file")
+			assert.Equal(t, 200, b.get("/").StatusCode, "others are served")
+		})
+	}
+	assert.NotContains(t, b.log.String(), "panic")
+}
+
+// Slow clients lose their connection after nginx's time, and keep nobody else
+// waiting meanwhile.
+func TestSlowClients(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, func(c *fakeConn, _ string, _ int32) { c.ask("kong.request.get_raw_body", nil) }, withUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/endless" {
+			piece := bytes.Repeat([]byte("x"), 64<<10)
+			for {
+				if _, err := w.Write(piece); err != nil {
+					return
+				}
+			}
+		}
+	}), impatient(150*time.Millisecond))
+	t.Run("body that stops", func(t *testing.T) {
+		text := b.answer("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nAccept: application/json\r\n\r\nabc")
+		assert.Contains(t, text, "HTTP/1.1 500", "get_raw_body cannot read it: a Lua error")
+		text = b.answer("POST /plain HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+		assert.Contains(t, text, "HTTP/1.1 500")
+	})
+	t.Run("response that nobody reads", func(t *testing.T) {
+		c := b.dial()
+		require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))
+		_, err := io.WriteString(c, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		require.NoError(t, b.Idle(ctx), "the request ends although the client never reads")
+	})
+	t.Run("many at once", func(t *testing.T) {
+		for range 200 {
+			c := b.dial()
+			_, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n"[:10+rand.N(40)])
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 200, b.get("/").StatusCode)
+	})
+}
+
+// A body that stops arriving is a 408 where only nginx reads it.
+func TestSlowBody(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, ignore, impatient(100*time.Millisecond))
+	for _, request := range []string{
+		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nAccept: application/json\r\n\r\nabc",
+		"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nAccept: application/json\r\n\r\n3\r\nabc\r\n",
+		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nAccept: application/json\r\n\r\n" + strings.Repeat("x", 50000),
+	} {
+		text := b.answer(request)
+		assert.Contains(t, text, "HTTP/1.1 408 ")
+		assert.Contains(t, text, `"message":"Request timeout"`)
+	}
+	// Slow but steady is fine.
+	b, _ = newFakeBench(t, `"access"`, ignore, impatient(time.Second))
+	c := b.dial()
+	_, err := io.WriteString(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nConnection: close\r\n\r\n")
+	require.NoError(t, err)
+	for range 10 {
+		time.Sleep(120 * time.Millisecond) // the client's pace: the whole takes longer than the limit
+		_, err := io.WriteString(c, "x")
+		require.NoError(t, err)
+	}
+	text, err := io.ReadAll(c)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `"body_len":10`)
+}
+
+// A client that has said all it wants may close its half and still gets the
+// answer.
+func TestHalfClosedClient(t *testing.T) {
+	b, _ := newFakeBench(t, `"access","response"`, ignore)
+	c := b.dial()
+	_, err := io.WriteString(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+	require.NoError(t, err)
+	require.NoError(t, c.(*net.TCPConn).CloseWrite())
+	_, _ = io.ReadAll(c) // nginx takes it as gone, too: an answer is not promised
+	c = b.dial()
+	_, err = io.WriteString(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+	require.NoError(t, err)
+	require.NoError(t, c.(*net.TCPConn).CloseWrite())
+	_, _ = io.ReadAll(c)
+	assert.Equal(t, 200, b.get("/").StatusCode)
+	b.waitQuiet()
+	assert.Zero(t, b.Stats().Failed)
+}
+
+// Clients that come and go in the middle of everything leave nothing behind.
+func TestClientsThatVanish(t *testing.T) {
+	b, _ := newFakeBench(t, `"access","response","log"`, ignore)
+	request := "POST /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n" + strings.Repeat("y", 9000)
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			c, err := net.Dial("tcp", strings.TrimPrefix(b.URL(), "http://"))
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, request[:len(request)*(i+1)/100])
+			if i%2 == 0 {
+				_ = c.(*net.TCPConn).SetLinger(0) // a reset instead of an end
+			}
+			_ = c.Close()
+		})
+	}
+	wg.Wait()
+	b.waitQuiet()
+	assert.Equal(t, 200, b.get("/").StatusCode)
+	files, err := readDirNames(b.Prefix() + "/" + bodyFolder)
+	require.NoError(t, err)
+	assert.Empty(t, files, "no body file is left")
+	assert.Zero(t, b.Stats().Failed)
+}
+
+// A tunnel ends when the upstream has been silent for read_timeout, as nginx
+// ends it, and not before.
+func TestIdleWebsocket(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, ignore, func(o *Options) { o.Config.Services[0].ReadTimeout = 1500 }, withUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		for {
+			line, err := rw.ReadString('\n')
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, line)
+		}
+	}))
+	c := b.dial()
+	_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	require.NoError(t, err)
+	in := bufio.NewReader(c)
+	resp, err := http.ReadResponse(in, nil)
+	require.NoError(t, err)
+	require.Equal(t, 101, resp.StatusCode)
+	for i := range 5 { // together longer than the limit
+		time.Sleep(400 * time.Millisecond) // the client's pace; the limit counts from the last answer
+		_, err = fmt.Fprintf(c, "%d\n", i)
+		require.NoError(t, err)
+		line, err := in.ReadString('\n')
+		require.NoError(t, err)
+		assert.Equal(t, fmt.Sprintf("%d\n", i), line)
+	}
+	_, err = in.ReadString('\n')
+	require.ErrorIs(t, err, io.EOF, "silence ends it")
+	b.waitQuiet()
+}
+
+func TestClientHost(t *testing.T) {
+	for in, want := range map[string]string{
+		"Example.COM": "example.com", "example.com:8000": "example.com", "example.com.": "example.com", "example.com.:80": "example.com",
+		"[::1]:8000": "[::1]", "[::1]": "[::1]", "127.0.0.1:1": "127.0.0.1", "": "",
+	} {
+		assert.Equal(t, want, clientHost(in), in)
+	}
+}
+
+func readDirNames(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
