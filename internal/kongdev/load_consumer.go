@@ -3,8 +3,6 @@ package kongdev
 import (
 	"crypto/rand"
 	"slices"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // A credentialKind describes one collection of Kong's bundled plugins.
@@ -73,12 +71,17 @@ func (l *loader) credential(o *fileObject, kind string, parent *Consumer) {
 		case n == nil && k.defaults[f] != nil:
 			cred.Fields[f] = k.defaults[f]
 		case n == nil:
-		case n.Kind == yaml.ScalarNode && f != "ttl" && f != "hash_secret":
-			cred.Fields[f] = o.str(f)
+		case f == "ttl":
+			cred.Fields[f] = o.integer(f, 0, 0, 100000000)
+		case f == "hash_secret":
+			cred.Fields[f] = o.boolean(f, false)
+		case f == "redirect_uris":
+			cred.Fields[f] = o.strings(f, "an array", func(string) string { return "" })
 		default:
-			cred.Fields[f] = o.value(f)
+			cred.Fields[f] = o.str(f)
 		}
 	}
+	l.times(o)
 	add := func(c *Consumer) {
 		key := ""
 		switch {

@@ -50,6 +50,7 @@ func (l *loader) plugin(o *fileObject, in pluginScope) {
 			o.fail("config", "expected a record")
 		}
 	}
+	o.isRecord("ordering")
 	p.CreatedAt, p.UpdatedAt = l.times(o)
 	p.ID = l.identify(o, "plugins", l.pluginKey(o, p.Name, in))
 	l.unique(o, "plugins", "instance_name", p.InstanceName)

@@ -44,6 +44,7 @@ func (l *loader) service(o *fileObject) {
 	} else {
 		l.checkService(o, s, "host", "path")
 	}
+	l.serviceTLS(o)
 	for _, f := range []string{"client_certificate", "tls_verify", "tls_verify_depth", "ca_certificates"} {
 		if o.has(f) {
 			l.doc.note(o.lines[f], "%s: ignored, the default certificate pool is used", o.field(f))

@@ -33,6 +33,7 @@ func (l *loader) upstream(o *fileObject) {
 	u.CreatedAt, u.UpdatedAt = l.times(o)
 	u.ID = l.identify(o, "upstreams", u.Name)
 	l.unique(o, "upstreams", "name", u.Name)
+	l.balancing(o)
 	for _, f := range []string{"healthchecks", "client_certificate", "use_srv_name", "hash_on", "hash_fallback"} {
 		if o.has(f) {
 			l.doc.note(o.lines[f], "%s: ignored, targets take turns by weight", o.field(f))
@@ -50,6 +51,8 @@ func (l *loader) target(o *fileObject, parent *Upstream) {
 	}
 	o.known(commonFields, []string{"target", "weight", "upstream"})
 	t := Target{Target: o.str("target"), Weight: o.integer("weight", 100, 0, 65535), Tags: l.tags(o)}
+	o.isNumber("created_at") // of milliseconds: a target's are
+	o.isNumber("updated_at")
 	if !o.has("target") {
 		o.fail("", "target: required field missing")
 	} else if t.Target != "" {
