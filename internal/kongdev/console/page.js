@@ -97,11 +97,13 @@
 
   const lengthOf = r => Math.max(r.us, ...r.bars.map(b => b.e || b.s), 1);
 
+  // drawMini shows where the client's time went; what comes after its answer is
+  // in the request's own picture.
   function drawMini(box, r) {
-    const total = lengthOf(r);
-    while (box.children.length < r.bars.length) box.append(el('span'));
+    const total = r.us || lengthOf(r), bars = r.bars.filter(b => b.k !== 'log');
+    while (box.children.length < bars.length) box.append(el('span'));
     [...box.children].forEach((b, i) => {
-      const bar = r.bars[i];
+      const bar = bars[i];
       b.hidden = !bar;
       if (!bar) return;
       b.dataset.k = bar.k;
@@ -176,10 +178,10 @@
     return el('dl', '', ...pairs.filter(p => p[1] !== undefined && p[1] !== '' && p[1] !== null).map(([k, v]) => el('div', '', el('dt', '', k), el('dd', '', String(v)))));
   }
 
-  // axisOf divides a time into at most six steps of a round length.
+  // axisOf divides a time into at most five steps of a round length.
   function axisOf(total) {
     let step = 1;
-    for (let i = 0; total / step > 6; i++) step *= [2, 2.5, 2][i % 3];
+    for (let i = 0; total / step > 5; i++) step *= [2, 2.5, 2][i % 3];
     return { step, steps: Math.floor(total / step), total };
   }
 
@@ -217,11 +219,11 @@
     ].sort((a, b) => a.s - b.s);
 
     function eventRows(e) {
-      const tail = [`${plural(e.calls.length, 'call')}, ${plural(e.flights, 'flight')}`];
+      const tail = [e.flights || !e.e ? `${plural(e.calls.length, 'call')}, ${plural(e.flights, 'flight')}` : 'inside kongdev'];
       if (e.exit) tail.push(`answered ${e.exit}`);
       const label = el('div', 'label', el('span', 'dot'), el('span', 'text', e.phase), el('small', '', `${e.plugin} · ${tail.join(' · ')}`));
       const rows = [row('event', e.phase, label,
-        [place(el('i', 'b' + (e.e ? '' : ' unended')), e.s, e.e), ...e.calls.map(c => place(el('i', 'b call'), c.s, c.e))],
+        [place(el('i', 'b' + (e.e ? '' : ' unended') + (e.flights || !e.e ? '' : ' whole')), e.s, e.e), ...e.calls.map(c => place(el('i', 'b call'), c.s, c.e))],
         e.e ? duration(e.e - e.s) : '…',
         `${e.phase} of ${e.plugin}, priority ${e.priority}, connection ${e.conn}: from ${duration(e.s)} to ${e.e ? duration(e.e) : '…'}` +
         (e.sent - e.s > 200 ? `; ${duration(e.sent - e.s)} until it was sent (instance or connection opened)` : ''))];
