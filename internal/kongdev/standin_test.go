@@ -236,3 +236,14 @@ func TestStandInTrace(t *testing.T) {
 	assert.Equal(t, 503, tr.Events[2].Exit)
 	assert.Equal(t, "bob", tr.Consumer)
 }
+
+// The configuration that docs/kongdev.md shows.
+func TestStandInsOfTheDocumentation(t *testing.T) {
+	file, err := os.ReadFile("testdata/standins.yml")
+	require.NoError(t, err)
+	b := startFile(t, strings.TrimPrefix(string(file), "_format_version: \"3.0\"\n"), nil)
+	r := b.get("/", "Apikey", "for-tests-only")
+	assert.Equal(t, []any{200, "gold"}, []any{r.StatusCode, r.Header.Get("X-Plan")})
+	r = b.get("/")
+	assert.Equal(t, []any{403, `{"message":"members only"}`}, []any{r.StatusCode, r.body})
+}
