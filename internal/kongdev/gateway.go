@@ -139,7 +139,7 @@ func (g *Gateway) start(ctx context.Context) error {
 		return err
 	}
 	g.gen.Store(gen)
-	g.server = newProxyServer(g, newServerLog(g.log))
+	g.server = newProxyServer(g, newServerLog(g.log), g.opts.clientWait)
 	g.server.ConnContext = g.connContext
 	for _, l := range listeners {
 		go func() {

@@ -150,6 +150,16 @@ func TestSlowClients(t *testing.T) {
 		text = b.answer("POST /plain HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
 		assert.Contains(t, text, "HTTP/1.1 500")
 	})
+	t.Run("headers that stop", func(t *testing.T) {
+		for _, request := range []string{"", "G", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow", "PRI * HTTP/2.0\r\n"} {
+			c := b.dial()
+			_, err := io.WriteString(c, request)
+			require.NoError(t, err)
+			text, err := io.ReadAll(c)
+			require.NoError(t, err, "closed within the time")
+			assert.NotContains(t, string(text), "200 OK")
+		}
+	})
 	t.Run("response that nobody reads", func(t *testing.T) {
 		c := b.dial()
 		require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))

@@ -147,12 +147,12 @@ func selfSigned() (*tls.Config, error) {
 
 // newProxyServer is the server of the proxy's listeners. Its times are nginx's
 // defaults: a client that is slower loses its connection, nobody else's.
-func newProxyServer(h http.Handler, errors *log.Logger) *http.Server {
+func newProxyServer(h http.Handler, errors *log.Logger, wait time.Duration) *http.Server {
 	s := &http.Server{
 		Handler:                      h,
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     errors,
-		ReadHeaderTimeout:            clientTimeout,
+		ReadHeaderTimeout:            wait,
 		IdleTimeout:                  keepaliveTimeout,
 		MaxHeaderBytes:               256 << 10, // what is larger never becomes a request; see tooLarge
 		Protocols:                    new(http.Protocols),

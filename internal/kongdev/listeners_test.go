@@ -225,3 +225,24 @@ func TestListenersAllOrNone(t *testing.T) {
 	require.NoError(t, err)
 	_ = again.Close()
 }
+
+// Whatever is given, there is an address for each listener or an error that
+// says how to write it.
+func FuzzParseListen(f *testing.F) {
+	f.Add("127.0.0.1:8000, 127.0.0.1:8443 ssl")
+	f.Add("[::1]:0 http2 backlog=1")
+	f.Add(" , ,")
+	f.Fuzz(func(t *testing.T, s string) {
+		specs, err := parseListen(s)
+		if err != nil {
+			require.Empty(t, specs)
+			return
+		}
+		require.NotEmpty(t, specs)
+		for _, spec := range specs {
+			_, _, err := net.SplitHostPort(spec.addr)
+			require.NoError(t, err)
+			assert.NotContains(t, spec.addr, ",")
+		}
+	})
+}
