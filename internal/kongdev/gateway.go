@@ -42,6 +42,7 @@ type Options struct {
 	OnFrame    func(Frame)             // called for every frame, by many goroutines at once
 	OnTrace    func(*LiveTrace)        // called when a request arrives and whenever its trace grows, by many goroutines at once
 	TraceBytes int                     // of each message in a trace; 0 is all
+	LoopTurn   time.Duration           // how long a worker takes to notice that an idle plugin connection has ended: a request in that time is sent on a dead one, a 500; 0 is 1 ms, as in a busy Kong
 	ReloadWait time.Duration           // how long Reload leaves the old plugin processes; 0 is Kong's 10 s
 	clientWait time.Duration           // for a client to send or take something; 0 is nginx's minute
 }

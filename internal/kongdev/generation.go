@@ -48,7 +48,7 @@ func (g *Gateway) newGeneration(d *Declarative, infos map[string]PluginInfo) (*g
 			if p.socket == "" {
 				continue
 			}
-			pool, err := newPool(poolOptions{socket: p.socket, worker: id, frames: g.opts.OnFrame, ids: &g.ids, counters: g.counters, log: g.log})
+			pool, err := newPool(poolOptions{socket: p.socket, worker: id, turn: g.opts.LoopTurn, frames: g.opts.OnFrame, ids: &g.ids, counters: g.counters, log: g.log})
 			if err != nil {
 				t.closePools()
 				return nil, err

@@ -173,6 +173,17 @@ func reason(err error) string {
 	return "lua error"
 }
 
+// leakNote tells what a Lua error in log does to a real Kong: its code never
+// takes back what it saved of the request, and a coroutine that is used again
+// still finds it.
+func leakNote(err error) string {
+	var raised *luaError
+	if !errors.As(err, &raised) {
+		return ""
+	}
+	return ", and in Kong another request could then read this one's headers"
+}
+
 // rewritePhase runs the global rewrite handlers. The error is what ended the request.
 func (q *request) rewritePhase() error {
 	q.phase = phaseRewrite
@@ -310,7 +321,7 @@ func (q *request) logPhase() {
 			defer q.gen.active.leave()
 			defer q.trace.logEnded()
 			if err := s.handleEvent(conf, "log"); err != nil {
-				q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; this log event is lost", conf.plugin.Name, err, s.id)
+				q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; this log event is lost%s", conf.plugin.Name, err, s.id, leakNote(err))
 				q.gw.counters.lostLogs.Add(1)
 				s.fail(conf, "log", err)
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,7 +20,7 @@ const (
 )
 
 // loopTurn is how long a worker takes to notice what happened to an idle
-// connection: what one turn of the event loop of a busy Kong worker takes, a
+// connection, unless Options.LoopTurn says otherwise: what one turn of the event loop of a busy Kong worker takes, a
 // dozen or two of events of 50 to 100 us. A request in that time can get a dead
 // connection, and then fails.
 const loopTurn = time.Millisecond
@@ -45,6 +46,7 @@ type pool struct {
 type poolOptions struct {
 	socket   string
 	worker   int
+	turn     time.Duration // before the end of an idle connection is noticed; 0 is loopTurn
 	idle     time.Duration // how long a connection is kept; 0 is poolIdle
 	wait     time.Duration // for each connect, send and receive; 0 is socketTimeout
 	frames   func(Frame)   // may be nil
@@ -62,6 +64,9 @@ func newPool(o poolOptions) (*pool, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if o.turn == 0 {
+		o.turn = loopTurn
 	}
 	if o.idle == 0 {
 		o.idle = poolIdle
@@ -179,13 +184,14 @@ func (p *pool) watch() {
 		if err != nil && err != unix.EINTR {
 			return
 		}
-		if n > 0 {
-			time.Sleep(loopTurn)
+		seen := events[:max(n, 0)]
+		if slices.ContainsFunc(seen, func(ev unix.EpollEvent) bool { return int(ev.Fd) == p.wake[0] }) {
+			return
 		}
-		for _, ev := range events[:max(n, 0)] {
-			if int(ev.Fd) == p.wake[0] {
-				return
-			}
+		if n > 0 {
+			time.Sleep(p.turn)
+		}
+		for _, ev := range seen {
 			p.expire(func(c idleConn) bool { return c.fd == int(ev.Fd) && int32(c.id) == ev.Pad })
 		}
 		now := time.Now()

@@ -2,6 +2,7 @@ package referee
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -35,13 +36,16 @@ func TestLive(t *testing.T) {
 					assert.Equal(t, want, seenConversations(t, frames)[:len(want)])
 					assert.GreaterOrEqual(t, b.Stats().Retries, int64(len(want)))
 				case name[:2] == "14":
-					// What the recorder, which died with the plugin, could not see: Kong repeats on a pooled connection
-					// whose end it has not noticed yet. The send fails; 15 has the number after that of this call.
+					// What the recorder, which died with the plugin, could not see: Kong sends the event again, and then the
+					// log event, to a process that is ending. How far either comes is chance; nothing is answered.
 					got := seenConversations(t, frames)
-					require.Len(t, got, 2)
 					assert.Equal(t, recordedConversations(t, recorded), got[:1])
-					require.Len(t, got[1], 2)
-					assert.Contains(t, got[1][0], `> RpcCall  {"cmdStartInstance":{"name":"tplug"},"sequence":"44"}`)
+					for _, c := range got[1:] {
+						assert.Empty(t, conversations{c}.withoutStarts()[0])
+					}
+				case name[:2] == "15" || name[:2] == "16":
+					// Numbers depend on that chance too.
+					assert.Equal(t, recordedConversations(t, recorded).withoutStarts(), seenConversations(t, frames).withoutStarts())
 				default:
 					assert.Equal(t, recordedConversations(t, recorded), seenConversations(t, frames))
 				}
@@ -140,6 +144,25 @@ func (b *bench) live(t *testing.T, name string) (answer, []seen) {
 
 // Conversations are the frames of each connection, in the order in which the connections were first used.
 type conversations [][]string
+
+var sequence = regexp.MustCompile(`"sequence":"\d+"`) // read-only
+
+// withoutStarts is without connections' beginnings and ends, starts of instances and the calls' numbers.
+func (c conversations) withoutStarts() conversations {
+	out := make(conversations, len(c))
+	for i, frames := range c {
+		out[i] = []string{}
+		for _, f := range frames {
+			switch {
+			case strings.HasSuffix(f, " "+transcript.Connect), strings.HasSuffix(f, " "+transcript.Close):
+			case strings.Contains(f, "cmdStartInstance"), strings.Contains(f, "instanceStatus"):
+			default:
+				out[i] = append(out[i], sequence.ReplaceAllString(f, `"sequence":"N"`))
+			}
+		}
+	}
+	return out
+}
 
 func recordedConversations(t *testing.T, frames []transcript.Frame) conversations {
 	t.Helper()
