@@ -239,7 +239,7 @@
           `${c.method}(${c.args})${c.reply ? ' → ' + c.reply : ''}${c.error ? ' ' + c.error : ''}\nflight ${c.flight}, arrived at ${duration(c.s)}, ${duration(c.s - before)} after the one before; Kong's side took ${duration(c.e - c.s)}`));
         before = c.e; flight = c.flight;
       }
-      if (e.error) rows.push(row('call', e.phase, el('div', 'label', el('span', 'flight same', ''), el('span', 'text', el('span', 'err', e.error))), [], ''));
+      if (e.error && e.error !== e.calls.at(-1)?.error) rows.push(row('call', e.phase, el('div', 'label', el('span', 'flight same', ''), el('span', 'text', el('span', 'err', e.error))), [], ''));
       return rows;
     }
 
