@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -120,17 +121,17 @@ func (p *process) once() {
 	p.log.printf(levelNotice, "external pluginserver '%s' terminated: %s", p.server.Name, state)
 }
 
+// maxOutputLine is where a line of a plugin's output is cut in two.
+const maxOutputLine = 64 << 10
+
 func (p *process) copyLines(r io.Reader, pid int) {
-	lines := bufio.NewReader(r)
+	lines := bufio.NewReaderSize(r, maxOutputLine)
 	for {
-		line, err := lines.ReadString('\n')
-		for len(line) > 0 && (line[len(line)-1] == '\n' || line[len(line)-1] == '\r') {
-			line = line[:len(line)-1]
+		line, err := lines.ReadSlice('\n')
+		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
+			p.log.printf(levelInfo, "[%s:%d] %s", p.server.Name, pid, text)
 		}
-		if line != "" {
-			p.log.printf(levelInfo, "[%s:%d] %s", p.server.Name, pid, line)
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
 		}
 	}

@@ -42,6 +42,22 @@ func TestProcessSurroundings(t *testing.T) {
 	assert.Contains(t, out, "] 0000\n")
 }
 
+// Output without a line's end does not fill the memory.
+func TestProcessLongLines(t *testing.T) {
+	p, text, _ := runProcess(t, `sh -c 'head -c 200000 /dev/zero | tr "\\0" x; echo; echo after; exec sleep 60'`)
+	eventually(t, text, "] after\n")
+	p.stop()
+	out := text.String()
+	all := 0
+	for line := range strings.Lines(out) {
+		assert.Less(t, len(line), maxOutputLine+100)
+		if strings.Contains(line, "xxx") {
+			all += strings.Count(line, "x")
+		}
+	}
+	assert.Equal(t, 200000, all)
+}
+
 func TestProcessRestart(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		p, text, spawns := runProcess(t, "sleep 60")
