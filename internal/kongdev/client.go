@@ -14,7 +14,7 @@ const (
 	clientTimeout    = 60 * time.Second // client_header_timeout, client_body_timeout and send_timeout
 	keepaliveTimeout = 75 * time.Second
 	lingerTimeout    = 5 * time.Second
-	lingerBytes      = 256 << 10
+	lingerTime       = 30 * time.Second
 	maxHeaderLine    = 8 << 10           // one of the large_client_header_buffers; the request line too
 	maxHeaderBytes   = 4 * maxHeaderLine // all of them
 )
@@ -84,7 +84,13 @@ func (q *request) linger() bool {
 		_ = b.control.SetReadDeadline(time.Now().Add(b.wait))
 		return true
 	}
-	_, _ = io.CopyN(io.Discard, b, lingerBytes)
+	buf := q.gw.buffers.Get().(*[16 << 10]byte)
+	defer q.gw.buffers.Put(buf)
+	for end := time.Now().Add(lingerTime); time.Now().Before(end); {
+		if _, err := b.Read(buf[:]); err != nil {
+			break
+		}
+	}
 	return b.ended
 }
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -223,6 +224,28 @@ func TestHalfClosedClient(t *testing.T) {
 	assert.Equal(t, 200, b.get("/").StatusCode)
 	b.waitQuiet()
 	assert.Zero(t, b.Stats().Failed)
+}
+
+// A client that sends a large body to a plugin that does not want it can send
+// all of it, gets the answer, and goes on using the connection.
+func TestUnwantedBody(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, func(c *fakeConn, _ string, _ int32) {
+		c.ask("kong.response.exit", &kong_plugin_protocol.ExitArgs{Status: 413, Body: []byte("no, thanks")})
+	})
+	c := b.dial()
+	in := bufio.NewReader(c)
+	for range 2 {
+		const size = 5 << 20
+		_, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
+		require.NoError(t, err)
+		_, err = c.Write(make([]byte, size))
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.Equal(t, []any{413, "no, thanks", false}, []any{resp.StatusCode, string(body), resp.Close})
+	}
 }
 
 // Clients that come and go in the middle of everything leave nothing behind.
