@@ -397,6 +397,11 @@ func (q *request) upstreamRequest(ctx context.Context, header http.Header) (*htt
 	if u.Scheme != "https" {
 		u.Scheme = "http"
 	}
+	if strings.ContainsAny(q.upstreamHost, " /") {
+		// Go's client would cut it there and send what is left. Upstreams must see that it is none: they refuse a second line as well.
+		header = header.Clone()
+		header["host"] = []string{q.upstreamHost}
+	}
 	path, query, hasQuery := strings.Cut(q.upstreamURI(), "?")
 	if strings.HasPrefix(path, "//") {
 		u.Path, u.RawPath = path, path
