@@ -1,6 +1,7 @@
 package kongdev
 
 import (
+	"errors"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -35,6 +36,9 @@ func logCall(level int) func(*event, []byte) ([]byte, error) {
 		}
 		if level > ev.req.gw.log.level {
 			return nil, nil
+		}
+		if len(list.list) == 0 || list.list[0] == nil { // a nil, or false, ends Lua's argument list
+			return nil, errors.New("bad argument #1 to 'select' (index out of range)")
 		}
 		var text strings.Builder
 		for _, v := range list.list {
