@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -29,4 +30,13 @@ func TestLogWithoutText(t *testing.T) {
 			assert.Equal(t, c.status, b.get("/x").StatusCode)
 		})
 	}
+}
+
+// logText encodes the arguments of a log call.
+func logText(t *testing.T) []byte {
+	list, err := structpb.NewList([]any{"text"})
+	require.NoError(t, err)
+	b, err := proto.Marshal(list)
+	require.NoError(t, err)
+	return b
 }

@@ -107,7 +107,11 @@ func TestPhases(t *testing.T) {
 		for _, name := range words[1:] {
 			for _, in := range []phase{r, a, p, l} {
 				ev := newTestEvent(t, in)
-				_, err := ev.call(words[0]+name, pdkMethods[words[0]+name], nil)
+				var args []byte
+				if name == "err" || name == "info" { // a line without text is an error of its own
+					args = logText(t)
+				}
+				_, err := ev.call(words[0]+name, pdkMethods[words[0]+name], args)
 				if tt.phases&in != 0 {
 					assert.NoError(t, err, "%s%s in %s", words[0], name, in.names())
 				} else {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // Each wait on a plugin server's socket ends after 60 seconds, as a time-out.
@@ -153,7 +154,7 @@ func TestCertificatePhase(t *testing.T) {
 		}
 		events.Add(1)
 		answers <- c.text("kong.client.get_ip", nil) + " " + c.text("kong.nginx.get_var", str("ssl_server_name")) + " " + c.text("kong.nginx.get_subsystem", nil)
-		c.ask("kong.log.notice", nil)
+		c.ask("kong.log.notice", &structpb.ListValue{Values: []*structpb.Value{structpb.NewStringValue("text")}})
 		if fail.Load() != 0 {
 			c.ask("kong.request.get_path", nil)
 		}
