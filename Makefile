@@ -36,7 +36,7 @@ generate:
 # Our server against go-pdk's own and a bare socket echo, in one run; prints the table of docs/performance.md.
 # Then what kongdev reaches with a plugin that does nothing, in requests/s.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 0.4s -count 5 ./internal/pluginserver/benchmark
+	$(GO) test -run '^$$' -bench . -benchtime 0.4s -count 3 ./internal/pluginserver/benchmark
 	$(GO) test -run '^$$' -bench Noop -benchtime 2s ./internal/kongdev/referee
 
 # The kill, hand-over and configuration tests for SOAKTIME each, with their figures.
