@@ -15,7 +15,7 @@ func (q *request) proxyBuffered() {
 	}
 	status, complete := q.fetch()
 	q.upstreamStatus = "" // the main request has not asked an upstream itself
-	if status == 499 {
+	if status == statusClientGone {
 		q.upstreamFailed(status)
 		return
 	}

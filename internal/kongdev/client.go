@@ -19,10 +19,12 @@ const (
 	maxHeaderBytes   = 4 * maxHeaderLine // all of them
 )
 
-// tooLarge is the status for a request that nginx itself refuses: with a line
-// that fits into no buffer, or a method that nothing proxies. 0 is none.
-func (q *request) tooLarge() int {
+// refused is the status for a request that nginx itself refuses: with a line
+// that fits into no buffer or is wrong, or a method that nothing proxies. 0 is none.
+func (q *request) refused() int {
 	switch {
+	case !wellFormed(q.method, q.in.RequestURI):
+		return http.StatusBadRequest
 	case q.method == http.MethodTrace || q.method == http.MethodConnect:
 		return http.StatusMethodNotAllowed
 	case len(q.method)+len(q.uri)+len("  HTTP/1.1\r\n") > maxHeaderLine:
@@ -42,8 +44,62 @@ func (q *request) tooLarge() int {
 	return 0
 }
 
-// statusHeaderTooLarge is nginx's own number; clients see a 400.
-const statusHeaderTooLarge = 494
+// wellFormed is nginx's look at the request line beyond what Go's server asks
+// for: a method in upper case, and a path that neither leaves the root nor has a
+// NUL in it.
+func wellFormed(method, target string) bool {
+	for _, c := range []byte(method) {
+		if (c < 'A' || c > 'Z') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	if method == http.MethodConnect { // its target is no path
+		return true
+	}
+	path, _, _ := strings.Cut(originForm(target), "?")
+	if !strings.HasPrefix(path, "/") {
+		return false
+	}
+	depth := 0
+	for segment := range strings.SplitSeq(unescapePath(path), "/") {
+		switch segment {
+		case "", ".":
+		case "..":
+			if depth--; depth < 0 {
+				return false
+			}
+		default:
+			depth++
+		}
+	}
+	return !strings.Contains(path, "%00")
+}
+
+// originForm is a request target without the scheme and host that clients may
+// put before it, as in nginx's $request_uri.
+func originForm(target string) string {
+	if strings.HasPrefix(target, "/") {
+		return target
+	}
+	_, rest, absolute := strings.Cut(target, "://")
+	if !absolute {
+		return target
+	}
+	at := strings.IndexAny(rest, "/?")
+	switch {
+	case at < 0:
+		return "/"
+	case rest[at] == '?':
+		return "/" + rest[at:]
+	}
+	return rest[at:]
+}
+
+// nginx's own status numbers.
+const (
+	statusHeaderTooLarge = 494 // clients see a 400
+	statusClientGone     = 499 // clients see nothing
+)
 
 // errClientTimeout is the end of a body that did not arrive in time.
 var errClientTimeout = errors.New("client timed out") // read-only
@@ -132,7 +188,7 @@ func (w *clientWriter) flush() {
 }
 
 // clientHost is nginx's $host: the Host header in lower case without port and
-// final dot.
+// final dot, or the server's own name.
 func clientHost(host string) string {
 	host = strings.ToLower(host)
 	if strings.HasPrefix(host, "[") {
@@ -141,7 +197,10 @@ func clientHost(host string) string {
 		}
 	}
 	host, _, _ = strings.Cut(host, ":")
-	return strings.TrimSuffix(host, ".")
+	if host = strings.TrimSuffix(host, "."); host == "" {
+		return "kong" // the server_name in Kong's nginx.conf
+	}
+	return host
 }
 
 // inboundVersion is the client's HTTP version as Lua writes the number.

@@ -161,11 +161,19 @@ func (q *request) unexpected(status int) *kongReply {
 			accept = []string{"text/plain"}
 		}
 	}
-	contentType := pageType(accept)
-	body, _ := page(contentType, statusMessage(status), q.id)
+	message := statusMessage(status)
 	if status == statusHeaderTooLarge {
 		status = http.StatusBadRequest
 	}
+	if strings.HasPrefix(accept[0], grpcType) { // no page, but what exit makes of a table
+		if q.isGRPC() {
+			return &kongReply{status: status, body: []byte(message)}
+		}
+		text := appendJSON(nil, newFields(map[string]value{"message": message}))
+		return &kongReply{status, text, newFields(map[string]value{"Content-Type": typeJSON})}
+	}
+	contentType := pageType(accept)
+	body, _ := page(contentType, message, q.id)
 	return &kongReply{status, []byte(body), newFields(map[string]value{"Content-Type": contentType})}
 }
 

@@ -66,6 +66,10 @@ func TestRequestsThatNginxRefuses(t *testing.T) {
 		{"many headers", "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Many: "+long[:4000]+"\r\n", 9) + "\r\n", 400, "Request header or cookie too large"},
 		{"trace", "TRACE / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n", 405, "<p>Method not allowed.</p>"},
 		{"connect", "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", 405, "Method not allowed"},
+		{"method in lower case", "get / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Bad request\nrequest_id: "},
+		{"path above the root", "GET /a/%2e%2e/../b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Bad request"},
+		{"nul in the path", "GET /a%00b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Bad request"},
+		{"no path", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Bad request"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(b.answer(tc.request))), nil)
@@ -79,6 +83,43 @@ func TestRequestsThatNginxRefuses(t *testing.T) {
 		})
 	}
 	assert.Equal(t, int64(0), b.Stats().Failed)
+}
+
+// What nginx makes of a target in absolute form, of dots below the root, and of
+// a request without a host.
+func TestUnusualRequestLines(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, ignore)
+	for request, want := range map[string][]string{
+		"GET http://other.example/echo/x?y=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n": {"x-forwarded-path=/echo/x", "x-forwarded-host=other.example"},
+		"GET /a/b/../../echo?p=/../.. HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":        {"x-forwarded-path=/a/b/../../echo", "x-forwarded-host=x"},
+		"GET /echo HTTP/1.0\r\n\r\n": {"x-forwarded-host=kong"},
+	} {
+		text := b.answer(request)
+		assert.Contains(t, text, " 200 OK\r\n")
+		for _, w := range want {
+			assert.Contains(t, text, `"`+w+`"`)
+		}
+	}
+}
+
+// A client that closes its half of the connection while the upstream works is
+// gone for nginx: it gets nothing, and no empty 200.
+func TestHalfClosed(t *testing.T) {
+	for _, phases := range []string{`"access"`, `"response"`} {
+		reached := make(chan struct{})
+		b, _ := newFakeBench(t, phases, ignore, withUpstream(t, func(_ http.ResponseWriter, r *http.Request) {
+			close(reached)
+			<-r.Context().Done()
+		}))
+		c := b.dial()
+		_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		<-reached
+		require.NoError(t, c.(*net.TCPConn).CloseWrite())
+		text, err := io.ReadAll(c)
+		require.NoError(t, err)
+		assert.Empty(t, string(text), phases)
+	}
 }
 
 // Whatever comes in place of a request, the gateway answers or closes, and
@@ -316,7 +357,7 @@ func TestIdleWebsocket(t *testing.T) {
 func TestClientHost(t *testing.T) {
 	for in, want := range map[string]string{
 		"Example.COM": "example.com", "example.com:8000": "example.com", "example.com.": "example.com", "example.com.:80": "example.com",
-		"[::1]:8000": "[::1]", "[::1]": "[::1]", "127.0.0.1:1": "127.0.0.1", "": "",
+		"[::1]:8000": "[::1]", "[::1]": "[::1]", "127.0.0.1:1": "127.0.0.1", "": "kong",
 	} {
 		assert.Equal(t, want, clientHost(in), in)
 	}

@@ -64,8 +64,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) *request {
 	if q.out.failed {
 		g.counters.failed.Add(1)
 	}
-	if q.out.broken {
-		q.abort() // the upstream broke off: the client must see that
+	if q.out.broken || q.status == statusClientGone && !q.out.begun {
+		q.abort() // the upstream broke off: the client must see that; or the client did, and gets nothing
 	}
 	return q
 }
@@ -87,7 +87,7 @@ func (g *Gateway) enter() *generation {
 
 // run answers the request. Each step that answers ends it.
 func (q *request) run() {
-	if status := q.tooLarge(); status != 0 {
+	if status := q.refused(); status != 0 {
 		q.in.Close = true
 		q.upstreamFailed(status)
 		return
@@ -291,7 +291,7 @@ func (q *request) roundTrip() (*exchange, int) {
 		status := http.StatusBadGateway
 		switch {
 		case q.in.Context().Err() != nil:
-			status = 499
+			status = statusClientGone
 		case errors.Is(context.Cause(ctx), errReadTimeout):
 			status = http.StatusGatewayTimeout
 		default:
@@ -303,7 +303,7 @@ func (q *request) roundTrip() (*exchange, int) {
 		t.state, t.code = "failed", status
 		q.trace.tryEnds(t.address(), status, true)
 		q.addUpstreamStatus(status)
-		if status == 499 {
+		if status == statusClientGone {
 			return nil, status
 		}
 		q.gw.log.printf(levelErr, "upstream %s://%s:%d: %v, request_id: %q", q.upstreamScheme, q.target.host, q.target.port, err, q.id)

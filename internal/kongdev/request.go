@@ -131,7 +131,7 @@ func newRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Requ
 // newBareRequest is one that no trace tells about.
 func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Request) *request {
 	q := &request{
-		gw: g, gen: gen, in: r, id: randomID(), start: nowMS(), uri: r.RequestURI, method: r.Method,
+		gw: g, gen: gen, in: r, id: randomID(), start: nowMS(), uri: originForm(r.RequestURI), method: r.Method,
 		worker: gen.workers[g.next.Add(1)%uint64(len(gen.workers))],
 		shared: &sharedContext{}, status: http.StatusOK,
 		times: timings{waiting: -1, proxyLatency: -1, responseLatency: -1, receive: -1},

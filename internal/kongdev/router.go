@@ -283,19 +283,7 @@ func requestPath(req *http.Request) string {
 	if uri == "" {
 		uri = req.URL.RequestURI()
 	}
-	if !strings.HasPrefix(uri, "/") { // absolute form
-		if _, rest, ok := strings.Cut(uri, "://"); ok {
-			slash := strings.IndexAny(rest, "/?")
-			if slash < 0 {
-				return "/"
-			}
-			uri = rest[slash:]
-			if uri[0] == '?' {
-				return "/"
-			}
-		}
-	}
-	path, _, _ := strings.Cut(uri, "?")
+	path, _, _ := strings.Cut(originForm(uri), "?")
 	return path
 }
 

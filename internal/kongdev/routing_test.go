@@ -100,9 +100,9 @@ plugins:
 				upHost = "echo.kongdev"
 			}
 			assert.Equal(t, upHost, e.Headers["host"])
-			host := clientHost(req.Host)
-			if host == "" {
-				host = "127.0.0.1"
+			host := "127.0.0.1"
+			if req.Host != "" {
+				host = clientHost(req.Host)
 			}
 			path, _, _ := strings.Cut(tc.path, "?")
 			for name, want := range map[string]any{
@@ -224,4 +224,12 @@ upstreams: [{name: pool, targets: []}]
 			})
 		}
 	}
+	// There is no page for gRPC: nginx's failures are a table that exit encodes.
+	req, err := http.NewRequestWithContext(context.Background(), "GET", b.URL()+"/dead", nil)
+	require.NoError(t, err)
+	req.Header.Set("Accept", grpcType)
+	r := fetch(t, http.DefaultClient, req)
+	assert.Equal(t, 502, r.StatusCode)
+	assert.Equal(t, typeJSON, r.Header.Get("Content-Type"))
+	assert.JSONEq(t, `{"message":"An invalid response was received from the upstream server"}`, r.body)
 }

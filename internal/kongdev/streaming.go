@@ -115,7 +115,7 @@ func (q *request) readBody() bool {
 		status = http.StatusRequestTimeout
 		q.in.Close = true
 	} else if q.in.Context().Err() != nil {
-		status = 499
+		status = statusClientGone
 	}
 	q.upstreamFailed(status)
 	return false
@@ -123,7 +123,7 @@ func (q *request) readBody() bool {
 
 // upstreamFailed answers with Kong's error page; nobody is left to read a 499.
 func (q *request) upstreamFailed(status int) {
-	if status == 499 {
+	if status == statusClientGone {
 		q.status = status
 		return
 	}
