@@ -220,11 +220,10 @@ func (l *loader) checkRoutePath(p string) string {
 		}
 		return ""
 	}
-	if text := checkPath(p); text != "" {
-		if strings.ContainsAny(p, `()[]{}|^$*+?\`) {
-			text += "; a regular expression starts with ~"
+	if pathCharacter.MatchString(p) { // of other characters Kong says nothing here, nor of percent signs beside them
+		if text := checkPath(p); text != "" {
+			return text
 		}
-		return text
 	}
 	if n := normalizePath(p); n != p {
 		return fmt.Sprintf("non-normalized path, consider use '%s' instead", n)

@@ -139,8 +139,10 @@ func checkPath(p string) string {
 		return "must not have empty segments"
 	case !pathCharacter.MatchString(p):
 		return fmt.Sprintf("invalid path: '%s' (characters outside of the reserved list of RFC 3986 found)", clip(p))
-	case strings.Contains(percentCode.ReplaceAllString(p, ""), "%"):
-		return "invalid url-encoded value: a percent sign needs two hexadecimal digits"
+	}
+	p = percentCode.ReplaceAllString(p, "___")
+	if at := strings.IndexByte(p, '%'); at >= 0 {
+		return fmt.Sprintf("invalid url-encoded value: '%s'", p[at:min(at+3, len(p))])
 	}
 	return ""
 }

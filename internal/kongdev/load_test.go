@@ -220,7 +220,7 @@ func TestParseProblems(t *testing.T) {
   conect_timeout: 3
 - url: orders.test
   routes:
-  - {name: r, methods: [get], paths: [x, "~/(", /a//b, "/é", /%zz, '/a(b)'], hosts: ["*a", "a.*.b", "b.test:x"]}
+  - {name: r, methods: [get], paths: [x, "~/(", /a//b, "/a/../é", /%zz, '/a(b)'], hosts: ["*a", "a.*.b", "b.test:x"]}
   - {name: r, protocols: [http, tcp], service: a}
   - {headers: {Host: [a], "a b": [c], x: d}}
 `, []string{
@@ -240,8 +240,8 @@ func TestParseProblems(t *testing.T) {
 			`kong.yml:13: services[1].routes[0].paths[0]: should start with: / (fixed path) or ~/ (regex path)`,
 			"kong.yml:13: services[1].routes[0].paths[1]: Router Expression failed validation: missing closing ): `^/(`",
 			`kong.yml:13: services[1].routes[0].paths[2]: must not have empty segments`,
-			`kong.yml:13: services[1].routes[0].paths[3]: invalid path: '/é' (characters outside of the reserved list of RFC 3986 found)`,
-			`kong.yml:13: services[1].routes[0].paths[4]: invalid url-encoded value: a percent sign needs two hexadecimal digits`,
+			`kong.yml:13: services[1].routes[0].paths[3]: non-normalized path, consider use '/é' instead`,
+			`kong.yml:13: services[1].routes[0].paths[4]: invalid url-encoded value: '%zz'`,
 			`kong.yml:14: services[1].routes[1].protocols: these sets are mutually exclusive: ('http', 'https'), ('tcp', 'tls', 'udp'), ('tls_passthrough'), ('grpc', 'grpcs')`,
 			`kong.yml:14: services[1].routes[1]: uniqueness violation: 'routes' entity with primary key set to '` + entityID("routes", "r") + `' already declared (line 13)`,
 			`kong.yml:14: services[1].routes[1]: uniqueness violation: 'routes' entity with name set to 'r' already declared (line 13)`,

@@ -165,6 +165,19 @@ func TestScopeChoice(t *testing.T) {
 	}
 }
 
+// A route's path may have any characters; Kong compares it with the decoded path.
+func TestPathsBeyondRFC3986(t *testing.T) {
+	b := startFile(t, `
+services:
+- {name: a, url: "http://echo.kongdev", routes: [{paths: ["/a b", "/é"]}]}
+`, nil)
+	for path, status := range map[string]int{"/a%20b/x": 200, "/%C3%A9": 200, "/a": 404} {
+		req, err := http.NewRequestWithContext(context.Background(), "GET", b.URL()+path, nil)
+		require.NoError(t, err)
+		assert.Equal(t, status, fetch(t, http.DefaultClient, req).StatusCode, path)
+	}
+}
+
 // What Kong itself answers has the form that the client asks for.
 func TestErrorPagesOnTheWire(t *testing.T) {
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
