@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+
+	"kong-go-plugins/moesif/rawjson"
 )
 
 // gunzipFactor times the size limit is the most that a gzip body may unfold to.
@@ -46,12 +48,12 @@ func captureBody(b wireBody, r bodyRules) capturedBody {
 	typed := isJSONType(b.contentType)
 	compact, isJSON := []byte(nil), false
 	if typed {
-		compact, isJSON = compactJSON(bytes) // also when it claims to be compressed and is not
+		compact, isJSON = rawjson.Compact(bytes) // also when it claims to be compressed and is not
 	}
 	if coding := contentCoding(b.encoding); !isJSON && coding == "gzip" && r.gunzip {
 		if plain, err := gunzip(bytes, r.limit*gunzipFactor); err == nil {
 			bytes = plain
-			if compact, isJSON = compactJSON(plain); isJSON && !typed {
+			if compact, isJSON = rawjson.Compact(plain); isJSON && !typed {
 				isJSON = compact[0] == '{' || compact[0] == '['
 			}
 		}

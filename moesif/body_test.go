@@ -10,6 +10,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/moesif/rawjson"
 )
 
 // member64 is what an event says of a body that is not JSON.
@@ -41,7 +43,7 @@ func TestCaptureBody(t *testing.T) {
 	packed := gzipped(t, `{"a":1}`)
 	bomb := gzipped(t, strings.Repeat("0", 10*limit+1))
 	largest := gzipped(t, strings.Repeat("0", 10*limit))
-	deep := strings.Repeat("[", maxJSONDepth) + strings.Repeat("]", maxJSONDepth)
+	deep := strings.Repeat("[", rawjson.MaxDepth) + strings.Repeat("]", rawjson.MaxDepth)
 	secret := mask(t, "secret")
 
 	for _, c := range []struct {
@@ -158,7 +160,7 @@ func requireWithout(t *testing.T, v any, name string) {
 			requireWithout(t, e, name)
 		}
 	case string:
-		if inner, ok := compactJSON([]byte(v)); ok {
+		if inner, ok := rawjson.Compact([]byte(v)); ok {
 			var decoded any
 			require.NoError(t, json.Unmarshal(inner, &decoded))
 			requireWithout(t, decoded, name)

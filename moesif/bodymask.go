@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"kong-go-plugins/moesif/rawjson"
 )
 
 // A bodyMask removes members from JSON bodies. It is compiled once and never changed.
@@ -142,7 +144,7 @@ func (w *masker) value(paths []path) {
 	case '[':
 		w.array(paths)
 	default:
-		end := valueEnd(w.in, w.at)
+		end := rawjson.ValueEnd(w.in, w.at)
 		w.out = w.appendScalar(w.out, w.in[w.at:end])
 		w.at = end
 	}
@@ -154,7 +156,7 @@ func (w *masker) appendScalar(dst, v []byte) []byte {
 	if bytes.IndexByte(v, '\\') < 0 { // no quote in it, so no member
 		return append(dst, v...)
 	}
-	inner, ok := compactJSON([]byte(unquote(v)))
+	inner, ok := rawjson.Compact([]byte(rawjson.Unquote(v)))
 	if !ok {
 		return append(dst, v...)
 	}
@@ -163,7 +165,7 @@ func (w *masker) appendScalar(dst, v []byte) []byte {
 	if bytes.Equal(nested.out, inner) {
 		return append(dst, v...)
 	}
-	return appendString(dst, string(nested.out))
+	return rawjson.AppendString(dst, string(nested.out))
 }
 
 func (w *masker) object(paths []path) {
@@ -173,13 +175,13 @@ func (w *masker) object(paths []path) {
 		if w.in[w.at] == ',' {
 			w.at++
 		}
-		end := stringEnd(w.in, w.at)
+		end := rawjson.StringEnd(w.in, w.at)
 		quoted := w.in[w.at:end]
-		name := unquote(quoted)
+		name := rawjson.Unquote(quoted)
 		w.at = end + 1 // behind the colon
 		below, remove := descend(paths, func(s step) bool { return s.all || s.index < 0 && s.name == name })
 		if remove || w.names[name] {
-			w.at = valueEnd(w.in, w.at)
+			w.at = rawjson.ValueEnd(w.in, w.at)
 			continue
 		}
 		if !first {
@@ -203,7 +205,7 @@ func (w *masker) array(paths []path) {
 		}
 		below, remove := descend(paths, func(s step) bool { return s.all || s.index == index })
 		if remove {
-			w.at = valueEnd(w.in, w.at)
+			w.at = rawjson.ValueEnd(w.in, w.at)
 			continue
 		}
 		for _, p := range paths { // a name goes through an array that the path does not mention

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+
+	"kong-go-plugins/moesif/rawjson"
 )
 
 // timeFormat is RFC 3339 in UTC with exactly three decimals.
@@ -43,9 +45,9 @@ func appendEvent(x *exchange, s *settings, requestBody, responseBody capturedBod
 	b = append(b, `{"request":{"time":"`...)
 	b = x.started.UTC().AppendFormat(b, timeFormat)
 	b = append(b, `","uri":`...)
-	b = appendString(b, maskQuery(x.url, s.queryMasks))
+	b = rawjson.AppendString(b, maskQuery(x.url, s.queryMasks))
 	b = append(b, `,"verb":`...)
-	b = appendString(b, x.method)
+	b = rawjson.AppendString(b, x.method)
 	b = append(b, `,"headers":`...)
 	b = x.request.appendTo(b, s.requestHeaderMasks, s.queryMasks)
 	b = appendMember(b, "api_version", s.apiVersion)
@@ -78,7 +80,7 @@ func sessionToken(x *exchange, event []byte, masks bool) string {
 		return x.credentialID
 	}
 	if masks {
-		value := appendString(nil, x.credentialKey)
+		value := rawjson.AppendString(nil, x.credentialKey)
 		argument := append([]byte{'='}, value[1:len(value)-1]...)
 		_, after, inQuery := bytes.Cut(event, argument)
 		inQuery = inQuery && (after[0] == '&' || after[0] == '"')
@@ -99,7 +101,7 @@ func appendKong(dst []byte, x *exchange) []byte {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendString(dst, h)
+			dst = rawjson.AppendString(dst, h)
 		}
 		dst = append(dst, ']')
 	}
@@ -120,5 +122,5 @@ func appendMember(dst []byte, name, value string) []byte {
 	dst = append(dst, ',', '"')
 	dst = append(dst, name...)
 	dst = append(dst, '"', ':')
-	return appendString(dst, value)
+	return rawjson.AppendString(dst, value)
 }

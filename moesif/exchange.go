@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"time"
+
+	"kong-go-plugins/moesif/rawjson"
 )
 
 // An exchange is one request with its response: everything that an event is made of.
@@ -83,7 +85,7 @@ var errNotAnObject = errors.New("kong's serialized log is not a JSON object")
 func readExchange(log []byte, now time.Time) (*exchange, error) {
 	var s serialized
 	err := json.Unmarshal(log, &s)
-	if _, typed := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !typed || !isObject(log) {
+	if _, typed := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !typed || !rawjson.IsObject(log) {
 		return nil, errNotAnObject
 	}
 	x := &exchange{
@@ -116,9 +118,9 @@ func readExchange(log []byte, now time.Time) (*exchange, error) {
 		x.authenticated = true
 		x.credentialID = s.AuthenticatedEntity.ID
 	}
-	elements(s.Route.Hosts, func(v []byte) {
-		if isString(v) {
-			x.routeHosts = append(x.routeHosts, unquote(v))
+	rawjson.Elements(s.Route.Hosts, func(v []byte) {
+		if rawjson.IsString(v) {
+			x.routeHosts = append(x.routeHosts, rawjson.Unquote(v))
 		}
 	})
 	return x, nil
@@ -144,8 +146,3 @@ func (x *exchange) token(name string) string {
 
 // isRedacted reports whether Kong writes REDACTED for the values of a header.
 func isRedacted(name string) bool { return name == "authorization" || name == "proxy-authorization" }
-
-func isObject(v []byte) bool {
-	i := skipSpace(v, 0)
-	return i < len(v) && v[i] == '{'
-}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kong-go-plugins/moesif/rawjson"
 )
 
 // headers are the headers of one message as Kong serializes them: lower-case names in Kong's order, at most 100.
@@ -20,17 +22,17 @@ const redacted = "REDACTED"
 // parseHeaders reads the headers object of Kong's serialized log. A value is a text, a list of texts, or true.
 func parseHeaders(object []byte) headers {
 	var h headers
-	members(object, func(name string, value []byte) {
+	rawjson.Members(object, func(name string, value []byte) {
 		f := headerField{name: strings.ToLower(name)}
 		one := func(v []byte) {
-			if isString(v) {
-				f.values = append(f.values, unquote(v))
+			if rawjson.IsString(v) {
+				f.values = append(f.values, rawjson.Unquote(v))
 			} else {
 				f.values = append(f.values, string(v))
 			}
 		}
 		if len(value) > 0 && value[0] == '[' {
-			elements(value, one)
+			rawjson.Elements(value, one)
 		} else {
 			one(value)
 		}
@@ -86,9 +88,9 @@ func (h headers) appendTo(dst []byte, maskedNames, queryMasks []string) []byte {
 			dst = append(dst, ',')
 		}
 		first = false
-		dst = appendString(dst, f.name)
+		dst = rawjson.AppendString(dst, f.name)
 		dst = append(dst, ':')
-		dst = appendString(dst, f.shown(queryMasks))
+		dst = rawjson.AppendString(dst, f.shown(queryMasks))
 	}
 	return append(dst, '}')
 }

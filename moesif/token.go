@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"kong-go-plugins/moesif/rawjson"
 )
 
 // readToken finds the ids in the value of an authorization header: Basic credentials, a JWT (with or without Bearer), or
@@ -28,7 +30,7 @@ func readToken(value, userClaim, companyClaim string) (user, company string) {
 		token = parts[1]
 	}
 	claims, ok := decodeBase64(token)
-	if !ok || !isObject(claims) || !validJSON(claims) {
+	if !ok || !rawjson.IsObject(claims) || !rawjson.Valid(claims) {
 		return "", ""
 	}
 	return findClaim(claims, userClaim), findClaim(claims, companyClaim)
@@ -75,7 +77,7 @@ func findClaim(claims []byte, name string) string {
 // member returns the members of that exact name and of that name in another case; of several the last, as other readers
 // of tokens take it.
 func member(object []byte, name string) (exact, folded []byte) {
-	members(object, func(n string, v []byte) {
+	rawjson.Members(object, func(n string, v []byte) {
 		switch {
 		case n == name:
 			exact = v
@@ -92,7 +94,7 @@ func claimText(v []byte) string {
 	case len(v) == 0 || !utf8.Valid(v):
 		return ""
 	case v[0] == '"':
-		return strings.TrimSpace(unquote(v))
+		return strings.TrimSpace(rawjson.Unquote(v))
 	case v[0] == '-' || v[0] >= '0' && v[0] <= '9':
 		return string(v)
 	}
