@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kong-go-plugins/internal/pluginserver"
+	"kong-go-plugins/moesif/send"
 	"kong-go-plugins/schema"
 )
 
@@ -25,10 +26,11 @@ const (
 // A Capture is what all configurations of one process share: the queues, what is kept between the phases of a request,
 // and the metrics. Make it with NewCapture; it starts nothing before the first event. Safe for concurrent use.
 type Capture struct {
-	schema schema.Plugin
-	stats  *stats
-	report func(cause, text string)
-	queues *pluginserver.Registry[queueKey, *Queue]
+	schema  schema.Plugin
+	stats   *stats
+	sending *send.Metrics
+	report  func(cause, text string)
+	queues  *pluginserver.Registry[queueKey, *send.Queue]
 
 	bodies *pending[heldBody] // by Kong's request id, from response to log
 	issued *pending[struct{}] // the transaction ids that we made and whose log has not come
@@ -39,7 +41,7 @@ type Capture struct {
 	made   atomic.Int64 // queues
 
 	mu       sync.Mutex
-	retiring map[*Queue]bool
+	retiring map[*send.Queue]bool
 }
 
 // A queueKey tells queues apart: two applications never share one, however alike their ids are.
@@ -56,7 +58,7 @@ type heldBody struct {
 
 // NewCapture returns a Capture that reports errors to report, which says a cause at most once a minute.
 func NewCapture(report func(cause, text string)) *Capture {
-	c := &Capture{schema: Schema(), stats: newStats(), report: report, retiring: map[*Queue]bool{}}
+	c := &Capture{schema: Schema(), stats: newStats(), sending: send.NewMetrics(dropUnread, dropConfig), report: report, retiring: map[*send.Queue]bool{}}
 	c.stop, c.cancel = context.WithCancel(context.Background())
 	lost := func(reason string) { c.stats.stateLost.WithLabelValues(reason).Inc() }
 	c.bodies = newPending(func(b heldBody) int { return cap(b.request) }, lost)
@@ -66,7 +68,10 @@ func NewCapture(report func(cause, text string)) *Capture {
 }
 
 // Register adds the plugin's metrics to r.
-func (c *Capture) Register(r prometheus.Registerer) { c.stats.register(r, c) }
+func (c *Capture) Register(r prometheus.Registerer) {
+	c.stats.register(r)
+	c.sending.Register(r)
+}
 
 // Close sends what is queued and returns when that is done or ctx is. The error says how many events were left.
 func (c *Capture) Close(ctx context.Context) error {
@@ -86,7 +91,7 @@ func (c *Capture) Close(ctx context.Context) error {
 }
 
 // retire ends a queue that no configuration uses.
-func (c *Capture) retire(q *Queue) {
+func (c *Capture) retire(q *send.Queue) {
 	c.mu.Lock()
 	c.retiring[q] = true
 	c.mu.Unlock()
@@ -98,27 +103,16 @@ func (c *Capture) retire(q *Queue) {
 	c.mu.Unlock()
 }
 
-// queued returns how much all queues hold.
-func (c *Capture) queued() (events, bytes int) {
-	c.queues.Each(func(_ queueKey, q *Queue) {
-		e, b := q.size()
-		events += e
-		bytes += b
-	})
-	return events, bytes
-}
-
 // acquire returns the queue of a configuration.
-func (c *Capture) acquire(s *settings) (q *Queue, release func()) {
+func (c *Capture) acquire(s *settings) (q *send.Queue, release func()) {
 	host := s.endpoint
 	if u, err := url.Parse(s.endpoint); err == nil {
 		host = u.Host
 	}
-	q, release = c.queues.Acquire(queueKey{s.endpoint, s.applicationID}, func() *Queue {
+	q, release = c.queues.Acquire(queueKey{s.endpoint, s.applicationID}, func() *send.Queue {
 		number := fmt.Sprintf(" of queue %d", c.made.Add(1)) // each queue has its own minute; no application id in a log
-		return newQueue(s.queue, s.uploader(), c.stats, func(cause, text string) {
-			c.report(cause+number, host+": "+text)
-		})
+		notice := func(cause, text string) { c.report(cause+number, host+": "+text) }
+		return send.NewQueue(s.queue, send.Env{Metrics: c.sending, Notice: notice, UserAgent: "kong-plugin-moesif/" + Version})
 	})
 	return q, release
 }
@@ -126,14 +120,14 @@ func (c *Capture) acquire(s *settings) (q *Queue, release func()) {
 // A lease holds the queue of one configuration from its first event until the configuration is gone.
 type lease struct {
 	mu      sync.Mutex
-	queue   *Queue
+	queue   *send.Queue
 	release func()
 	ended   bool
 }
 
 // get returns the queue, which it gives the configuration's limits when it first does. After end it is lent for the one
 // event only and stays as it is: a late event must not bring old settings back.
-func (l *lease) get(c *Capture, s *settings) (q *Queue, done func()) {
+func (l *lease) get(c *Capture, s *settings) (q *send.Queue, done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -141,7 +135,7 @@ func (l *lease) get(c *Capture, s *settings) (q *Queue, done func()) {
 	}
 	if l.queue == nil {
 		l.queue, l.release = c.acquire(s)
-		l.queue.configure(s.queue, s.uploader)
+		l.queue.Configure(s.queue)
 	}
 	return l.queue, func() {}
 }

@@ -93,12 +93,12 @@ func (c *Config) Log(kong *pdk.PDK) {
 	c.capture.stats.received.Inc()
 	s := c.settings()
 	if s == nil {
-		c.capture.stats.dropped.WithLabelValues(dropConfig).Inc()
+		c.capture.sending.Drop(dropConfig)
 		return
 	}
 	x, err := c.readExchange(kong, s)
 	if err != nil {
-		c.capture.stats.dropped.WithLabelValues(dropUnread).Inc()
+		c.capture.sending.Drop(dropUnread)
 		c.capture.report("log", "a request could not be read from Kong: "+err.Error())
 		return
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/moesif/send"
 )
 
 // An eventJSON is an event as a collector reads it.
@@ -217,7 +219,7 @@ func TestLostConnection(t *testing.T) {
 	k := newFakeKong(t)
 	k.serializeFail = true
 	k.run("log", c.Log)
-	assert.Equal(t, 1.0, droppedBy(t, c.capture.stats, dropUnread))
+	assert.Equal(t, 1.0, droppedBy(t, c.capture, dropUnread))
 }
 
 func TestBadConfigurationAsksNothing(t *testing.T) {
@@ -229,7 +231,7 @@ func TestBadConfigurationAsksNothing(t *testing.T) {
 	assert.Empty(t, k.calls)
 	assert.Equal(t, 1.0, counterValue(t, c.capture.stats.configErrors))
 	assert.Equal(t, 1.0, counterValue(t, c.capture.stats.received))
-	assert.Equal(t, 1.0, droppedBy(t, c.capture.stats, dropConfig), "an event that is not captured is counted")
+	assert.Equal(t, 1.0, droppedBy(t, c.capture, dropConfig), "an event that is not captured is counted")
 }
 
 // Configurations come and go; the queue of an application stays, and one is made for each application.
@@ -238,7 +240,7 @@ func TestQueuesAreSharedByApplication(t *testing.T) {
 	config := func(application, endpoint string, batch int) *Config {
 		return configOf(t, capture, fmt.Sprintf(`{"application_id":%q,"api_endpoint":%q,"batch_size":%d}`, application, endpoint, batch))
 	}
-	queueOf := func(c *Config) *Queue {
+	queueOf := func(c *Config) *send.Queue {
 		q, done := c.lease.get(capture, c.settings())
 		done()
 		return q
@@ -248,13 +250,13 @@ func TestQueuesAreSharedByApplication(t *testing.T) {
 	first := queueOf(a)
 	assert.Same(t, first, queueOf(a))
 	assert.Same(t, first, queueOf(config("application-0123456789", base+"/", 20)), "a trailing slash is no difference")
-	assert.Equal(t, 20, first.set.batchEvents, "the newest configuration counts")
+	assert.Equal(t, 20, first.Settings().BatchEvents, "the newest configuration counts")
 	assert.NotSame(t, first, queueOf(config("Application-0123456789", base, 10)), "the whole id counts")
 	assert.NotSame(t, first, queueOf(config("application-0123456789", other, 10)))
 	a.Close()
 	a.Close()
 	assert.Same(t, first, queueOf(a), "a late event still finds its queue")
-	assert.Equal(t, 20, first.set.batchEvents, "which does not bring the old settings back")
+	assert.Equal(t, 20, first.Settings().BatchEvents, "which does not bring the old settings back")
 	require.NoError(t, capture.Close(t.Context()))
 	assert.False(t, first.Add([]byte("late")))
 }

@@ -1,7 +1,7 @@
 // Package moesif is a Kong plugin that logs API traffic to Moesif's API analytics service.
 //
 // For every request it makes one event: who asked what, the answer, and both bodies. The handlers (phases.go) only ask
-// Kong; encodeEvent (event.go) is a pure function; a Queue (queue.go) holds the encoded events of one application and
+// Kong; encodeEvent (event.go) is a pure function; a send.Queue holds the encoded events of one application and
 // sends them in batches, in order, until the collector has them.
 //
 // The plugin never stops traffic. A wrong configuration, a collector that is away, a full queue or a defect of its own

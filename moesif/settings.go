@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kong-go-plugins/moesif/send"
 )
 
 // settings is a checked configuration in the form that the handlers use. It is never changed.
@@ -30,23 +32,8 @@ type settings struct {
 
 	transactionID bool
 	identity      identityRules
-	queue         queueSettings
+	queue         send.Settings
 }
-
-// queueSettings is what a queue and its sender need to know.
-type queueSettings struct {
-	maxEvents, maxBytes int
-	batchEvents         int
-	flushAfter          time.Duration
-	connectTimeout      time.Duration
-	sendTimeout         time.Duration
-	keepalive           time.Duration // 0: no connection is kept
-	compress            bool
-	debug               bool
-}
-
-// uploader returns what sends the events of this configuration.
-func (s *settings) uploader() sender { return newUploader(s.endpoint, s.applicationID, s.queue) }
 
 // check turns the configuration into settings, or says everything that is wrong with it, each with its field.
 func (c *Config) check() (*settings, error) {
@@ -100,16 +87,18 @@ func (c *Config) check() (*settings, error) {
 			companyClaim:         c.AuthorizationCompanyIDField,
 			trustConsumerHeaders: c.TrustConsumerHeaders,
 		},
-		queue: queueSettings{
-			maxEvents:      c.EventQueueSize,
-			maxBytes:       c.QueueMaxBytes,
-			batchEvents:    c.BatchSize,
-			flushAfter:     millis(c.FlushAfterMS),
-			connectTimeout: millis(c.ConnectTimeout),
-			sendTimeout:    millis(c.SendTimeout),
-			keepalive:      millis(c.Keepalive),
-			compress:       c.EnableCompression,
-			debug:          c.Debug,
+		queue: send.Settings{
+			Endpoint:       endpoint,
+			ApplicationID:  c.ApplicationID,
+			MaxEvents:      c.EventQueueSize,
+			MaxBytes:       c.QueueMaxBytes,
+			BatchEvents:    c.BatchSize,
+			FlushAfter:     millis(c.FlushAfterMS),
+			ConnectTimeout: millis(c.ConnectTimeout),
+			SendTimeout:    millis(c.SendTimeout),
+			Keepalive:      millis(c.Keepalive),
+			Compress:       c.EnableCompression,
+			Debug:          c.Debug,
 		},
 	}, nil
 }

@@ -52,7 +52,7 @@ func TestUnset(t *testing.T) {
 		"api_version":null,"batch_size":null,"request_masks":null,"__seq__":5,"route_id":"x"}`)
 	assert.Equal(t, identityRules{userClaim: "sub", trustConsumerHeaders: true}, s.identity)
 	assert.Equal(t, "1.0", s.apiVersion)
-	assert.Equal(t, 50, s.queue.batchEvents)
+	assert.Equal(t, 50, s.queue.BatchEvents)
 	assert.Nil(t, s.requestBodyMask)
 }
 
@@ -68,7 +68,7 @@ func TestSettings(t *testing.T) {
 	assert.Equal(t, map[string]bool{"c": true}, s.responseBodyMask.names)
 	assert.Equal(t, []string{"x-secret"}, s.requestHeaderMasks)
 	assert.Equal(t, []string{"x-api-key", "authorization"}, s.identity.tokenHeaders)
-	assert.Equal(t, 7, s.queue.batchEvents)
+	assert.Equal(t, 7, s.queue.BatchEvents)
 	assert.False(t, s.transactionID)
 }
 

@@ -26,9 +26,21 @@ func counterValue(t testing.TB, c prometheus.Collector) float64 {
 }
 
 // droppedBy returns how many events were dropped for a reason.
-func droppedBy(t testing.TB, s *stats, reason string) float64 {
+func droppedBy(t testing.TB, c *Capture, reason string) float64 {
 	t.Helper()
-	return counterValue(t, s.dropped.WithLabelValues(reason))
+	r := prometheus.NewRegistry()
+	c.Register(r)
+	families, err := r.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "moesif_events_dropped_total" && m.GetLabel()[0].GetValue() == reason {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	require.Fail(t, "no such reason", reason)
+	return 0
 }
 
 func TestMetricNames(t *testing.T) {

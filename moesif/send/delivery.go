@@ -1,4 +1,4 @@
-package moesif
+package send
 
 import (
 	"errors"
@@ -27,7 +27,7 @@ func (q *Queue) deliverSafely(batch [][]byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			rest := batch[q.settled:]
-			q.notice("panic", fmt.Sprintf("sending %d events panicked: %v\n%s", len(rest), p, debug.Stack()))
+			q.env.Notice("panic", fmt.Sprintf("sending %d events panicked: %v\n%s", len(rest), p, debug.Stack()))
 			q.drop(dropPanic, rest)
 		}
 	}()
@@ -43,7 +43,7 @@ func (q *Queue) deliver(events [][]byte) {
 		case o.class == sent:
 			q.resumed()
 			q.refused = 0
-			q.stats.sent.Add(float64(len(events)))
+			q.env.Metrics.sent.Add(float64(len(events)))
 			q.release(events)
 			return
 		case o.class == split && len(events) == 1:
@@ -91,8 +91,8 @@ func (q *Queue) attempt(events [][]byte) outcome {
 	start := time.Now()
 	o := up.upload(q.ctx, events)
 	took := time.Since(start)
-	q.stats.uploaded(o, took)
-	if set.debug {
+	q.env.Metrics.uploaded(o, took)
+	if set.Debug {
 		slog.Info("moesif: upload", "events", len(events), "result", o.class.String(), "status", o.status, "took", took)
 	}
 	return o
@@ -129,8 +129,8 @@ func (q *Queue) failing(o outcome) {
 	if o.status == 0 {
 		why = "is out of reach: " + o.err.Error()
 	}
-	events, _ := q.size()
-	q.notice("failing", fmt.Sprintf("the collector %s; %d events wait and are tried again", why, events))
+	events, _ := q.Size()
+	q.env.Notice("failing", fmt.Sprintf("the collector %s; %d events wait and are tried again", why, events))
 }
 
 // maxRefusedRow is how many events may be refused in a row before the fault is looked for elsewhere.
@@ -143,7 +143,7 @@ func (q *Queue) refusing(o outcome) {
 	if q.refused < maxRefusedRow {
 		return
 	}
-	q.notice("refused", fmt.Sprintf("the collector answered %d to each of the last %d events: check api_endpoint", o.status, q.refused))
+	q.env.Notice("refused", fmt.Sprintf("the collector answered %d to each of the last %d events: check api_endpoint", o.status, q.refused))
 	wait := backoff(q.refused - maxRefusedRow)
 	if q.isClosing() {
 		wait = min(wait, q.longestPause())
@@ -164,8 +164,8 @@ func (q *Queue) holding(o outcome) {
 		return
 	}
 	q.held = o.status
-	events, _ := q.size()
-	q.notice(fmt.Sprintf("held %d", o.status), fmt.Sprintf("the collector answered %d: %s; %d events wait and are tried again every minute",
+	events, _ := q.Size()
+	q.env.Notice(fmt.Sprintf("held %d", o.status), fmt.Sprintf("the collector answered %d: %s; %d events wait and are tried again every minute",
 		o.status, remedy(o.status), events))
 }
 

@@ -1,4 +1,4 @@
-package moesif
+package send
 
 import (
 	"math/rand/v2"

@@ -1,4 +1,4 @@
-package moesif
+package send
 
 import (
 	"fmt"
@@ -14,8 +14,8 @@ const dropInterval = time.Minute + time.Second
 
 // drops counts the events that a queue lost and says so at once, then once a minute as long as there are more.
 type drops struct {
-	stats *stats
-	say   func(cause, text string)
+	metrics *Metrics
+	say     func(cause, text string)
 
 	mu     sync.Mutex
 	counts map[string]int // since the last line, by reason
@@ -23,8 +23,8 @@ type drops struct {
 	closed bool
 }
 
-func newDrops(s *stats, say func(cause, text string)) *drops {
-	return &drops{stats: s, say: say, counts: make(map[string]int)}
+func newDrops(m *Metrics, say func(cause, text string)) *drops {
+	return &drops{metrics: m, say: say, counts: make(map[string]int)}
 }
 
 // add counts n dropped events.
@@ -32,7 +32,7 @@ func (d *drops) add(reason string, n int) {
 	if n == 0 {
 		return
 	}
-	d.stats.dropped.WithLabelValues(reason).Add(float64(n))
+	d.metrics.dropped.WithLabelValues(reason).Add(float64(n))
 	d.mu.Lock()
 	d.counts[reason] += n
 	var text string

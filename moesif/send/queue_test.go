@@ -1,4 +1,4 @@
-package moesif
+package send
 
 import (
 	"context"
@@ -83,18 +83,18 @@ type testQueue struct {
 	notices   []string
 }
 
-func startQueue(collector *fakeCollector, change ...func(*queueSettings)) *testQueue {
-	set := queueSettings{maxEvents: 1000, maxBytes: 1 << 30, batchEvents: 10, flushAfter: time.Second}
+func startQueue(collector *fakeCollector, change ...func(*Settings)) *testQueue {
+	set := Settings{MaxEvents: 1000, MaxBytes: 1 << 30, BatchEvents: 10, FlushAfter: time.Second}
 	for _, f := range change {
 		f(&set)
 	}
 	collector.start = time.Now()
 	q := &testQueue{collector: collector}
-	q.Queue = newQueue(set, collector, newStats(), func(cause, text string) {
+	q.Queue = newQueue(set, Env{Metrics: NewMetrics(), Notice: func(cause, text string) {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.notices = append(q.notices, cause+": "+text)
-	})
+	}}, func(Settings) sender { return collector })
 	return q
 }
 
@@ -120,12 +120,12 @@ func (q *testQueue) end(t *testing.T, timeout time.Duration) (left int) {
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	left = q.Close(ctx)
-	events, bytes := q.size()
+	events, bytes := q.Size()
 	assert.Zero(t, events)
 	assert.Zero(t, bytes)
-	total := counterValue(t, q.stats.queued)
-	assert.Equal(t, total, counterValue(t, q.stats.sent)+counterValue(t, q.stats.dropped)-droppedBy(t, q.stats, dropQueueFull)-
-		droppedBy(t, q.stats, dropTooLarge)-droppedBy(t, q.stats, dropClosed), "every queued event is accounted for")
+	total := counterValue(t, q.env.Metrics.queued)
+	assert.Equal(t, total, counterValue(t, q.env.Metrics.sent)+counterValue(t, q.env.Metrics.dropped)-droppedBy(t, q.env.Metrics, dropQueueFull)-
+		droppedBy(t, q.env.Metrics, dropTooLarge)-droppedBy(t, q.env.Metrics, dropClosed), "every queued event is accounted for")
 	return left
 }
 
@@ -197,7 +197,7 @@ func TestRetry(t *testing.T) {
 		want := q.add(35)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		events, _ := q.size()
+		events, _ := q.Size()
 		assert.Equal(t, 35, events, "nothing is lost")
 		tries := len(c.seen())
 		assert.Greater(t, tries, 10)
@@ -259,7 +259,7 @@ func TestPoison(t *testing.T) {
 			synctest.Wait()
 			assert.Equal(t, want, c.got(), "the order stays")
 			assert.LessOrEqual(t, len(c.seen()), 1+2*4+1)
-			assert.Equal(t, 1.0, droppedBy(t, q.stats, dropRefused))
+			assert.Equal(t, 1.0, droppedBy(t, q.env.Metrics, dropRefused))
 			assert.Equal(t, []string{"dropped: events dropped: refused 1"}, q.notices)
 			q.end(t, time.Second)
 		})
@@ -272,14 +272,14 @@ func TestEverythingIsRefused(t *testing.T) {
 		c := &fakeCollector{answer: func(context.Context, []string) outcome {
 			return map[bool]outcome{true: {class: sent, status: 201}, false: {class: split, status: 413}}[mended.Load()]
 		}}
-		q := startQueue(c, func(s *queueSettings) { s.batchEvents = 100 })
+		q := startQueue(c, func(s *Settings) { s.BatchEvents = 100 })
 		q.add(100)
 		synctest.Wait()
-		assert.Equal(t, float64(maxRefusedRow), droppedBy(t, q.stats, dropRefused), "then it goes slowly")
+		assert.Equal(t, float64(maxRefusedRow), droppedBy(t, q.env.Metrics, dropRefused), "then it goes slowly")
 		assert.Less(t, len(c.seen()), 3*maxRefusedRow)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		events, _ := q.size()
+		events, _ := q.Size()
 		assert.Greater(t, events, 30, "most of what is refused may be wanted later")
 		assert.Less(t, events, 100-maxRefusedRow)
 		assert.Contains(t, q.said(), "refused: the collector answered 413 to each of the last 16 events: check api_endpoint")
@@ -360,7 +360,7 @@ func TestAnEmptyQueueIsSmall(t *testing.T) {
 		c := &fakeCollector{answer: func(context.Context, []string) outcome {
 			return map[bool]outcome{true: {class: retry, status: 500}, false: {class: sent, status: 201}}[down.Load()]
 		}}
-		q := startQueue(c, func(s *queueSettings) { s.maxEvents = 100000; s.batchEvents = 1000 })
+		q := startQueue(c, func(s *Settings) { s.MaxEvents = 100000; s.BatchEvents = 1000 })
 		q.add(100000)
 		down.Store(false)
 		time.Sleep(2 * time.Minute)
@@ -389,18 +389,18 @@ func TestAccount(t *testing.T) {
 				return answers[r.IntN(len(answers))]
 			}
 			producer := rand.New(rand.NewPCG(seed, 2))
-			random := func(s *queueSettings) {
-				s.maxEvents, s.maxBytes, s.batchEvents = 1+producer.IntN(100), 200+producer.IntN(10000), 1+producer.IntN(20)
-				s.flushAfter = time.Duration(1+producer.IntN(2000)) * time.Millisecond
+			random := func(s *Settings) {
+				s.MaxEvents, s.MaxBytes, s.BatchEvents = 1+producer.IntN(100), 200+producer.IntN(10000), 1+producer.IntN(20)
+				s.FlushAfter = time.Duration(1+producer.IntN(2000)) * time.Millisecond
 			}
 			q := startQueue(c, random)
 			accepted := 0
 			for i := range 500 {
-				events, bytes := q.size()
+				events, bytes := q.Size()
 				event := fmt.Appendf(make([]byte, 0, 8+producer.IntN(400)), "%d", i)
 				cost := cap(event) + eventOverhead
 				q.mu.Lock()
-				room := events < q.set.maxEvents && bytes+cost <= q.set.maxBytes
+				room := events < q.set.MaxEvents && bytes+cost <= q.set.MaxBytes
 				q.mu.Unlock()
 				ok := q.Add(event)
 				if ok {
@@ -410,14 +410,14 @@ func TestAccount(t *testing.T) {
 				if producer.IntN(50) == 0 {
 					set := q.set
 					random(&set)
-					q.configure(set, func() sender { return c })
+					q.Configure(set)
 				}
 				time.Sleep(time.Duration(producer.IntN(200)) * time.Millisecond)
 			}
 			q.end(t, time.Duration(producer.IntN(60))*time.Second)
 			dropped := 0.0
 			for _, reason := range []string{dropRefused, dropShutdown, dropPanic} {
-				dropped += droppedBy(t, q.stats, reason)
+				dropped += droppedBy(t, q.env.Metrics, reason)
 			}
 			assert.Equal(t, accepted, len(c.got())+int(dropped))
 			last := -1
@@ -464,18 +464,18 @@ func TestHold(t *testing.T) {
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &fakeCollector{answer: func(context.Context, []string) outcome { return outcome{class: retry, status: 500} }}
-		q := startQueue(c, func(s *queueSettings) { s.maxEvents = 12; s.maxBytes = 3000 })
+		q := startQueue(c, func(s *Settings) { s.MaxEvents = 12; s.MaxBytes = 3000 })
 		q.add(20)
-		events, _ := q.size()
+		events, _ := q.Size()
 		assert.Equal(t, 12, events)
 		assert.False(t, q.Add(make([]byte, 5000)))
-		assert.Equal(t, 8.0, droppedBy(t, q.stats, dropQueueFull))
-		assert.Equal(t, 1.0, droppedBy(t, q.stats, dropTooLarge))
-		q.configure(queueSettings{maxEvents: 100, maxBytes: 3000, batchEvents: 10, flushAfter: time.Second}, func() sender { return c })
+		assert.Equal(t, 8.0, droppedBy(t, q.env.Metrics, dropQueueFull))
+		assert.Equal(t, 1.0, droppedBy(t, q.env.Metrics, dropTooLarge))
+		q.Configure(Settings{MaxEvents: 100, MaxBytes: 3000, BatchEvents: 10, FlushAfter: time.Second})
 		for range 100 {
 			q.Add(make([]byte, 100))
 		}
-		_, bytes := q.size()
+		_, bytes := q.Size()
 		assert.LessOrEqual(t, bytes, 3000)
 		assert.Greater(t, bytes, 2800)
 		time.Sleep(3 * time.Minute)
@@ -491,7 +491,7 @@ func TestQueueIsBounded(t *testing.T) {
 func TestDropsAreSaidOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		said := make(chan string, 10)
-		d := newDrops(newStats(), func(cause, text string) { said <- cause + ": " + text })
+		d := newDrops(NewMetrics(), func(cause, text string) { said <- cause + ": " + text })
 		d.add(dropQueueFull, 1)
 		d.add(dropQueueFull, 2)
 		d.add(dropRefused, 3)
@@ -522,7 +522,7 @@ func TestCloseSendsWhatIsQueued(t *testing.T) {
 		assert.Equal(t, want, c.got())
 		assert.Less(t, time.Since(c.start), time.Millisecond, "without waiting for their age")
 		assert.False(t, q.Add([]byte("late")))
-		assert.Equal(t, 1.0, droppedBy(t, q.stats, dropClosed))
+		assert.Equal(t, 1.0, droppedBy(t, q.env.Metrics, dropClosed))
 		assert.Zero(t, q.Close(t.Context()))
 	})
 }
@@ -544,7 +544,7 @@ func TestCloseDuringAnOutage(t *testing.T) {
 				before := time.Now()
 				assert.Equal(t, 25, q.end(t, 5*time.Second))
 				assert.LessOrEqual(t, time.Since(before), 5*time.Second)
-				assert.Equal(t, 25.0, droppedBy(t, q.stats, dropShutdown))
+				assert.Equal(t, 25.0, droppedBy(t, q.env.Metrics, dropShutdown))
 				assert.Equal(t, "dropped: events dropped: shutdown 25", q.notices[len(q.notices)-1])
 			})
 		})
@@ -588,7 +588,7 @@ func TestAPanicCostsOneBatch(t *testing.T) {
 		want := q.add(20)
 		synctest.Wait()
 		assert.Equal(t, append(want[:5:5], want[10:]...), c.got())
-		assert.Equal(t, 5.0, droppedBy(t, q.stats, dropPanic))
+		assert.Equal(t, 5.0, droppedBy(t, q.env.Metrics, dropPanic))
 		q.end(t, time.Second)
 	})
 }
@@ -601,7 +601,8 @@ func TestConfigure(t *testing.T) {
 		synctest.Wait()
 		assert.Empty(t, c.seen())
 		other := &fakeCollector{start: time.Now()}
-		q.configure(queueSettings{maxEvents: 100, maxBytes: 1 << 20, batchEvents: 2, flushAfter: time.Second}, func() sender { return other })
+		q.build = func(Settings) sender { return other }
+		q.Configure(Settings{MaxEvents: 100, MaxBytes: 1 << 20, BatchEvents: 2, FlushAfter: time.Second})
 		synctest.Wait()
 		assert.Equal(t, []int{2, 2}, other.sizes(), "the newest configuration counts at once")
 		assert.Empty(t, c.seen())
@@ -620,7 +621,7 @@ func TestManyProducers(t *testing.T) {
 			}
 			return outcome{class: sent, status: 201}
 		}
-		q := startQueue(c, func(s *queueSettings) { s.maxEvents = 100000; s.batchEvents = 50 })
+		q := startQueue(c, func(s *Settings) { s.MaxEvents = 100000; s.BatchEvents = 50 })
 		const producers, each = 8, 500
 		var wg sync.WaitGroup
 		for p := range producers {
@@ -646,7 +647,8 @@ func TestManyProducers(t *testing.T) {
 }
 
 func BenchmarkQueueAdd(b *testing.B) {
-	q := newQueue(queueSettings{maxEvents: 1 << 30, maxBytes: 1 << 62, batchEvents: 50, flushAfter: time.Second}, &fakeDiscard{}, newStats(), func(string, string) {})
+	q := newQueue(Settings{MaxEvents: 1 << 30, MaxBytes: 1 << 62, BatchEvents: 50, FlushAfter: time.Second}, quietEnv(),
+		func(Settings) sender { return &fakeDiscard{} })
 	event := make([]byte, 2048)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {

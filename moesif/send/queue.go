@@ -1,4 +1,4 @@
-package moesif
+package send
 
 import (
 	"context"
@@ -19,9 +19,9 @@ const eventOverhead = 48
 // A Queue holds the events of one application until the collector has them, in order. One goroutine sends; Add never
 // waits for it. Safe for concurrent use.
 type Queue struct {
-	stats  *stats
-	drops  *drops
-	notice func(cause, text string) // an error line, at most once a minute per cause
+	env   Env
+	drops *drops
+	build func(Settings) sender
 
 	closing chan struct{} // closed by Close: send what is there and end
 	ctx     context.Context
@@ -30,7 +30,7 @@ type Queue struct {
 	wake    chan struct{}      // there may be something to do
 
 	mu     sync.Mutex
-	set    queueSettings
+	set    Settings
 	upload sender
 	events []queued // FIFO; [:head] is gone
 	head   int
@@ -57,33 +57,44 @@ type queued struct {
 	at    time.Time
 }
 
-// newQueue starts a queue. Close ends it.
-func newQueue(set queueSettings, up sender, s *stats, notice func(cause, text string)) *Queue {
+// NewQueue starts a queue. Close ends it.
+func NewQueue(set Settings, env Env) *Queue {
+	return newQueue(set, env, func(set Settings) sender { return newUploader(set, env) })
+}
+
+func newQueue(set Settings, env Env, build func(Settings) sender) *Queue {
 	ctx, cancel := context.WithCancel(context.Background())
 	q := &Queue{
-		stats: s, notice: notice,
+		env: env, drops: newDrops(env.Metrics, env.Notice), build: build,
 		closing: make(chan struct{}), ctx: ctx, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1),
-		set: set, upload: up,
+		set: set, upload: build(set),
 	}
-	q.drops = newDrops(s, notice)
+	env.Metrics.started(q)
 	go q.send()
 	return q
 }
 
-// configure changes the settings of a running queue: those of the newest configuration count. A batch on its way keeps
+// Configure changes the settings of a running queue: those of the newest configuration count. A batch on its way keeps
 // the old ones.
-func (q *Queue) configure(set queueSettings, build func() sender) {
+func (q *Queue) Configure(set Settings) {
 	q.mu.Lock()
 	changed := set != q.set
 	if changed {
 		q.set = set
 		q.upload.close()
-		q.upload = build()
+		q.upload = q.build(set)
 	}
 	q.mu.Unlock()
 	if changed {
 		q.signal()
 	}
+}
+
+// Settings returns those that count at present.
+func (q *Queue) Settings() Settings {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.set
 }
 
 // Add queues an event and reports whether there was room. It never blocks: an event that does not fit is dropped and
@@ -95,9 +106,9 @@ func (q *Queue) Add(event []byte) bool {
 	switch {
 	case q.ended:
 		reason = dropClosed
-	case size > q.set.maxBytes:
+	case size > q.set.MaxBytes:
 		reason = dropTooLarge
-	case q.count >= q.set.maxEvents || q.bytes+size > q.set.maxBytes:
+	case q.count >= q.set.MaxEvents || q.bytes+size > q.set.MaxBytes:
 		reason = dropQueueFull
 	}
 	if reason != "" {
@@ -109,17 +120,17 @@ func (q *Queue) Add(event []byte) bool {
 	q.events = append(q.events, queued{event, time.Now()})
 	q.count++
 	q.bytes += size
-	wake := waiting == 0 || waiting+1 == q.set.batchEvents || q.bytes >= maxBatchBytes
+	wake := waiting == 0 || waiting+1 == q.set.BatchEvents || q.bytes >= maxBatchBytes
 	q.mu.Unlock()
-	q.stats.queued.Inc()
+	q.env.Metrics.queued.Inc()
 	if wake {
 		q.signal()
 	}
 	return true
 }
 
-// size returns how many events the queue holds, those on their way included, and their memory.
-func (q *Queue) size() (events, bytes int) {
+// Size returns how many events the queue holds, those on their way included, and their memory.
+func (q *Queue) Size() (events, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.count, q.bytes
@@ -155,6 +166,7 @@ func (q *Queue) Close(ctx context.Context) (left int) {
 	q.mu.Unlock()
 	q.drops.add(dropShutdown, left)
 	q.drops.close()
+	q.env.Metrics.ended(q)
 	return left
 }
 
@@ -208,15 +220,15 @@ func (q *Queue) take() (batch [][]byte, wait time.Duration) {
 		return nil, time.Hour
 	}
 	n, bytes := 0, 0
-	for n < len(waiting) && n < q.set.batchEvents {
+	for n < len(waiting) && n < q.set.BatchEvents {
 		if bytes += len(waiting[n].event) + 1; n > 0 && bytes > maxBatchBytes {
 			break
 		}
 		n++
 	}
-	full := n == q.set.batchEvents || n < len(waiting)
-	if age := time.Since(waiting[0].at); !full && age < q.set.flushAfter && !q.isClosing() {
-		return nil, q.set.flushAfter - age
+	full := n == q.set.BatchEvents || n < len(waiting)
+	if age := time.Since(waiting[0].at); !full && age < q.set.FlushAfter && !q.isClosing() {
+		return nil, q.set.FlushAfter - age
 	}
 	batch = make([][]byte, n)
 	for i := range batch {

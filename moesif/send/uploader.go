@@ -1,13 +1,11 @@
-package moesif
+package send
 
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,6 +19,7 @@ import (
 type uploader struct {
 	url           string
 	applicationID string
+	userAgent     string
 	timeout       time.Duration
 	compress      bool
 	http          *http.Client
@@ -28,25 +27,15 @@ type uploader struct {
 	failed        bool         // the last upload had no answer
 }
 
-func newUploader(endpoint, applicationID string, s queueSettings) *uploader {
-	dialer := &net.Dialer{Timeout: s.connectTimeout}
+func newUploader(s Settings, env Env) *uploader {
 	return &uploader{
-		url:           endpoint + "/v1/events/batch",
-		applicationID: applicationID,
-		timeout:       s.sendTimeout,
-		compress:      s.compress,
+		url:           s.Endpoint + "/v1/events/batch",
+		applicationID: s.ApplicationID,
+		userAgent:     env.UserAgent,
+		timeout:       s.SendTimeout,
+		compress:      s.Compress,
 		http: &http.Client{
-			Transport: &http.Transport{
-				Proxy:               nil, // never from the environment: the traffic of customers goes where the configuration says
-				DialContext:         dialer.DialContext,
-				TLSHandshakeTimeout: s.connectTimeout,
-				TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-				ForceAttemptHTTP2:   true,
-				DisableKeepAlives:   s.keepalive == 0,
-				IdleConnTimeout:     s.keepalive,
-				MaxIdleConnsPerHost: 1,
-				DisableCompression:  true,
-			},
+			Transport:     NewTransport(env.HTTP, s.ConnectTimeout, s.Keepalive),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -95,7 +84,7 @@ func (u *uploader) request(ctx context.Context, events [][]byte) (*http.Request,
 	request.ContentLength = length
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("X-Moesif-Application-Id", u.applicationID)
-	request.Header.Set("User-Agent", "kong-plugin-moesif/"+Version)
+	request.Header.Set("User-Agent", u.userAgent)
 	if u.compress {
 		request.Header.Set("Content-Encoding", "gzip")
 	}

@@ -1,4 +1,4 @@
-package moesif
+package send
 
 import (
 	"compress/gzip"
@@ -64,9 +64,19 @@ func serveBatches(t *testing.T, status func(receivedBatch) int) (url string, got
 func created(receivedBatch) int { return http.StatusCreated }
 
 // quickUpload are settings for tests with real sockets.
-func quickUpload() queueSettings {
-	return queueSettings{maxEvents: 10000, maxBytes: 1 << 30, batchEvents: 50, flushAfter: 10 * time.Millisecond,
-		connectTimeout: time.Second, sendTimeout: 5 * time.Second, keepalive: 5 * time.Second}
+func quickUpload() Settings {
+	return Settings{MaxEvents: 10000, MaxBytes: 1 << 30, BatchEvents: 50, FlushAfter: 10 * time.Millisecond,
+		ConnectTimeout: time.Second, SendTimeout: 5 * time.Second, Keepalive: 5 * time.Second}
+}
+
+// quietEnv is an environment of a test that looks at nothing of it.
+func quietEnv() Env {
+	return Env{Metrics: NewMetrics(), Notice: func(string, string) {}, UserAgent: "test/1"}
+}
+
+func uploaderTo(url, applicationID string, set Settings) *uploader {
+	set.Endpoint, set.ApplicationID = url, applicationID
+	return newUploader(set, quietEnv())
 }
 
 func testEvents(n int) (events [][]byte) {
@@ -80,8 +90,8 @@ func TestUpload(t *testing.T) {
 	url, got := serveBatches(t, created)
 	for i, compress := range []bool{false, true, true, false} {
 		set := quickUpload()
-		set.compress = compress
-		u := newUploader(url+"/base", "app-id", set)
+		set.Compress = compress
+		u := uploaderTo(url+"/base", "app-id", set)
 		for _, n := range []int{1, 3} {
 			o := u.upload(t.Context(), testEvents(n))
 			assert.Equal(t, outcome{class: sent, status: 201}, o)
@@ -92,7 +102,7 @@ func TestUpload(t *testing.T) {
 			assert.Equal(t, "POST /base/v1/events/batch", b.method+" "+b.path)
 			assert.Equal(t, "application/json", b.header.Get("Content-Type"))
 			assert.Equal(t, "app-id", b.header.Get("X-Moesif-Application-Id"))
-			assert.Equal(t, "kong-plugin-moesif/"+Version, b.header.Get("User-Agent"))
+			assert.Equal(t, "test/1", b.header.Get("User-Agent"))
 			assert.Equal(t, compress, b.header.Get("Content-Encoding") == "gzip")
 			assert.Positive(t, b.length, "the length is told")
 			require.Len(t, b.events, n)
@@ -111,7 +121,7 @@ func TestUploadOutcomes(t *testing.T) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(status)
 		}))
-		u := newUploader(server.URL, "app-id", quickUpload())
+		u := uploaderTo(server.URL, "app-id", quickUpload())
 		o := u.upload(t.Context(), testEvents(1))
 		assert.Equal(t, want, o.class, "%d", status)
 		assert.Equal(t, status, o.status)
@@ -154,9 +164,9 @@ func TestUploadFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			set := quickUpload()
 			if name == "hangs" {
-				set.sendTimeout = 200 * time.Millisecond
+				set.SendTimeout = 200 * time.Millisecond
 			}
-			u := newUploader(c.url, "app-id", set)
+			u := uploaderTo(c.url, "app-id", set)
 			defer u.close()
 			o := u.upload(t.Context(), testEvents(1))
 			assert.Equal(t, retry, o.class)
@@ -181,8 +191,8 @@ func TestAnAnswerWithoutAnEnd(t *testing.T) {
 	defer server.Close()
 	defer close(release)
 	set := quickUpload()
-	set.sendTimeout = time.Minute
-	u := newUploader(server.URL, "a", set)
+	set.SendTimeout = time.Minute
+	u := uploaderTo(server.URL, "a", set)
 	defer u.close()
 	start := time.Now()
 	assert.Equal(t, outcome{class: sent, status: 201}, u.upload(t.Context(), testEvents(1)))
@@ -191,7 +201,7 @@ func TestAnAnswerWithoutAnEnd(t *testing.T) {
 
 // The environment's proxy is not used: the plugin sends where its configuration says.
 func TestNoProxyFromEnvironment(t *testing.T) {
-	u := newUploader("http://collector", "a", quickUpload())
+	u := uploaderTo("http://collector", "a", quickUpload())
 	assert.Nil(t, u.http.Transport.(*http.Transport).Proxy)
 	assert.False(t, u.http.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify)
 }
@@ -212,8 +222,8 @@ func TestKeepalive(t *testing.T) {
 			_, _ = io.WriteString(w, strings.Repeat("x", 1000))
 		}))
 		set := quickUpload()
-		set.keepalive = c.keepalive
-		u := newUploader(server.URL, "a", set)
+		set.Keepalive = c.keepalive
+		u := uploaderTo(server.URL, "a", set)
 		for range 3 {
 			assert.Equal(t, outcome{class: sent, status: 201}, u.upload(t.Context(), testEvents(1)))
 		}
@@ -239,9 +249,9 @@ func TestQueueOverHTTP(t *testing.T) {
 		return http.StatusCreated
 	})
 	set := quickUpload()
-	set.compress = true
-	s := newStats()
-	q := newQueue(set, newUploader(url, "a", set), s, func(cause, text string) { t.Log(cause, text) })
+	set.Endpoint, set.Compress = url, true
+	s := NewMetrics()
+	q := NewQueue(set, Env{Metrics: s, Notice: func(cause, text string) { t.Log(cause, text) }})
 	for _, e := range testEvents(400) {
 		assert.True(t, q.Add(e))
 	}
@@ -284,12 +294,14 @@ func TestCloseOverHTTP(t *testing.T) {
 	defer failing.Close()
 	for name, url := range map[string]string{"hangs": hang.URL, "absent": "http://127.0.0.1:1", "500": failing.URL} {
 		t.Run(name, func(t *testing.T) {
-			s := newStats()
-			q := newQueue(quickUpload(), newUploader(url, "a", quickUpload()), s, func(string, string) {})
+			s := NewMetrics()
+			set := quickUpload()
+			set.Endpoint = url
+			q := NewQueue(set, Env{Metrics: s, Notice: func(string, string) {}})
 			for _, e := range testEvents(120) {
 				q.Add(e)
 			}
-			require.Eventually(t, func() bool { n, _ := q.size(); return n == 120 }, time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { n, _ := q.Size(); return n == 120 }, time.Second, time.Millisecond)
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			start := time.Now()
@@ -301,8 +313,8 @@ func TestCloseOverHTTP(t *testing.T) {
 }
 
 func BenchmarkPack(b *testing.B) {
-	u := newUploader("http://x", "a", queueSettings{compress: true})
-	event := []byte(`{"request":` + kongLog + `}`)
+	u := newUploader(Settings{Compress: true}, quietEnv())
+	event := []byte(`{"request":{"time":"2026-03-01T10:20:30.045Z","verb":"POST","headers":{"host":"api.example.org"}}}`)
 	events := make([][]byte, 50)
 	for i := range events {
 		events[i] = event
@@ -329,8 +341,8 @@ func TestADeadConnectionIsGivenUp(t *testing.T) {
 			defer server.Close()
 			relay := newRelay(t, server.Listener.Addr().String())
 			set := quickUpload()
-			set.sendTimeout = time.Second
-			u := newUploader("https://"+relay.address, "a", set)
+			set.SendTimeout = time.Second
+			u := uploaderTo("https://"+relay.address, "a", set)
 			defer u.close()
 			u.http.Transport.(*http.Transport).TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 			require.Equal(t, outcome{class: sent, status: 201}, u.upload(t.Context(), testEvents(1)))

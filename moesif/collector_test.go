@@ -1,0 +1,55 @@
+package moesif
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A receivedBatch is one upload as an HTTP server saw it.
+type receivedBatch struct {
+	method, path string
+	header       http.Header
+	length       int64
+	events       []json.RawMessage
+}
+
+// serveBatches is a collector of its own, so that nothing of the plugin's is tested by itself.
+func serveBatches(t *testing.T, status func(receivedBatch) int) (url string, got func() []receivedBatch) {
+	t.Helper()
+	var mu sync.Mutex
+	var list []receivedBatch
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body io.Reader = r.Body
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			z, err := gzip.NewReader(r.Body)
+			if !assert.NoError(t, err) {
+				return
+			}
+			body = z
+		}
+		b := receivedBatch{method: r.Method, path: r.URL.Path, header: r.Header, length: r.ContentLength}
+		if !assert.NoError(t, json.NewDecoder(body).Decode(&b.events)) {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		mu.Lock()
+		list = append(list, b)
+		mu.Unlock()
+		w.WriteHeader(status(b))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, func() []receivedBatch {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]receivedBatch(nil), list...)
+	}
+}
+
+func created(receivedBatch) int { return http.StatusCreated }

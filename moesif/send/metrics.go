@@ -1,0 +1,104 @@
+package send
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are those of all queues of a process. Make them with NewMetrics.
+type Metrics struct {
+	queued      prometheus.Counter
+	sent        prometheus.Counter
+	dropped     *prometheus.CounterVec // reason
+	batches     *prometheus.CounterVec // result
+	sendSeconds prometheus.Histogram
+
+	mu     sync.Mutex
+	queues map[*Queue]bool // those that have not ended, for the gauges
+}
+
+// Why events are dropped.
+const (
+	dropQueueFull = "queue_full" // event_queue_size or queue_max_bytes
+	dropTooLarge  = "too_large"  // one event alone is larger than the queue
+	dropRefused   = "refused"    // the collector refuses this very event
+	dropShutdown  = "shutdown"   // the time to drain was over
+	dropClosed    = "closed"     // the queue was closed already
+	dropPanic     = "panic"      // a defect in the sender
+)
+
+// NewMetrics returns metrics at zero. reasons are those for which events are dropped before they reach a queue.
+func NewMetrics(reasons ...string) *Metrics {
+	return &Metrics{
+		queued: counter("events_queued_total", "Events put into a queue."),
+		sent:   counter("events_sent_total", "Events that the collector took."),
+		dropped: vector("events_dropped_total", "Events that were lost, by reason.", "reason",
+			append(reasons, dropQueueFull, dropTooLarge, dropRefused, dropShutdown, dropClosed, dropPanic)...),
+		batches: vector("batches_total", "Uploads by result.", "result",
+			sent.String(), retry.String(), split.String(), hold.String()),
+		sendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "moesif", Name: "send_seconds",
+			Help: "Duration of uploads, failed ones included.", Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}),
+		queues: map[*Queue]bool{},
+	}
+}
+
+func counter(name, help string) prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "moesif", Name: name, Help: help})
+}
+
+// vector declares a counter whose label has these values, which are shown as 0 from the start, so that an increase is an
+// increase.
+func vector(name, help, label string, values ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "moesif", Name: name, Help: help}, []string{label})
+	for _, value := range values {
+		v.WithLabelValues(value)
+	}
+	return v
+}
+
+// Register adds the metrics to r.
+func (m *Metrics) Register(r prometheus.Registerer) {
+	gauge := func(name, help string, read func(events, bytes int) int) prometheus.GaugeFunc {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "moesif", Name: name, Help: help}, func() float64 {
+			return float64(read(m.size()))
+		})
+	}
+	r.MustRegister(m.queued, m.sent, m.dropped, m.batches, m.sendSeconds,
+		gauge("queue_events", "Events waiting or on their way.", func(events, _ int) int { return events }),
+		gauge("queue_bytes", "Memory of the events waiting or on their way.", func(_, bytes int) int { return bytes }))
+}
+
+// Drop counts an event that is lost before it reaches a queue.
+func (m *Metrics) Drop(reason string) { m.dropped.WithLabelValues(reason).Inc() }
+
+// uploaded counts one upload.
+func (m *Metrics) uploaded(o outcome, took time.Duration) {
+	m.batches.WithLabelValues(o.class.String()).Inc()
+	m.sendSeconds.Observe(took.Seconds())
+}
+
+// size returns how much all queues hold.
+func (m *Metrics) size() (events, bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for q := range m.queues {
+		e, b := q.Size()
+		events += e
+		bytes += b
+	}
+	return events, bytes
+}
+
+func (m *Metrics) started(q *Queue) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queues[q] = true
+}
+
+func (m *Metrics) ended(q *Queue) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.queues, q)
+}

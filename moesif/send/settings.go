@@ -1,0 +1,28 @@
+package send
+
+import "time"
+
+// Settings is what a queue and its sender need to know. It is comparable: a queue takes what has changed.
+type Settings struct {
+	Endpoint      string // base URL of the collector, without a trailing slash
+	ApplicationID string // secret; never logged
+
+	MaxEvents, MaxBytes int           // what the queue holds at most
+	BatchEvents         int           // events in one upload at most
+	FlushAfter          time.Duration // age of the oldest waiting event at which a batch leaves though it is not full
+
+	ConnectTimeout time.Duration
+	SendTimeout    time.Duration // for one upload, from its start to the answer
+	Keepalive      time.Duration // 0: no connection is kept
+	Compress       bool
+	Debug          bool // log every upload
+}
+
+// Env is what all queues of a process share.
+type Env struct {
+	Metrics   *Metrics
+	Notice    func(cause, text string)         // an error line, at most once a minute per cause
+	Tags      func(configTag, rulesTag string) // after each upload, the versions that the collector's answer names; nil: nobody asks
+	UserAgent string
+	HTTP      HTTPOptions
+}
