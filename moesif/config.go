@@ -40,9 +40,25 @@ type Config struct {
 	ResponseMaxBodySizeLimit        int      `json:"response_max_body_size_limit"`
 	EnableCompression               bool     `json:"enable_compression"`
 
-	FlushAfterMS         int  `json:"flush_after_ms"`
-	QueueMaxBytes        int  `json:"queue_max_bytes"`
-	TrustConsumerHeaders bool `json:"trust_consumer_headers"`
+	// Gone from the Lua plugin; set at all, they are warned of.
+	MaxEventsSentPerCallback        *float64 `json:"max_events_sent_per_callback"`
+	DisableMoesifPayloadCompression *bool    `json:"disable_moesif_payload_compression"`
+
+	FlushAfterMS         int      `json:"flush_after_ms"`
+	QueueMaxBytes        int      `json:"queue_max_bytes"`
+	DropPolicy           string   `json:"drop_policy"`
+	SpoolDir             string   `json:"spool_dir"`
+	SpoolMaxBytes        int      `json:"spool_max_bytes"`
+	SpoolMaxAge          int      `json:"spool_max_age"` // seconds
+	SessionTokenMode     string   `json:"session_token_mode"`
+	TrustConsumerHeaders bool     `json:"trust_consumer_headers"`
+	GovernanceFailOpen   bool     `json:"governance_fail_open"`
+	RuleHeaders          bool     `json:"rule_headers"`
+	MaskAction           string   `json:"mask_action"`
+	MaskHashKey          string   `json:"mask_hash_key"` // secret: never logged
+	MaskDetectors        []string `json:"mask_detectors"`
+	UnmaskableBodies     string   `json:"unmaskable_bodies"`
+	SkipBodyTypes        []string `json:"skip_body_types"`
 
 	capture  *Capture
 	decoded  error                     // what Schema found wrong in Kong's JSON
@@ -70,6 +86,22 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 func (c *Config) Check() error {
 	_, err := c.resolve()
 	return err
+}
+
+// warnings are what is worth saying of a configuration though it is right.
+func (c *Config) warnings() (list []string) {
+	for _, gone := range []struct {
+		set            bool
+		field, instead string
+	}{
+		{c.MaxEventsSentPerCallback != nil, "max_events_sent_per_callback", "batch_size"},
+		{c.DisableMoesifPayloadCompression != nil, "disable_moesif_payload_compression", "enable_compression"},
+	} {
+		if gone.set {
+			list = append(list, gone.field+": gone, without effect; remove it, and see "+gone.instead)
+		}
+	}
+	return list
 }
 
 // plainConfig is Config without its methods, so that decoding into it does not come back to UnmarshalJSON.

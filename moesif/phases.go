@@ -21,9 +21,14 @@ const maxHeaders = 1000
 // settings returns the checked configuration, or nil for a wrong one, which is reported once and costs only its events.
 func (c *Config) settings() *settings {
 	s, err := c.resolve()
-	if err != nil && c.reported.CompareAndSwap(false, true) {
-		c.capture.stats.configErrors.Inc()
-		c.capture.report("config", "configuration: "+strings.ReplaceAll(err.Error(), "\n", "; ")+"; its requests pass and are not captured")
+	if c.reported.CompareAndSwap(false, true) {
+		if err != nil {
+			c.capture.stats.configErrors.Inc()
+			c.capture.report("config", "configuration: "+strings.ReplaceAll(err.Error(), "\n", "; ")+"; its requests pass and are not captured")
+		}
+		for _, w := range c.warnings() {
+			c.capture.report(w, "configuration: "+w)
+		}
 	}
 	return s
 }

@@ -1,6 +1,10 @@
 package moesif
 
-import "kong-go-plugins/schema"
+import (
+	"strings"
+
+	"kong-go-plugins/schema"
+)
 
 // Version is the plugin's version, for Kong and in the User-Agent of every upload.
 const Version = "0.1.0"
@@ -16,8 +20,8 @@ const (
 )
 
 // Schema declares the configuration. The first 30 fields are those of Moesif's Lua plugin 2.1, by name and type, so that
-// configurations made for it load unchanged; the last three are additions. No scope is forbidden: a configuration per
-// consumer is honoured.
+// configurations made for it load unchanged; then come the two that earlier versions of it had, and additions. No scope is
+// forbidden: a configuration per consumer is honoured.
 func Schema() schema.Plugin {
 	return schema.Plugin{
 		Name:             "moesif",
@@ -27,9 +31,10 @@ func Schema() schema.Plugin {
 			{Name: "application_id", Type: schema.String, Required: true, Referenceable: true, Encrypted: true,
 				Description: "Collector Application Id of your Moesif account."},
 			{Name: "api_endpoint", Type: schema.String, Required: true, Referenceable: true, Default: "https://api.moesif.net",
-				Match: "^https?://[^/]", Err: "must start with https:// or http:// and name a host, for instance https://api.moesif.net",
-				Description: "Base URL of the collector.",
-				Doc:         "A path in it is kept; a trailing slash is tolerated."},
+				MatchAny: &schema.Patterns{Patterns: []string{"^https?://[^/]", "^file:///.", "^stdout:$"},
+					Err: "must start with https:// or http:// and name a host, for instance https://api.moesif.net (or be file:///PATH or stdout: for a dry run)"},
+				Description: "Base URL of the collector; file:///PATH or stdout: for a dry run.",
+				Doc:         "A path in it is kept; a trailing slash is tolerated. In a dry run nothing is sent: events are written as they would be, one per line."},
 			number("timeout", "ms", 1000, 0, maxMillis, "Deprecated and without effect: see connect_timeout and send_timeout."),
 			number("connect_timeout", "ms", 1000, 1, maxMillis, "Longest time to connect to the collector, TLS included."),
 			number("send_timeout", "ms", 5000, 1, maxMillis, "Longest time for one upload, from its start to the answer."),
@@ -59,12 +64,46 @@ func Schema() schema.Plugin {
 			number("response_max_body_size_limit", "bytes", 100000, 0, maxBodyLimit, "Larger response bodies are left out, never cut."),
 			boolean("enable_compression", false, "Compresses uploads with gzip."),
 
+			gone("max_events_sent_per_callback", schema.Number, "Gone since version 0.2 of the Lua plugin: accepted, warned of, without effect; see batch_size."),
+			gone("disable_moesif_payload_compression", schema.Boolean, "Gone since version 2.1 of the Lua plugin: accepted, warned of, without effect; see enable_compression."),
+
 			integer("flush_after_ms", "ms", 1000, 10, 300000, "Age of the oldest waiting event at which a batch leaves though it is not full."),
-			integer("queue_max_bytes", "bytes", 64<<20, 1<<20, 16<<30, "Memory for waiting events; what does not fit is dropped and counted."),
+			integer("queue_max_bytes", "bytes", 64<<20, 1<<20, 16<<30, "Memory for waiting events; what does not fit waits on disk, or is dropped and counted."),
+			choice("drop_policy", []any{"oldest", "newest"}, "oldest", "Which events go when memory and disk are full."),
+			text("spool_dir", defaultSpool, "Folder in which events wait until the collector has them, through crashes and restarts; an empty text keeps them in memory only.",
+				"`<kong-prefix>` at its start stands for the flag -kong-prefix. Each application has a folder of its own in it, for Kong's user alone."),
+			integer("spool_max_bytes", "bytes", 128<<20, 1<<20, 1<<40, "Room on disk for the waiting events of one application."),
+			integer("spool_max_age", "s", 86400, 60, 30*86400, "Age at which an event that waits on disk is given up; the collector refuses what is older than 30 days."),
+			choice("session_token_mode", []any{"key", "hash", "id", "none"}, "key", "What session_token shows of the credential: its key as it is, a keyed hash of the key, the credential's id, or nothing.",
+				"The hash is HMAC-SHA256 under mask_hash_key, or else the application id, in 32 hex digits."),
 			boolean("trust_consumer_headers", true, "Reads the user from x-consumer-* request headers when Kong knows no consumer; clients can forge them on open routes."),
+			boolean("governance_fail_open", true, "Lets requests pass until the governance rules are known; off answers them with 503."),
+			boolean("rule_headers", false, "Adds the headers of matching rules that do not block to responses that pass, too."),
+			choice("mask_action", []any{"remove", "stars", "hash"}, "remove", "What happens to a masked header or body member: it is removed, or its value becomes ***** or a keyed hash.",
+				"The hash is HMAC-SHA256 under mask_hash_key, shown as `hash:` and 32 hex digits; equal values have equal hashes. Masked query arguments become `*****`, or the hash."),
+			schema.Field{Name: "mask_hash_key", Type: schema.String, Referenceable: true, Encrypted: true,
+				Description: "Secret key of the hashes that mask_action and session_token_mode make."},
+			schema.Field{Name: "mask_detectors", Type: schema.Set, Default: []string{}, Elements: &schema.Field{Type: schema.String, OneOf: []any{"card_number", "email", "jwt"}},
+				Description: "Kinds of values that are masked wherever they stand: in bodies, header values and query arguments.",
+				Doc:         "Card numbers must have a valid check digit. What is found becomes `*****`, or a hash with mask_action hash; the text around it stays."},
+			choice("unmaskable_bodies", []any{"drop", "send"}, "drop", "What happens to a body that the set masks cannot be applied to: it is left out, or sent as it is."),
+			schema.Field{Name: "skip_body_types", Type: schema.Array, Elements: &schema.Field{Type: schema.String},
+				Default:     []string{"audio/*", "font/*", "image/*", "video/*", "application/octet-stream", "text/event-stream"},
+				Description: "Media types whose bodies are left out; type/* stands for all of a type."},
 		},
+		Checks: []schema.Check{{Conditional: &schema.Conditional{
+			IfField: "mask_action", IfMatch: schema.Field{Eq: "hash"},
+			ThenField: "mask_hash_key", ThenMatch: schema.Field{Required: true},
+			ThenErr: "mask_action hash wants mask_hash_key",
+		}}},
 	}
 }
+
+// defaultSpool begins with prefixWord, which stands for the flag -kong-prefix.
+const (
+	prefixWord   = "<kong-prefix>"
+	defaultSpool = prefixWord + "/moesif-spool"
+)
 
 const bodyMaskDoc = "A name is removed at every depth, in its exact case. An entry that starts with `$` or holds `.` or `[` is a " +
 	"path from the top: `$.user.ssn`, `items[*].card`. A body that is not JSON is then left out."
@@ -84,9 +123,18 @@ func boolean(name string, standard bool, description string) schema.Field {
 }
 
 // text declares a string that may be empty: old configurations set "" for unset.
-func text(name string, standard any, description string) schema.Field {
+func text(name string, standard any, description string, doc ...string) schema.Field {
 	none := 0
-	return schema.Field{Name: name, Type: schema.String, LenMin: &none, Default: standard, Description: description}
+	return schema.Field{Name: name, Type: schema.String, LenMin: &none, Default: standard, Description: description, Doc: strings.Join(doc, " ")}
+}
+
+func choice(name string, of []any, standard, description string, doc ...string) schema.Field {
+	return schema.Field{Name: name, Type: schema.String, OneOf: of, Default: standard, Description: description, Doc: strings.Join(doc, " ")}
+}
+
+// gone declares a field that only earlier versions of the Lua plugin had: Kong refuses what is not declared.
+func gone(name string, t schema.Type, description string) schema.Field {
+	return schema.Field{Name: name, Type: t, Description: description}
 }
 
 // names declares an array of names. They are plain strings: Kong's header_name would refuse paths such as $.user.

@@ -30,7 +30,7 @@ func settingsOf(t testing.TB, json string) *settings {
 func TestSchemaFitsConfig(t *testing.T) {
 	require.NoError(t, Schema().Check())
 	require.NoError(t, Schema().CheckStruct(New(newTestCapture(t))))
-	assert.Len(t, Schema().Fields, 33)
+	assert.Equal(t, 47, len(Schema().Fields))
 }
 
 // The defaults are those of Moesif's Lua plugin 2.1, but for the smaller queue.
@@ -43,7 +43,9 @@ func TestDefaults(t *testing.T) {
 		MaxCallbackTimeSpent: 750, RequestMaxBodySizeLimit: 100000, ResponseMaxBodySizeLimit: 100000,
 		RequestMasks: []string{}, RequestBodyMasks: []string{}, RequestHeaderMasks: []string{}, ResponseMasks: []string{}, ResponseBodyMasks: []string{},
 		ResponseHeaderMasks: []string{}, RequestQueryMasks: []string{},
-		FlushAfterMS: 1000, QueueMaxBytes: 67108864, TrustConsumerHeaders: true,
+		FlushAfterMS: 1000, QueueMaxBytes: 67108864, DropPolicy: "oldest", SpoolDir: "<kong-prefix>/moesif-spool", SpoolMaxBytes: 134217728, SpoolMaxAge: 86400,
+		SessionTokenMode: "key", TrustConsumerHeaders: true, GovernanceFailOpen: true, MaskAction: "remove", MaskDetectors: []string{}, UnmaskableBodies: "drop",
+		SkipBodyTypes: []string{"audio/*", "font/*", "image/*", "video/*", "application/octet-stream", "text/event-stream"},
 	}, c)
 }
 
@@ -86,6 +88,10 @@ func TestBadSettings(t *testing.T) {
 		`{"application_id":"a","api_endpoint":"http://u:topsecret@h"}`:                                           {"api_endpoint: must not hold a user name"},
 		`{"application_id":"a","api_endpoint":"http://h/?topsecret"}`:                                            {"api_endpoint: must not hold a query"},
 		`{"application_id":"a","api_endpoint":"ftp://h","request_body_masks":["a..b"],"response_masks":["[x]"]}`: {"api_endpoint:", "request_body_masks:", "response_body_masks:"},
+		`{"application_id":"a","api_endpoint":"file://relative"}`:                                                {"api_endpoint: must start with https://"},
+		`{"application_id":"a","mask_action":"hash"}`:                                                            {"mask_hash_key", "mask_action hash wants mask_hash_key"},
+		`{"application_id":"a","mask_action":"blur"}`:                                                            {"mask_action: expected one of: remove, stars, hash"},
+		`{"application_id":"a","drop_policy":"all","session_token_mode":"x","mask_detectors":["iban"]}`:          {"drop_policy", "session_token_mode", "mask_detectors"},
 		`{"application_id":"a","batch_size":0,"send_timeout":"x"}`:                                               {"batch_size", "send_timeout"},
 		`nonsense`: {""},
 	} {
@@ -96,6 +102,22 @@ func TestBadSettings(t *testing.T) {
 		}
 		assert.NotContains(t, err.Error(), "topsecret", config)
 	}
+}
+
+// What earlier versions of the Lua plugin had loads, and is spoken of once.
+func TestGoneFieldsAreAcceptedWithAWarning(t *testing.T) {
+	var reports []string
+	c := NewCapture(func(_, text string) { reports = append(reports, text) })
+	config := configOf(t, c, `{"application_id":"a","max_events_sent_per_callback":750,"disable_moesif_payload_compression":false}`)
+	for range 3 {
+		assert.NotNil(t, config.settings())
+	}
+	assert.Equal(t, []string{"configuration: max_events_sent_per_callback: gone, without effect; remove it, and see batch_size",
+		"configuration: disable_moesif_payload_compression: gone, without effect; remove it, and see enable_compression"}, reports)
+
+	reports = nil
+	assert.NotNil(t, configOf(t, c, `{"application_id":"a","max_events_sent_per_callback":null}`).settings())
+	assert.Empty(t, reports)
 }
 
 func TestBadConfigurationIsReportedOnce(t *testing.T) {
