@@ -14,46 +14,71 @@ func (q *Queue) send() {
 	defer close(q.done)
 	for {
 		batch := q.next()
-		if batch == nil {
+		if batch.len() == 0 {
 			return
 		}
 		q.deliverSafely(batch)
 	}
 }
 
+// next waits for a batch: enough events, enough bytes, or old enough ones. It returns an empty one when the queue is closing and
+// empty, or when the time to drain is over.
+func (q *Queue) next() batch {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		b, wait := q.take()
+		if b.len() > 0 || q.ctx.Err() != nil {
+			return b
+		}
+		closing := q.closing
+		if q.isClosing() {
+			return batch{}
+		}
+		timer.Reset(wait)
+		select {
+		case <-q.wake:
+		case <-timer.C:
+		case <-closing:
+		case <-q.ctx.Done():
+		}
+	}
+}
+
 // deliverSafely drops what is left of a batch whose delivery panics: a defect here must not cost every route its plugin.
-func (q *Queue) deliverSafely(batch [][]byte) {
+func (q *Queue) deliverSafely(b batch) {
 	q.settled = 0
 	defer func() {
 		if p := recover(); p != nil {
-			rest := batch[q.settled:]
-			q.env.Notice("panic", fmt.Sprintf("sending %d events panicked: %v\n%s", len(rest), p, debug.Stack()))
+			rest := b.part(q.settled, b.len())
+			q.env.Notice("panic", fmt.Sprintf("sending %d events panicked: %v\n%s", rest.len(), p, debug.Stack()))
 			q.drop(dropPanic, rest)
 		}
 	}()
-	q.deliver(batch)
+	q.deliver(b)
 }
 
 // deliver sends events, in order, until the collector has taken or refused each of them. It is the only place that
 // retries. When the time to drain is over it returns with the rest still on the account, which Close drops.
-func (q *Queue) deliver(events [][]byte) {
+func (q *Queue) deliver(b batch) {
 	for failures := 0; q.ctx.Err() == nil; {
 		closing := q.isClosing()
-		switch o := q.attempt(events); {
+		switch o := q.attempt(b); {
 		case o.class == sent:
 			q.resumed()
 			q.refused = 0
-			q.env.Metrics.sent.Add(float64(len(events)))
-			q.release(events)
+			q.env.Metrics.sent.Add(float64(b.len()))
+			q.settle(b)
+			q.settled += b.len()
 			return
-		case o.class == split && len(events) == 1:
+		case o.class == split && b.len() == 1:
 			q.resumed()
-			q.drop(dropRefused, events)
+			q.drop(dropRefused, b)
 			q.refusing(o)
 			return
 		case o.class == split:
 			q.resumed()
-			q.deliverHalves(events)
+			q.deliverHalves(b)
 			return
 		case o.class == hold:
 			q.holding(o)
@@ -61,9 +86,9 @@ func (q *Queue) deliver(events [][]byte) {
 				q.cancel() // nobody will act in the seconds that are left
 			}
 			q.pause(probeEvery)
-		case errors.Is(o.err, errNoAnswer) && failures > 0 && len(events) > 1:
+		case errors.Is(o.err, errNoAnswer) && failures > 0 && b.len() > 1:
 			q.failing(o)
-			q.deliverHalves(events) // perhaps the way is too slow for so many
+			q.deliverHalves(b) // perhaps the way is too slow for so many
 			return
 		default:
 			q.failing(o)
@@ -77,23 +102,23 @@ func (q *Queue) deliver(events [][]byte) {
 	}
 }
 
-func (q *Queue) deliverHalves(events [][]byte) {
-	half := len(events) / 2
-	q.deliver(events[:half])
-	q.deliver(events[half:])
+func (q *Queue) deliverHalves(b batch) {
+	half := b.len() / 2
+	q.deliver(b.part(0, half))
+	q.deliver(b.part(half, b.len()))
 }
 
 // attempt uploads once and counts it.
-func (q *Queue) attempt(events [][]byte) outcome {
+func (q *Queue) attempt(b batch) outcome {
 	q.mu.Lock()
 	up, set := q.upload, q.set
 	q.mu.Unlock()
 	start := time.Now()
-	o := up.upload(q.ctx, events)
+	o := up.upload(q.ctx, b.events)
 	took := time.Since(start)
 	q.env.Metrics.uploaded(o, took)
 	if set.Debug {
-		slog.Info("moesif: upload", "events", len(events), "result", o.class.String(), "status", o.status, "took", took)
+		slog.Info("moesif: upload", "events", b.len(), "result", o.class.String(), "status", o.status, "took", took)
 	}
 	return o
 }
@@ -115,9 +140,10 @@ func (q *Queue) pause(d time.Duration) {
 }
 
 // drop gives events up.
-func (q *Queue) drop(reason string, events [][]byte) {
-	q.release(events)
-	q.drops.add(reason, len(events))
+func (q *Queue) drop(reason string, b batch) {
+	q.settle(b)
+	q.settled += b.len()
+	q.drops.add(reason, b.len())
 }
 
 // failing says that the collector cannot take events at the moment.

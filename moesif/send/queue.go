@@ -120,7 +120,7 @@ func (q *Queue) Add(event []byte) bool {
 	q.events = append(q.events, queued{event, time.Now()})
 	q.count++
 	q.bytes += size
-	wake := waiting == 0 || waiting+1 == q.set.BatchEvents || q.bytes >= maxBatchBytes
+	wake := waiting == 0 || (waiting+1)%q.set.BatchEvents == 0 || q.bytes >= maxBatchBytes
 	q.mu.Unlock()
 	q.env.Metrics.queued.Inc()
 	if wake {
@@ -186,38 +186,14 @@ func (q *Queue) isClosing() bool {
 	}
 }
 
-// next waits for a batch: enough events, enough bytes, or old enough ones. It returns nil when the queue is closing and
-// empty, or when the time to drain is over.
-func (q *Queue) next() [][]byte {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		batch, wait := q.take()
-		if batch != nil || q.ctx.Err() != nil {
-			return batch
-		}
-		closing := q.closing
-		if q.isClosing() {
-			return nil
-		}
-		timer.Reset(wait)
-		select {
-		case <-q.wake:
-		case <-timer.C:
-		case <-closing:
-		case <-q.ctx.Done():
-		}
-	}
-}
-
 // take removes the next batch from the waiting events, or says how long to wait for one. Its events still count until
-// release is called.
-func (q *Queue) take() (batch [][]byte, wait time.Duration) {
+// settle is called.
+func (q *Queue) take() (b batch, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	waiting := q.events[q.head:]
 	if len(waiting) == 0 {
-		return nil, time.Hour
+		return batch{}, time.Hour
 	}
 	n, bytes := 0, 0
 	for n < len(waiting) && n < q.set.BatchEvents {
@@ -228,11 +204,11 @@ func (q *Queue) take() (batch [][]byte, wait time.Duration) {
 	}
 	full := n == q.set.BatchEvents || n < len(waiting)
 	if age := time.Since(waiting[0].at); !full && age < q.set.FlushAfter && !q.isClosing() {
-		return nil, q.set.FlushAfter - age
+		return batch{}, q.set.FlushAfter - age
 	}
-	batch = make([][]byte, n)
-	for i := range batch {
-		batch[i] = waiting[i].event
+	b.events = make([][]byte, n)
+	for i := range b.events {
+		b.events[i] = waiting[i].event
 		waiting[i] = queued{}
 	}
 	q.head += n
@@ -245,16 +221,22 @@ func (q *Queue) take() (batch [][]byte, wait time.Duration) {
 		clear(q.events[len(q.events):cap(q.events)])
 		q.head = 0
 	}
-	return batch, 0
+	return b, 0
 }
 
-// release takes events that were sent or dropped off the account.
-func (q *Queue) release(events [][]byte) {
+// settle takes events off the account that were sent or dropped: all of a batch or a part of it.
+func (q *Queue) settle(b batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.count -= len(events)
-	q.settled += len(events)
-	for _, e := range events {
+	q.count -= len(b.events)
+	for _, e := range b.events {
 		q.bytes -= cap(e) + eventOverhead
 	}
+}
+
+// waiting returns how many events wait for an upload, those on their way left out.
+func (q *Queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.events) - q.head
 }
