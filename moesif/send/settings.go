@@ -7,7 +7,11 @@ type Settings struct {
 	Endpoint      string // base URL of the collector, without a trailing slash
 	ApplicationID string // secret; never logged
 
-	MaxEvents, MaxBytes int           // what the queue holds at most
+	MaxEvents, MaxBytes int           // what the queue holds in memory at most
+	DropNewest          bool          // without room the new event is dropped; else the oldest ones
+	SpoolDir            string        // where events wait on disk, in a folder for each application; "" for memory only
+	SpoolMaxBytes       int64         // room there
+	SpoolMaxAge         time.Duration // at which an event that waits there is given up
 	BatchEvents         int           // events in one upload at most
 	FlushAfter          time.Duration // age of the oldest waiting event at which a batch leaves though it is not full
 
