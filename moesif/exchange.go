@@ -118,7 +118,7 @@ func readExchange(log []byte, now time.Time) (*exchange, error) {
 		x.authenticated = true
 		x.credentialID = s.AuthenticatedEntity.ID
 	}
-	rawjson.Elements(s.Route.Hosts, func(v []byte) {
+	rawjson.Elements([]byte(s.Route.Hosts), func(v []byte) {
 		if rawjson.IsString(v) {
 			x.routeHosts = append(x.routeHosts, rawjson.Unquote(v))
 		}
