@@ -77,7 +77,7 @@ func (s *server) run(c *conn, e *event, handler func(*pdk.PDK)) {
 		if p != nil {
 			place = panicPlace()
 		}
-		s.panicked(e, p, place)
+		s.panicked("in "+e.phase.String(), p, place)
 		e.mu.Lock()
 		e.giveUp()
 		lost := p == nil && !e.taken
@@ -91,14 +91,14 @@ func (s *server) run(c *conn, e *event, handler func(*pdk.PDK)) {
 	returned = true
 }
 
-// panicked counts a panic and logs its stack once per place.
-func (s *server) panicked(e *event, p any, place string) {
+// panicked counts a panic and logs its stack once per place. when says what was going on.
+func (s *server) panicked(when string, p any, place string) {
 	s.counts.panics.Add(1)
 	if first := s.panics.add(place); first {
-		s.log.Error("handler panicked; the request was answered by policy", "phase", e.phase.String(), "place", place,
+		s.log.Error("handler panicked; the request was answered by policy", "when", when, "place", place,
 			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}
-	s.reports.Report("panic "+place, fmt.Sprintf("handler panicked in %s at %s (stack in the plugin's own log)", e.phase, place))
+	s.reports.Report("panic "+place, fmt.Sprintf("handler panicked %s at %s (stack in the plugin's own log)", when, place))
 }
 
 // panicPlace names the function and line that panicked. It is called from the deferred function that recovers.

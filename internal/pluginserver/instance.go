@@ -34,6 +34,8 @@ type instance struct {
 	config   any
 	handlers handlerSet
 	err      error
+
+	preparing sync.Once
 }
 
 // build decodes the configuration, once. A panic in New or in an UnmarshalJSON is that instance's error.
@@ -52,6 +54,16 @@ func (in *instance) build(newConfig func() any) error {
 		in.config, in.handlers = config, handlersOf(config)
 	})
 	return in.err
+}
+
+// prepare builds the configuration ahead of its first event and calls its Prepare, once. A configuration that cannot be
+// built is spoken of at its first event.
+func (in *instance) prepare(newConfig func() any) {
+	in.preparing.Do(func() {
+		if in.build(newConfig) == nil {
+			in.config.(preparer).Prepare()
+		}
+	})
 }
 
 // instances is the table of those that Kong may name.
@@ -109,15 +121,17 @@ func (t *instances) start(raw []byte, now int64) *instance {
 	return in
 }
 
-// restore enters an instance that an earlier worker of this plugin started.
-func (t *instances) restore(id int32, raw []byte, now int64) {
+// restore enters an instance that an earlier worker of this plugin started, and returns the one of that id.
+func (t *instances) restore(id int32, raw []byte, now int64) *instance {
 	in := &instance{id: id, raw: raw, hash: configHash(raw), started: time.Now()}
 	in.used.Store(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byID[id] == nil {
-		t.byID[id] = in
+	if held := t.byID[id]; held != nil {
+		return held
 	}
+	t.byID[id] = in
+	return in
 }
 
 // expire removes the instances that nobody names any more and returns them.

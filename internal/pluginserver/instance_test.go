@@ -40,6 +40,38 @@ func TestInstanceIDs(t *testing.T) {
 	require.Empty(t, calls)
 }
 
+// A configuration gets ready after Kong was answered, without an event, once for all of Kong's workers; neither a slow one
+// nor one that panics is in anybody's way.
+func TestInstancesPrepare(t *testing.T) {
+	prepared, slow := make(chan string, 10), make(chan struct{})
+	r := newRig(t, testHandlers{prepared: func(c *testConfig) {
+		switch c.Message {
+		case "slow":
+			<-slow
+		case "wrong":
+			panic("no way")
+		}
+		prepared <- c.Message
+	}})
+	p := r.dial()
+	id := p.start(map[string]any{"__seq__": 7, "message": "slow"})
+	_, err := p.run(id, "access", noAnswer)
+	require.NoError(t, err, "an event does not wait")
+	p.start(map[string]any{"message": "wrong"})
+	require.Equal(t, id, r.dial().start(map[string]any{"__seq__": 7, "message": "slow"}))
+	p.start(map[string]any{"message": "b"})
+	require.Equal(t, "b", <-prepared)
+	r.restore(99, []byte(`{"message":"restored"}`))
+	require.Equal(t, "restored", <-prepared)
+	eventually(t, "the panic in the log", func() bool {
+		return strings.Contains(r.logs.String(), "while a configuration was prepared") && strings.Contains(r.logs.String(), "no way")
+	})
+	close(slow)
+	r.preparing.Wait()
+	require.Equal(t, "slow", <-prepared)
+	require.Empty(t, prepared, "once")
+}
+
 func TestInstancesExpire(t *testing.T) {
 	var table instances
 	table.byID = map[int32]*instance{}

@@ -60,12 +60,17 @@ type testConfig struct {
 
 type testHandlers struct {
 	access, response, log func(config *testConfig, kong *pdk.PDK)
-	closed                func(config *testConfig)
+	prepared, closed      func(config *testConfig)
 }
 
 func (c *testConfig) Access(kong *pdk.PDK)   { c.call(c.handlers.access, kong) }
 func (c *testConfig) Response(kong *pdk.PDK) { c.call(c.handlers.response, kong) }
 func (c *testConfig) Log(kong *pdk.PDK)      { c.call(c.handlers.log, kong) }
+func (c *testConfig) Prepare() {
+	if c.handlers.prepared != nil {
+		c.handlers.prepared(c)
+	}
+}
 func (c *testConfig) Close() {
 	if c.handlers.closed != nil {
 		c.handlers.closed(c)

@@ -29,6 +29,8 @@ type Plugin struct {
 
 	// New returns a pointer to a fresh configuration; Kong's JSON is unmarshalled into it. Its methods
 	// Certificate, Rewrite, Access, Response, Preread and Log, each func(*pdk.PDK), are the plugin's phases.
+	// A method Prepare() is called once, in the background, after Kong was told that the instance has started: what is
+	// to be fetched or opened before the first request belongs there. Events do not wait for it.
 	// A method Close() is called when the instance is gone for good. A method Check() error says what is wrong with a
 	// configuration beyond its schema, for -validate; its texts begin with the field.
 	New func() any
@@ -46,6 +48,8 @@ type Plugin struct {
 	Metrics func(prometheus.Registerer) // registers the plugin's collectors; optional
 	Flags   func(*flag.FlagSet)         // registers the plugin's own flags; optional
 }
+
+type preparer interface{ Prepare() }
 
 // A phase is a bit of a phases set.
 type phases uint8

@@ -40,6 +40,7 @@ type serverConfig struct {
 // A server speaks Kong's protocol ProtoBuf:1 for one plugin.
 type server struct {
 	serverConfig
+	prepares  bool // the plugin's configurations have a Prepare
 	instances instances
 	counts    counts
 	panics    repeats
@@ -55,6 +56,7 @@ type server struct {
 
 	serving   sync.WaitGroup // connections that events may still come on, or run on
 	lingering sync.WaitGroup // connections that only wait for Kong to close them
+	preparing sync.WaitGroup // configurations that get ready
 	stop      chan struct{}
 	stopOne   sync.Once
 	watch     sync.WaitGroup
@@ -88,6 +90,9 @@ func newServer(c serverConfig) *server {
 		conns:        map[*conn]struct{}{},
 		epoch:        time.Now(),
 		stop:         make(chan struct{}),
+	}
+	if !c.policyOnly {
+		_, s.prepares = c.plugin.New().(preparer)
 	}
 	s.clock.Store(1)
 	if c.registerer != nil {
@@ -156,6 +161,7 @@ func (s *server) adopt(c *net.UnixConn, owed uint32) { s.open(c, owed) }
 func (s *server) answer(c *conn, call call) outcome {
 	var frame []byte
 	var err error
+	var started *instance
 	switch call.kind {
 	case fieldHandleEvent:
 		return s.handleEvent(c, call)
@@ -163,6 +169,7 @@ func (s *server) answer(c *conn, call call) outcome {
 		in := s.instances.start(call.config, s.now())
 		frame, err = statusReturn(call.sequence, s.name, in.id, in.started.Unix())
 		s.onInstance(in.id, in.raw)
+		started = in
 	case fieldCloseInstance, fieldInstanceStatus:
 		in := s.instances.get(call.instance)
 		if in == nil {
@@ -190,7 +197,25 @@ func (s *server) answer(c *conn, call call) outcome {
 	}
 	c.between = true
 	c.rest()
+	if started != nil {
+		s.prepare(started)
+	}
 	return goOn
+}
+
+// prepare gets a started configuration ready in the background, where it has a Prepare. A panic there costs that alone.
+func (s *server) prepare(in *instance) {
+	if s.policyOnly || !s.prepares {
+		return
+	}
+	s.preparing.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				s.panicked("while a configuration was prepared", p, panicPlace())
+			}
+		}()
+		in.prepare(s.plugin.New)
+	})
 }
 
 // handOver gives every connection to a successor and returns when none is left: idle ones at once, busy ones after
@@ -246,7 +271,9 @@ func (s *server) askToLeave(c *conn) {
 }
 
 // restore enters an instance that an earlier worker started.
-func (s *server) restore(id int32, config []byte) { s.instances.restore(id, config, s.now()) }
+func (s *server) restore(id int32, config []byte) {
+	s.prepare(s.instances.restore(id, config, s.now()))
+}
 
 // shutdown stops the watchdog and closes every instance and connection at once. For tests and the end of the process.
 func (s *server) shutdown() {
@@ -257,5 +284,6 @@ func (s *server) shutdown() {
 	}
 	s.serving.Wait()
 	s.lingering.Wait()
+	s.preparing.Wait()
 	s.closeInstances(s.instances.expire(s.now() + int64(10*idleGrace)))
 }
