@@ -1,0 +1,85 @@
+package store_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/keyauth/store"
+	"kong-go-plugins/keyauth/store/storetest"
+)
+
+// fixtures has one for each type of the package that is a store.
+var fixtures = map[string]storetest.Fixture{ // read-only
+	"Snapshot": {Open: openInline, NotUTF8: true},
+	"Chain":    {Open: openChain, NotUTF8: true},
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, stores(t), slices.Sorted(maps.Keys(fixtures)), "each store has a fixture")
+	for name, f := range fixtures {
+		t.Run(name, func(t *testing.T) { storetest.Run(t, f) })
+	}
+}
+
+// stores are the types of the package with a method Lookup.
+func stores(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := os.ReadDir(".")
+	require.NoError(t, err)
+	for _, file := range files {
+		if !strings.HasSuffix(file.Name(), ".go") || strings.HasSuffix(file.Name(), "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file.Name(), nil, 0)
+		require.NoError(t, err)
+		for _, d := range parsed.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv == nil || f.Name.Name != "Lookup" {
+				continue
+			}
+			typ := f.Recv.List[0].Type
+			if star, ok := typ.(*ast.StarExpr); ok {
+				typ = star.X
+			}
+			if name := typ.(*ast.Ident).Name; ast.IsExported(name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func credentials(given []storetest.Given) (list []store.Credential) {
+	for _, g := range given {
+		list = append(list, g.Credential)
+	}
+	return list
+}
+
+func openInline(t *testing.T, given []storetest.Given) store.Store {
+	t.Helper()
+	s, err := store.NewInline(credentials(given))
+	require.NoError(t, err)
+	return s
+}
+
+// openChain spreads what is given over three stores.
+func openChain(t *testing.T, given []storetest.Given) store.Store {
+	t.Helper()
+	cut := len(given) / 2
+	return store.Chain{
+		{Name: "empty", Store: openInline(t, nil)},
+		{Name: "first", Store: openInline(t, given[:cut])},
+		{Name: "second", Store: openInline(t, given[cut:])},
+	}
+}
