@@ -87,9 +87,9 @@ func Schema() schema.Plugin {
 				Description: "Kinds of values that are masked wherever they stand: in bodies, header values and query arguments.",
 				Doc:         "Card numbers must have a valid check digit. What is found becomes `*****`, or a hash with mask_action hash; the text around it stays."},
 			choice("unmaskable_bodies", []any{"drop", "send"}, "drop", "What happens to a body that the set masks cannot be applied to: it is left out, or sent as it is."),
-			schema.Field{Name: "skip_body_types", Type: schema.Array, Elements: &schema.Field{Type: schema.String},
-				Default:     []string{"audio/*", "font/*", "image/*", "video/*", "application/octet-stream", "text/event-stream"},
-				Description: "Media types whose bodies are left out; type/* stands for all of a type."},
+			schema.Field{Name: "skip_body_types", Type: schema.Array, Elements: &schema.Field{Type: schema.String}, Default: []string{},
+				Description: "Media types whose bodies are left out; type/* stands for all of a type.",
+				Doc:         "For instance `[\"image/*\", \"audio/*\", \"video/*\", \"font/*\", \"application/octet-stream\"]`."},
 		},
 		Checks: []schema.Check{{Conditional: &schema.Conditional{
 			IfField: "mask_action", IfMatch: schema.Field{Eq: "hash"},

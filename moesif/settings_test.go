@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 		ResponseHeaderMasks: []string{}, RequestQueryMasks: []string{},
 		FlushAfterMS: 1000, QueueMaxBytes: 67108864, DropPolicy: "oldest", SpoolDir: "<kong-prefix>/moesif-spool", SpoolMaxBytes: 134217728, SpoolMaxAge: 86400,
 		SessionTokenMode: "key", TrustConsumerHeaders: true, GovernanceFailOpen: true, MaskAction: "remove", MaskDetectors: []string{}, UnmaskableBodies: "drop",
-		SkipBodyTypes: []string{"audio/*", "font/*", "image/*", "video/*", "application/octet-stream", "text/event-stream"},
+		SkipBodyTypes: []string{},
 	}, c)
 }
 

@@ -50,4 +50,4 @@ return{name="moesif",fields={
 {mask_hash_key={type="string",referenceable=true,encrypted=true}},
 {mask_detectors={type="set",default={},elements={type="string",one_of={"card_number","email","jwt"}}}},
 {unmaskable_bodies={type="string",default="drop",one_of={"drop","send"}}},
-{skip_body_types={type="array",default={"audio/*","font/*","image/*","video/*","application/octet-stream","text/event-stream"},elements=c}}},entity_checks={{conditional={if_field="mask_action",if_match={eq="hash"},then_field="mask_hash_key",then_match={required=true},then_err="mask_action hash wants mask_hash_key"}}}}}}}
+{skip_body_types={type="array",default={},elements=c}}},entity_checks={{conditional={if_field="mask_action",if_match={eq="hash"},then_field="mask_hash_key",then_match={required=true},then_err="mask_action hash wants mask_hash_key"}}}}}}}
