@@ -1,7 +1,6 @@
 package moesif
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 
@@ -63,32 +62,16 @@ func appendEvent(x *exchange, s *settings, requestBody, responseBody capturedBod
 	b = responseBody.appendTo(b)
 	b = append(b, '}')
 
-	b = appendMember(b, "session_token", sessionToken(x, b, s.masks))
+	b = appendMember(b, "session_token", s.session.token(x, b))
 	b = appendMember(b, "user_id", user)
 	b = appendMember(b, "company_id", company)
 	b = appendMember(b, "transaction_id", x.transactionID)
-	b = append(b, `,"direction":"Incoming","weight":1,"metadata":{"kong":`...)
+	b = appendMember(b, "blocked_by", x.blockedBy)
+	b = append(b, `,"direction":"Incoming","weight":`...)
+	b = strconv.AppendInt(b, int64(max(x.weight, 1)), 10)
+	b = append(b, `,"metadata":{"kong":`...)
 	b = appendKong(b, x)
 	return append(b, "}}"...)
-}
-
-// sessionToken is the credential's key, or else its id. With masks set, a key is sent only when the event shows it
-// anyway, as the whole value of a header or argument: whatever took it out (a mask of header, query or body, or key-auth's
-// hide_credentials before we could see it), it must not come back this way.
-func sessionToken(x *exchange, event []byte, masks bool) string {
-	if x.credentialKey == "" {
-		return x.credentialID
-	}
-	if masks {
-		value := rawjson.AppendString(nil, x.credentialKey)
-		argument := append([]byte{'='}, value[1:len(value)-1]...)
-		_, after, inQuery := bytes.Cut(event, argument)
-		inQuery = inQuery && (after[0] == '&' || after[0] == '"')
-		if !inQuery && !bytes.Contains(event, value) {
-			return x.credentialID
-		}
-	}
-	return x.credentialKey
 }
 
 // appendKong appends what Kong knows of the request's way.

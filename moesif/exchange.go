@@ -33,6 +33,8 @@ type exchange struct {
 	serviceName string
 
 	transactionID string // the event's own
+	blockedBy     string // the governance rule that answered the request
+	weight        int    // how many requests the event stands for; 0 is 1
 
 	requestBody  []byte
 	responseBody []byte

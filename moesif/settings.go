@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -28,10 +29,10 @@ type settings struct {
 	requestBodyMask     *bodyMask // nil when nothing is masked
 	responseBodyMask    *bodyMask
 	queryMasks          []string
-	masks               bool // one of them is set
 
 	transactionID bool
 	identity      identityRules
+	session       sessionRules
 	queue         send.Settings
 }
 
@@ -62,6 +63,8 @@ func (c *Config) check() (*settings, error) {
 		return nil, errors.Join(wrong...)
 	}
 
+	masks := len(c.RequestQueryMasks)+len(c.RequestHeaderMasks)+len(c.ResponseHeaderMasks)+len(c.MaskDetectors) > 0 ||
+		requestMask != nil || responseMask != nil
 	return &settings{
 		applicationID:       c.ApplicationID,
 		endpoint:            endpoint,
@@ -76,9 +79,7 @@ func (c *Config) check() (*settings, error) {
 		requestBodyMask:     requestMask,
 		responseBodyMask:    responseMask,
 		queryMasks:          slices.Clone(c.RequestQueryMasks),
-		masks: len(c.RequestQueryMasks)+len(c.RequestHeaderMasks)+len(c.ResponseHeaderMasks) > 0 ||
-			requestMask != nil || responseMask != nil,
-		transactionID: !c.DisableTransactionID,
+		transactionID:       !c.DisableTransactionID,
 		identity: identityRules{
 			userHeader:           identityHeader(c.UserIDHeader),
 			companyHeader:        identityHeader(c.CompanyIDHeader),
@@ -87,6 +88,7 @@ func (c *Config) check() (*settings, error) {
 			companyClaim:         c.AuthorizationCompanyIDField,
 			trustConsumerHeaders: c.TrustConsumerHeaders,
 		},
+		session: sessionRules{mode: c.SessionTokenMode, key: cmp.Or(c.MaskHashKey, c.ApplicationID), masks: masks},
 		queue: send.Settings{
 			Endpoint:       endpoint,
 			ApplicationID:  c.ApplicationID,
