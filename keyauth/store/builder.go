@@ -21,14 +21,9 @@ type Builder struct {
 // NewBuilder returns a Builder for about this many keys.
 func NewBuilder(keys int) *Builder {
 	b := &Builder{lists: map[string]uint32{}, gone: map[uint32]bool{}}
-	b.s.records = make([]record, 0, keys)
+	b.s.records = make([]record, places(keys))
 	b.s.attributes = []attributes{{}} // number 0: nothing
 	b.s.owners = []owner{{}}          // number 0: nobody
-	slots := 8
-	for 3*slots < 4*(keys+1) {
-		slots *= 2
-	}
-	b.s.byDigest.slots = make([]uint32, slots)
 	return b
 }
 
@@ -51,27 +46,44 @@ func (b *Builder) Put(d key.Digest, e Entry) error {
 		return err
 	}
 	r := record{
-		digest: d, expiresAt: e.ExpiresAt, notBefore: e.NotBefore, createdAt: e.CreatedAt, owner: owner,
+		digest: d, expiresAt: e.ExpiresAt, createdAt: e.CreatedAt, owner: owner,
 		text: text, idLen: uint16(len(e.ID)), hintLen: uint8(len(e.Hint)), attributes: b.attributes(e),
+		flags: taken,
 	}
 	if e.Disabled {
 		r.flags |= disabled
 	}
-	if i, ok := s.find(d); ok {
-		if s.records[i].flags&removed != 0 {
-			s.gone--
-		}
-		s.records[i] = r
-		return nil
+	if s.used >= len(s.records)*3/4 {
+		s.records = spread(s.records, places(2*s.used+8))
 	}
-	s.records = append(s.records, r)
-	s.byDigest.add(digestHash(d), uint32(len(s.records)-1), func(i uint32) uint64 { return digestHash(s.records[i].digest) })
+	i, ok := place(s.records, &d)
+	if !ok {
+		s.used++
+	} else if s.records[i].flags&removed != 0 {
+		s.gone--
+	}
+	s.records[i] = r
 	return nil
+}
+
+// places is how long a table of this many records is. With near to half of them free, a search ends after two on average.
+func places(records int) int { return records + records*4/5 + 1 }
+
+// spread returns the records in a table of size places.
+func spread(records []record, size int) []record {
+	to := make([]record, size)
+	for i := range records {
+		if r := &records[i]; r.flags&taken != 0 {
+			at, _ := place(to, &r.digest)
+			to[at] = *r
+		}
+	}
+	return to
 }
 
 // Remove takes a key away.
 func (b *Builder) Remove(d key.Digest) {
-	if i, ok := b.s.find(d); ok && b.s.records[i].flags&removed == 0 {
+	if i, ok := place(b.s.records, &d); ok && b.s.records[i].flags&removed == 0 {
 		b.s.records[i].flags |= removed
 		b.s.gone++
 	}
@@ -119,7 +131,10 @@ func (b *Builder) Snapshot() *Snapshot {
 			s.gone++
 		}
 	}
-	s.clip()
+	if size := places(s.used); len(s.records) > size+size/8 {
+		s.records = spread(s.records, size)
+	}
+	s.owners, s.text = clip(s.owners), clip(s.text)
 	return s
 }
 
@@ -173,10 +188,11 @@ func (b *Builder) write(texts ...string) (uint32, error) {
 
 // attributes returns the number of e's lists; equal lists have one number.
 func (b *Builder) attributes(e Entry) uint32 {
-	if len(e.Groups)+len(e.Scopes)+len(e.CIDRs)+len(e.Tags) == 0 {
+	if e.NotBefore == 0 && len(e.Groups)+len(e.Scopes)+len(e.CIDRs)+len(e.Tags) == 0 {
 		return 0
 	}
 	var name strings.Builder
+	fmt.Fprintf(&name, "%d;", e.NotBefore)
 	for _, list := range [][]string{e.Groups, e.Scopes, e.Tags} {
 		for _, item := range list {
 			fmt.Fprintf(&name, "%d:%s", len(item), item)
@@ -190,7 +206,8 @@ func (b *Builder) attributes(e Entry) uint32 {
 	if !ok {
 		n = uint32(len(b.s.attributes))
 		b.s.attributes = append(b.s.attributes, attributes{
-			groups: slices.Clone(e.Groups), scopes: slices.Clone(e.Scopes), tags: slices.Clone(e.Tags), cidrs: slices.Clone(e.CIDRs),
+			notBefore: e.NotBefore,
+			groups:    slices.Clone(e.Groups), scopes: slices.Clone(e.Scopes), tags: slices.Clone(e.Tags), cidrs: slices.Clone(e.CIDRs),
 		})
 		b.lists[name.String()] = n
 	}

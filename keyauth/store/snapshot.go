@@ -6,17 +6,19 @@ import (
 	"errors"
 	"hash/maphash"
 	"math"
+	"math/bits"
 	"net/netip"
 	"unsafe"
 
 	"kong-go-plugins/keyauth/key"
 )
 
-// A Snapshot is an immutable index of entries in memory, made by a Builder. It is laid out for a million keys: two
-// tables of numbers, records without pointers, and one text, so that the garbage collector has nothing to follow.
+// A Snapshot is an immutable index of entries in memory, made by a Builder. It is laid out for a million keys: records
+// without pointers and one text, so that the garbage collector has nothing to follow, and a lookup waits for the memory
+// twice, for the record and for its consumer.
 type Snapshot struct {
-	records    []record
-	byDigest   table
+	records    []record // a hash table with open addressing: the digest says where to begin
+	used       int      // records that are not free
 	owners     []owner
 	byID       table // owners by id
 	attributes []attributes
@@ -24,11 +26,10 @@ type Snapshot struct {
 	gone       int // records that a later line replaced or removed
 }
 
-// A record is one key.
+// A record is one key: 64 bytes, one line of the processor's cache.
 type record struct {
 	digest     key.Digest
 	expiresAt  int64
-	notBefore  int64
 	createdAt  int64
 	text       uint32 // where id and hint stand in the text
 	owner      uint32
@@ -39,7 +40,8 @@ type record struct {
 }
 
 const (
-	disabled = 1 << iota
+	taken = 1 << iota // or the place is free
+	disabled
 	removed
 )
 
@@ -63,8 +65,9 @@ const (
 	ownerRemoved                   // and its keys with it
 )
 
-// attributes are lists that many keys have in common.
+// attributes are what few keys have, or many have in common.
 type attributes struct {
+	notBefore            int64
 	groups, scopes, tags []string
 	cidrs                []netip.Prefix
 }
@@ -78,43 +81,51 @@ const (
 var errTooLong = errors.New("is longer than 65535 bytes")
 
 // Len is the number of keys.
-func (s *Snapshot) Len() int { return len(s.records) - s.gone }
+func (s *Snapshot) Len() int { return s.used - s.gone }
 
 // Lookup returns the entry of a digest.
 func (s *Snapshot) Lookup(_ context.Context, d key.Digest) (*Entry, error) {
-	i, ok := s.find(d)
+	i, ok := place(s.records, &d)
 	if !ok {
 		return nil, ErrNotFound
 	}
-	return s.entry(i)
+	return s.entry(&s.records[i])
 }
 
 // Close does nothing.
 func (s *Snapshot) Close() error { return nil }
 
-func (s *Snapshot) find(d key.Digest) (int, bool) {
-	for i := range s.byDigest.candidates(digestHash(d)) {
-		if s.records[i].digest.Equal(d) {
-			return int(i), true
+// place returns where the record of d stands, or the free place where it belongs.
+func place(records []record, d *key.Digest) (at int, ok bool) {
+	if len(records) == 0 {
+		return 0, false
+	}
+	head := [8]byte(d[:])
+	hi, _ := bits.Mul64(binary.LittleEndian.Uint64(head[:]), uint64(len(records)))
+	for at = int(hi); records[at].flags&taken != 0; {
+		if r := &records[at]; [8]byte(r.digest[:]) == head && r.digest.Equal(*d) {
+			return at, true
+		}
+		if at++; at == len(records) {
+			at = 0
 		}
 	}
-	return 0, false
+	return at, false
 }
 
-// entry makes the entry of record i; its texts are parts of the snapshot's.
-func (s *Snapshot) entry(i int) (*Entry, error) {
-	r := &s.records[i]
+// entry makes the entry of r; its texts are parts of the snapshot's.
+func (s *Snapshot) entry(r *record) (*Entry, error) {
 	o := &s.owners[r.owner]
 	if r.flags&removed != 0 || o.state == ownerRemoved {
 		return nil, ErrNotFound
 	}
 	e := &Entry{
 		ID: s.slice(r.text, r.idLen), Hint: s.slice(r.text+uint32(r.idLen), uint16(r.hintLen)),
-		ExpiresAt: r.expiresAt, NotBefore: r.notBefore, CreatedAt: r.createdAt, Disabled: r.flags&disabled != 0,
+		ExpiresAt: r.expiresAt, CreatedAt: r.createdAt, Disabled: r.flags&disabled != 0,
 	}
 	if r.attributes != 0 {
 		a := &s.attributes[r.attributes]
-		e.Groups, e.Scopes, e.Tags, e.CIDRs = a.groups, a.scopes, a.tags, a.cidrs
+		e.NotBefore, e.Groups, e.Scopes, e.Tags, e.CIDRs = a.notBefore, a.groups, a.scopes, a.tags, a.cidrs
 	}
 	if o.state == referred {
 		e.ConsumerRef = s.slice(o.text, o.idLen)
@@ -143,37 +154,37 @@ func (s *Snapshot) slice(at uint32, n uint16) string {
 
 // findOwner returns the number of the owner with this id or reference, removed ones left out.
 func (s *Snapshot) findOwner(id string) (uint32, bool) {
-	for i := range s.byID.candidates(textHash(id)) {
-		if o := &s.owners[i]; o.state != ownerRemoved && s.slice(o.text, o.idLen) == id {
-			return i, true
+	hash := textHash(id)
+	for n, at := s.byID.next(hash, 0); n != 0; n, at = s.byID.next(hash, at) {
+		if o := &s.owners[n-1]; o.state != ownerRemoved && s.slice(o.text, o.idLen) == id {
+			return n - 1, true
 		}
 	}
 	return 0, false
 }
 
-// A table finds numbers by hash: open addressing over a power of two, each slot a number plus one.
+// A table finds numbers by hash: open addressing over a power of two. A slot is the upper half of the hash, which tells
+// most other entries apart without reading their records, and the number plus one.
 type table struct {
-	slots []uint32
+	slots []uint64
 	used  int
 }
-
-func digestHash(d key.Digest) uint64 { return binary.LittleEndian.Uint64(d[:]) }
 
 var seed = maphash.MakeSeed() // read-only
 
 func textHash(s string) uint64 { return maphash.String(seed, s) }
 
-// candidates yields the numbers that hash may stand for.
-func (t *table) candidates(hash uint64) func(func(uint32) bool) {
-	return func(yield func(uint32) bool) {
-		mask := uint64(len(t.slots) - 1)
-		if len(t.slots) == 0 {
-			return
-		}
-		for at := hash & mask; t.slots[at] != 0; at = (at + 1) & mask {
-			if !yield(t.slots[at] - 1) {
-				return
-			}
+// next returns the next number that hash may stand for; at is 0 for the first call, then what the call before returned.
+// It is a number plus one: 0 means that there is no more.
+func (t *table) next(hash, at uint64) (uint32, uint64) {
+	if len(t.slots) == 0 {
+		return 0, 0
+	}
+	mask := uint64(len(t.slots) - 1)
+	for ; ; at++ {
+		slot := t.slots[(hash+at)&mask]
+		if slot == 0 || (slot^hash)>>32 == 0 {
+			return uint32(slot), at + 1
 		}
 	}
 }
@@ -182,10 +193,10 @@ func (t *table) candidates(hash uint64) func(func(uint32) bool) {
 func (t *table) add(hash uint64, n uint32, rehash func(uint32) uint64) {
 	if 4*(t.used+1) > 3*len(t.slots) {
 		old := t.slots
-		t.slots = make([]uint32, max(8, 2*len(old)))
+		t.slots = make([]uint64, max(8, 2*len(old)))
 		for _, slot := range old {
 			if slot != 0 {
-				t.put(rehash(slot-1), slot)
+				t.put(rehash(uint32(slot)-1), uint32(slot))
 			}
 		}
 	}
@@ -193,20 +204,16 @@ func (t *table) add(hash uint64, n uint32, rehash func(uint32) uint64) {
 	t.used++
 }
 
-func (t *table) put(hash uint64, slot uint32) {
+func (t *table) put(hash uint64, number uint32) {
 	mask := uint64(len(t.slots) - 1)
 	at := hash & mask
 	for t.slots[at] != 0 {
 		at = (at + 1) & mask
 	}
-	t.slots[at] = slot
+	t.slots[at] = hash>>32<<32 | uint64(number)
 }
 
-// clip gives back what slices have grown ahead by more than an eighth.
-func (s *Snapshot) clip() {
-	s.records, s.owners, s.text = clip(s.records), clip(s.owners), clip(s.text)
-}
-
+// clip gives back what a list has grown ahead by more than an eighth.
 func clip[T any](list []T) []T {
 	if cap(list)-len(list) > cap(list)/8 {
 		return append(make([]T, 0, len(list)), list...)
