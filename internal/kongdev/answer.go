@@ -132,6 +132,10 @@ func (q *request) writeHead(size int64, bodyless bool) {
 		}
 		h[name] = append(h[name], line.value)
 	}
+	if size < 0 && !bodyless && q.in.ProtoMajor == 1 && q.in.ProtoMinor == 0 { // the end of the connection is that of the body
+		q.in.Close, q.out.toEnd = true, true
+		h["Transfer-Encoding"] = []string{"identity"} // for Go's server: no chunks; it is not sent
+	}
 	length := len("HTTP/1.1 ") + 3 + len(" \r\n\r\n") + len(nginxStatusText(q.status)) + q.response.size()
 	if q.in.Close {
 		h["Connection"] = []string{"close"}
@@ -143,7 +147,7 @@ func (q *request) writeHead(size int64, bodyless bool) {
 	if _, ok := q.response.get("date"); !ok {
 		length += len("Date: Mon, 02 Jan 2006 15:04:05 GMT\r\n")
 	}
-	if size < 0 && !bodyless {
+	if size < 0 && !bodyless && !q.out.toEnd {
 		q.response.set("Transfer-Encoding", "chunked") // for those who look at the headers in log
 		length += len("Transfer-Encoding: chunked\r\n")
 	}
@@ -193,7 +197,7 @@ func (q *request) writeBody(b []byte, chunked bool) bool {
 	n, ok := q.out.send(b)
 	q.sentBytes += n
 	q.out.sent += n
-	if chunked {
+	if chunked && !q.out.toEnd {
 		q.out.sent += len(strconv.FormatInt(int64(n), 16)) + len("\r\n\r\n")
 	}
 	return ok
@@ -201,7 +205,7 @@ func (q *request) writeBody(b []byte, chunked bool) bool {
 
 // finishBody hands everything to the client before the log phase begins.
 func (q *request) finishBody(chunked bool) {
-	if chunked {
+	if chunked && !q.out.toEnd {
 		q.out.sent += len("0\r\n\r\n")
 	}
 	q.out.flush()

@@ -23,6 +23,8 @@ const (
 // that fits into no buffer or is wrong, or a method that nothing proxies. 0 is none.
 func (q *request) refused() int {
 	switch {
+	case q.head != nil:
+		return q.head.status
 	case !wellFormed(q.method, q.in.RequestURI):
 		return http.StatusBadRequest
 	case q.method == http.MethodTrace || q.method == http.MethodConnect:
@@ -56,9 +58,22 @@ func wellFormed(method, target string) bool {
 	if method == http.MethodConnect { // its target is no path
 		return true
 	}
-	path, _, _ := strings.Cut(originForm(target), "?")
+	path := originForm(target)
+	if end := strings.IndexAny(path, "?#"); end >= 0 {
+		path = path[:end]
+	}
 	if !strings.HasPrefix(path, "/") {
 		return false
+	}
+	for rest := path; ; {
+		_, after, escaped := strings.Cut(rest, "%")
+		if !escaped {
+			break
+		}
+		if len(after) < 2 || unhex(after[0]) < 0 || unhex(after[1]) < 0 {
+			return false
+		}
+		rest = after
 	}
 	depth := 0
 	for segment := range strings.SplitSeq(unescapePath(path), "/") {
@@ -95,8 +110,35 @@ func originForm(target string) string {
 	return rest[at:]
 }
 
+// refuse answers a request that nginx refuses. Some statuses have no page of
+// Kong's, and a client that is gone or too slow gets none.
+func (q *request) refuse(status int) {
+	q.in.Close = true
+	if q.head != nil && q.head.silent {
+		q.status, q.out.broken = status, true
+		return
+	}
+	title := nginxPages[status]
+	if title == "" {
+		q.upstreamFailed(status)
+		return
+	}
+	heading, more := title, ""
+	if status == statusToHTTPS {
+		status, heading, more = http.StatusBadRequest, "400 Bad Request", "<center>The plain HTTP request was sent to HTTPS port</center>\r\n"
+	}
+	q.answer(&kongReply{status, []byte("<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + heading + "</h1></center>\r\n" +
+		more + "<hr><center>openresty</center>\r\n</body>\r\n</html>\r\n"), newFields(map[string]value{"Content-Type": "text/html"})})
+}
+
+// nginxPages are the titles of nginx's own pages for what Kong has none for.
+var nginxPages = map[int]string{ // read-only
+	statusToHTTPS: "400 The plain HTTP request was sent to HTTPS port", 501: "501 Not Implemented", 505: "505 HTTP Version Not Supported",
+}
+
 // nginx's own status numbers.
 const (
+	statusToHTTPS        = 497 // clients see a 400
 	statusHeaderTooLarge = 494 // clients see a 400
 	statusClientGone     = 499 // clients see nothing
 )

@@ -144,7 +144,7 @@ func (g *Gateway) start(ctx context.Context) error {
 	g.server.ConnContext = g.connContext
 	for _, l := range listeners {
 		go func() {
-			if err := g.server.Serve(l.Listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			if err := g.server.Serve(newClientListener(l, g.server.ErrorLog, g.opts.clientWait)); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				g.log.printf(levelCrit, "proxy listener %s: %v", l.url(), err)
 			}
 		}()

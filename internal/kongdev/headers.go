@@ -92,6 +92,16 @@ func (l *headerList) remove(key string) {
 	*l = slices.DeleteFunc(*l, func(h header) bool { return h.key == key })
 }
 
+// canonical is the list as a map of Go's.
+func (l headerList) canonical() http.Header {
+	m := make(http.Header, len(l))
+	for i := range l {
+		name := http.CanonicalHeaderKey(l[i].name)
+		m[name] = append(m[name], l[i].value)
+	}
+	return m
+}
+
 // table is nginx-Lua's view of the first max lines: a repeated header is a list.
 func (l headerList) table(max int) *table {
 	t := &table{fields: make(map[string]value, len(l))}

@@ -60,15 +60,36 @@ func TestRequestsThatNginxRefuses(t *testing.T) {
 		status        int
 		text          string
 	}{
-		{"long target", "GET /" + long + " HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n", 414, `"message":"URI too long"`},
+		{"long target", "GET /" + long + " HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n", 414, "URI too long\nrequest_id: "}, // the headers were not read
 		{"long header", "GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + long + "\r\n\r\n", 400, "Request header or cookie too large"},
 		{"long header's name", "GET / HTTP/1.1\r\nHost: x\r\n" + long + ": 1\r\n\r\n", 400, "Request header or cookie too large"},
 		{"many headers", "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Many: "+long[:4000]+"\r\n", 9) + "\r\n", 400, "Request header or cookie too large"},
 		{"trace", "TRACE / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n", 405, "<p>Method not allowed.</p>"},
-		{"connect", "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", 405, "Method not allowed"},
+		{"connect", "CONNECT / HTTP/1.1\r\nHost: x:1\r\n\r\n", 405, "Method not allowed"},
+		{"connect to an authority", "CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", 400, "Bad request"},
 		{"method in lower case", "get / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Bad request\nrequest_id: "},
 		{"path above the root", "GET /a/%2e%2e/../b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Bad request"},
 		{"nul in the path", "GET /a%00b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Bad request"},
+		{"percent without digits", "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Bad request"},
+		{"no host", "GET / HTTP/1.1\r\nAccept: application/json\r\n\r\n", 400, `"message":"Bad request"`},
+		{"two hosts", "GET / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nHost: b\r\n\r\n", 400, "<p>Bad request.</p>"},
+		{"empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, "Bad request"},
+		{"host with a space", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "Bad request"},
+		{"space in a header's name", "GET / HTTP/1.1\r\nHost: x\r\nBad Name: 1\r\n\r\n", 400, "Bad request"},
+		{"header without a name", "GET / HTTP/1.1\r\nHost: x\r\n: 1\r\n\r\n", 400, "Bad request"},
+		{"folded header", "GET / HTTP/1.1\r\nHost: x\r\nX: 1\r\n 2\r\n\r\n", 400, "Bad request"},
+		{"nul in a header", "GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n", 400, "Bad request"},
+		{"no length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n", 400, "Bad request"},
+		{"negative length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "Bad request"},
+		{"huge length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n", 400, "Bad request"},
+		{"length twice", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400, "Bad request"},
+		{"length and chunks", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "Bad request"},
+		{"chunks in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "Bad request"},
+		{"unknown coding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: br\r\n\r\n", 501, "<h1>501 Not Implemented</h1></center>\r\n<hr><center>openresty</center>"},
+		{"another version", "GET / HTTP/2.1\r\nHost: x\r\n\r\n", 505, "<h1>505 HTTP Version Not Supported</h1>"},
+		{"no version", "GET /x y\r\n\r\n", 400, "Bad request"},
+		{"tls on the plain port", "\x16\x03\x01\x02\x00\x01", 400, "Bad request"},
+		{"header that never ends", "GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + long + long, 400, "Request header or cookie too large"},
 		{"no path", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Bad request"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -102,7 +102,6 @@ func openListeners(s string) (open []proxyListener, err error) {
 					return open, err
 				}
 			}
-			l = tls.NewListener(l, config)
 			open = append(open, proxyListener{l, true, config})
 			continue
 		}
@@ -154,7 +153,7 @@ func newProxyServer(h http.Handler, errors *log.Logger, wait time.Duration) *htt
 		ErrorLog:                     errors,
 		ReadHeaderTimeout:            wait,
 		IdleTimeout:                  keepaliveTimeout,
-		MaxHeaderBytes:               256 << 10, // what is larger never becomes a request; see tooLarge
+		MaxHeaderBytes:               256 << 10, // for HTTP/2; see refused
 		Protocols:                    new(http.Protocols),
 	}
 	s.Protocols.SetHTTP1(true)

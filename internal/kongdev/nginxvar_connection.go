@@ -19,13 +19,24 @@ type clientConn struct {
 	serial   int64
 	opened   time.Time
 	requests atomic.Int64
+	heads    *headConn // nil with HTTP/2 over TLS
+}
+
+// head is what the client sent for the request that Go's server hands over now;
+// nil with HTTP/2.
+func (c *clientConn) head() *requestHead {
+	if c.heads == nil {
+		return nil
+	}
+	return c.heads.current()
 }
 
 type clientConnKey struct{}
 
 // connContext numbers the clients' connections.
-func (g *Gateway) connContext(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, clientConnKey{}, &clientConn{serial: g.clients.Add(1), opened: time.Now()})
+func (g *Gateway) connContext(ctx context.Context, c net.Conn) context.Context {
+	heads, _ := c.(*headConn)
+	return context.WithValue(ctx, clientConnKey{}, &clientConn{serial: g.clients.Add(1), opened: time.Now(), heads: heads})
 }
 
 // countOnConnection makes connection_requests of a request: its number on its connection.

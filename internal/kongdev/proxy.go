@@ -34,6 +34,7 @@ type clientWriter struct {
 	broken bool // the upstream broke off in the middle of the body
 	failed bool // a plugin server's failure or a Lua error caused this answer
 	gone   bool // the client takes nothing any more
+	toEnd  bool // the body has neither a length nor chunks
 
 	control *http.ResponseController
 	wait    time.Duration // for the client to take something
@@ -41,6 +42,9 @@ type clientWriter struct {
 
 // ServeHTTP takes one client request through Kong's phases.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c, ok := r.Context().Value(clientConnKey{}).(*clientConn); ok && c.heads != nil {
+		defer c.heads.done()
+	}
 	if q := g.serve(w, r); q != nil && !q.linger() {
 		q.abort() // what may still come would be taken for the next request
 	}
@@ -88,8 +92,7 @@ func (g *Gateway) enter() *generation {
 // run answers the request. Each step that answers ends it.
 func (q *request) run() {
 	if status := q.refused(); status != 0 {
-		q.in.Close = true
-		q.upstreamFailed(status)
+		q.refuse(status)
 		return
 	}
 	if err := q.rewritePhase(); err != nil {
@@ -147,12 +150,13 @@ func (q *request) run() {
 // findRoute matches the request and sets what the match decides. When that is
 // an answer of Kong's, it is returned and nothing is set.
 func (q *request) findRoute() *kongReply {
-	in := q.in
-	if host, _ := q.headers.get("host"); in.Method != q.method || host != in.Host {
-		in = in.Clone(in.Context())
-		in.Method, in.Host = q.method, host
+	in := *q.in
+	in.Method = q.method
+	in.Host, _ = q.headers.get("host") // and not the target's, which is the host for all else
+	if q.gen.router.byHeaders {
+		in.Header = q.headers.canonical()
 	}
-	m, ok := q.gen.router.match(in)
+	m, ok := q.gen.router.match(&in)
 	if !ok {
 		reply, _ := q.errorReply(404, "no Route matched with those values", nil) // the status is one of ours
 		return reply
@@ -347,7 +351,15 @@ func (q *request) upstreamHeader() http.Header {
 	for i := range q.headers {
 		line := &q.headers[i]
 		if !hopHeaders[line.key] && !drop[line.key] {
-			h[line.name] = append(h[line.name], line.value)
+			if strings.ContainsFunc(line.value, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }) {
+				q.gw.log.printf(levelWarn, "the upstream does not get the header %q: kongdev cannot send its control characters, as Kong does", line.name)
+				continue
+			}
+			name := line.name // as it was given: nginx keeps its case
+			if line.key == "user-agent" || line.key == "accept-encoding" || line.key == "range" {
+				name = http.CanonicalHeaderKey(name) // else Go's client does not find it
+			}
+			h[name] = append(h[name], line.value)
 		}
 	}
 	if _, ok := q.headers.get("user-agent"); !ok {

@@ -21,6 +21,7 @@ type request struct {
 	gen    *generation
 	worker *worker
 	in     *http.Request
+	head   *requestHead // nil with HTTP/2
 	out    *clientWriter
 	phase  phase
 
@@ -130,36 +131,45 @@ func newRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Requ
 
 // newBareRequest is one that no trace tells about.
 func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.Request) *request {
+	client, onClient := countOnConnection(r)
+	head := client.head()
+	if head != nil {
+		r = head.restore(r)
+		if r.TLS == nil {
+			r.TLS = client.heads.tls
+		}
+	}
 	q := &request{
-		gw: g, gen: gen, in: r, id: randomID(), start: nowMS(), uri: originForm(r.RequestURI), method: r.Method,
+		head: head, client: client, onClient: onClient, gw: g, gen: gen, in: r, id: randomID(), start: nowMS(), uri: originForm(r.RequestURI), method: r.Method,
 		worker: gen.workers[g.next.Add(1)%uint64(len(gen.workers))],
 		shared: &sharedContext{}, status: http.StatusOK,
 		times: timings{waiting: -1, proxyLatency: -1, responseLatency: -1, receive: -1},
 	}
 	q.out = &clientWriter{ResponseWriter: w, control: http.NewResponseController(w), wait: g.opts.clientWait}
 	_, q.args, q.hasArgs = strings.Cut(q.uri, "?")
-	q.headers = newHeaderList(r.Host, r.Header)
-	if r.ContentLength > 0 || r.Header.Get("Content-Length") != "" {
-		q.headers.set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	host := r.Host
+	if head != nil {
+		q.headers, q.length = head.headers, head.length
+		if head.host != "" {
+			host = head.host
+		}
+	} else {
+		q.headers = newHeaderList(r.Host, r.Header)
+		if r.ContentLength > 0 || r.Header.Get("Content-Length") != "" {
+			q.headers.set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+		}
+		q.length = len(q.method) + len(q.uri) + len("  HTTP/1.1\r\n\r\n") + q.headers.size()
 	}
-	for _, coding := range r.TransferEncoding {
-		q.headers.add("Transfer-Encoding", coding)
-	}
-	if r.Close { // Go takes this header away
-		q.headers.set("Connection", "close")
-	}
-	q.length = len(q.method) + len(q.uri) + len("  HTTP/1.1\r\n\r\n") + q.headers.size()
 	q.body = newBody(g, r)
 	if r.Body != http.NoBody {
 		_ = q.out.control.EnableFullDuplex() // else an answer would wait for the body's end
 		q.body.src = &patientBody{Reader: r.Body, control: q.out.control, wait: g.opts.clientWait}
 	}
-	q.host = clientHost(r.Host)
+	q.host = clientHost(host)
 	q.port = localPort(r)
 	ip, port, _ := net.SplitHostPort(r.RemoteAddr)
 	q.clientIP = ip
 	q.clientTCP, _ = strconv.Atoi(port)
-	q.client, q.onClient = countOnConnection(r)
 	return q
 }
 

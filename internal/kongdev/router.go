@@ -15,7 +15,8 @@ import (
 // A router finds the route of a request by the rules of Kong's default router
 // flavor, traditional_compatible. It is safe for concurrent use.
 type router struct {
-	entries []routeEntry // best first
+	entries   []routeEntry // best first
+	byHeaders bool         // some look at headers
 }
 
 // routeMatch is a found route with what Kong derives from the match. service
@@ -78,6 +79,7 @@ func newRouter(d *Declarative) (*router, error) {
 				return nil, fmt.Errorf("route %q: %w", route.Name, err)
 			}
 			r.entries = append(r.entries, e)
+			r.byHeaders = r.byHeaders || len(e.headers) > 0
 		}
 	}
 	slices.SortStableFunc(r.entries, func(a, b routeEntry) int {

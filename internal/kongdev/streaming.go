@@ -146,6 +146,9 @@ func (q *request) switchProtocols(x *exchange) {
 		q.response.add(h.name, h.value)
 	}
 	q.headerFilter()
+	if q.client.heads != nil {
+		q.client.heads.raw()
+	}
 	client, buffered, err := hijacker.Hijack()
 	if err != nil {
 		q.upstreamFailed(http.StatusBadGateway)

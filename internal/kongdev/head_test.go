@@ -1,0 +1,231 @@
+package kongdev
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseHead(t *testing.T) {
+	for in, want := range map[string]requestHead{
+		"\r\n\nGET  /a?b=c  HTTP/1.1  \r\nhOST: X\r\nA:  b \t \r\n\r\n": {
+			method: "GET", target: "/a?b=c", minor: 1, headers: headerList{{"hOST", "host", "X"}, {"A", "a", "b \t"}}, length: 46,
+		},
+		"GET / HTTP/1.0\n\n": {method: "GET", target: "/", length: 16, close: true},
+		"POST / HTTP/1.0\nConnection: Keep-Alive\nContent-Length: 12\n\n": {
+			method: "POST", target: "/", length: 59, bodyLength: 12,
+			headers: headerList{{"Connection", "connection", "Keep-Alive"}, {"Content-Length", "content-length", "12"}},
+		},
+		"GET http://Other.example:81?x HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\nUpgrade: y\r\n\r\n": {
+			method: "GET", target: "http://Other.example:81?x", host: "Other.example", minor: 1, length: 85, close: true,
+			headers: headerList{{"Host", "host", "h"}, {"Connection", "connection", "x, Close"}, {"Upgrade", "upgrade", "y"}},
+		},
+		"M-SEARCH /# HTTP/1.1\r\nHost: [::1]:80\r\nno-value\r\nodd(name): 1\r\nTransfer-Encoding: Chunked\r\n\r\n": {
+			method: "M-SEARCH", target: "/#", minor: 1, length: 92, bodyLength: -1, chunked: true,
+			headers: headerList{{"Host", "host", "[::1]:80"}, {"no-value", "no-value", ""}, {"Transfer-Encoding", "transfer-encoding", "Chunked"}},
+		},
+	} {
+		var p headParser
+		h, n := p.parse([]byte(in + "rest"))
+		require.NotNil(t, h, in)
+		assert.Equal(t, want, *h, in)
+		assert.Equal(t, len(in), n, in)
+	}
+}
+
+func FuzzParseHead(f *testing.F) {
+	for _, s := range []string{
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST http://a:1/?b HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", "\r\nHEAD /%41 HTTP/1.1\nHost: y\nTransfer-Encoding: chunked\n\n",
+		"GET / HTTP/9\r\n", "get", "\x16\x03", "GET / HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var whole headParser
+		h, n := whole.parse(b)
+		// It makes no difference how the bytes arrive, but for those behind a refusal.
+		var slow headParser
+		for i := range len(b) + 1 {
+			got, m := slow.parse(b[:i])
+			if got == nil {
+				continue
+			}
+			require.NotNil(t, h)
+			require.Equal(t, h.status, got.status)
+			require.Equal(t, h.headers, got.headers)
+			if h.status == 0 {
+				require.Equal(t, n, m)
+			}
+			break
+		}
+		if h == nil {
+			return
+		}
+		require.LessOrEqual(t, n, len(b))
+		// What Go's server reads instead it takes, with the same body.
+		in, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(h.standIn())))
+		require.NoError(t, err)
+		if h.status == 0 {
+			require.Equal(t, h.bodyLength, in.ContentLength)
+			require.Equal(t, h.close, in.Close)
+		}
+	})
+}
+
+func FuzzChunks(f *testing.F) {
+	for _, s := range []string{"3\r\nabc\r\n0\r\n\r\nnext", "a;x=y\r\n0123456789\r\n0\r\nTrailer: 1\r\n\r\n", "0\n\n", "fffffffffffffffff\r\n", "1\r\nab"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var whole, slow chunkScanner
+		used, state := whole.scan(b)
+		slowUsed, slowState := 0, chunksGoOn
+		for i := 0; i < len(b) && slowState == chunksGoOn; i++ {
+			n := 0
+			n, slowState = slow.scan(b[i : i+1])
+			slowUsed += n
+		}
+		require.Equal(t, []any{used, state}, []any{slowUsed, slowState})
+		// Whatever Go takes for chunks, it ends at the same place.
+		in := bytes.NewReader(b)
+		buffered := bufio.NewReader(in)
+		if _, err := io.Copy(io.Discard, httputil.NewChunkedReader(buffered)); err == nil {
+			at := len(b) - in.Len() - buffered.Buffered() // before the trailers
+			if state == chunksEnded && bytes.HasPrefix(b[at:], []byte("\r\n")) {
+				require.Equal(t, at+2, used)
+			}
+		}
+	})
+}
+
+// A client that gives up in the middle of a head, or is too slow with it, gets
+// nothing; log handlers see it.
+func TestHeadsThatStop(t *testing.T) {
+	logged := make(chan string, 10)
+	b, _ := newFakeBench(t, `"log"`, func(c *fakeConn, _ string, _ int32) { logged <- c.text("kong.log.serialize", nil) },
+		func(o *Options) { o.Config.Plugins[0].Route = nil }, impatient(200*time.Millisecond))
+	for _, tc := range []struct {
+		begin  string
+		gone   bool
+		status int
+	}{{"GET /a HT", true, 400}, {"GET /a HTTP/1.1\r\nHost: x\r\nA", true, 400}, {"GET /a HTTP/1.1\r\nHost: x\r\n", false, 408}} {
+		c := b.dial()
+		_, err := io.WriteString(c, tc.begin)
+		require.NoError(t, err)
+		if tc.gone {
+			require.NoError(t, c.(*net.TCPConn).CloseWrite())
+		}
+		text, _ := io.ReadAll(c)
+		assert.Empty(t, string(text))
+		assert.Contains(t, <-logged, fmt.Sprintf(`"status":%d`, tc.status))
+	}
+	c := b.dial() // who says nothing at all is no request
+	text, _ := io.ReadAll(c)
+	assert.Empty(t, string(text))
+	assert.Empty(t, logged)
+}
+
+// nginx says HTTP/1.1 whatever the client says, sends no chunks to HTTP/1.0, and
+// keeps such a connection only when asked to and the answer has a length.
+func TestOldClients(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, ignore)
+	text := b.answer("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+	assert.True(t, strings.HasPrefix(text, "HTTP/1.1 200 OK\r\n"), text)
+	assert.Contains(t, text, "\r\nConnection: close\r\n")
+	assert.NotContains(t, text, "Transfer-Encoding")
+	assert.True(t, strings.HasSuffix(text, "\r\n\r\ntick\ntick\ntick\n"), text)
+	text = b.answer("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n")
+	assert.Equal(t, 2, strings.Count(text, "HTTP/1.1 200 OK\r\n"), text)
+	assert.Equal(t, 1, strings.Count(text, "Connection: keep-alive\r\n"), text)
+}
+
+// The route is found by the Host header, all else takes the target's host.
+func TestHostOfTheTarget(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, func(c *fakeConn, _ string, _ int32) {
+		c.ask("kong.response.set_header", mustKV("X-Host", c.text("kong.request.get_host", nil)))
+	}, func(o *Options) { o.Config.Routes[0].Hosts = []string{"routed.example"} })
+	request := "GET http://%s/echo HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
+	text := b.answer(fmt.Sprintf(request, "Target.example:99", "routed.example"))
+	assert.Contains(t, text, "HTTP/1.1 200 OK\r\n")
+	assert.Contains(t, text, "X-Host: target.example\r\n")
+	assert.Contains(t, text, `"x-forwarded-host=target.example"`)
+	assert.Contains(t, b.answer(fmt.Sprintf(request, "routed.example", "other.example")), "no Route matched")
+}
+
+// Several requests at once on one connection are answered one after another,
+// and a body ends where it ends.
+func TestPipelining(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, ignore)
+	c := b.dial()
+	chunked := "POST /echo/2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nTrailer: x\r\n\r\n"
+	go func() {
+		_, _ = io.WriteString(c, "POST /echo/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n"+strings.Repeat("y", 9000)+chunked+
+			"\r\nGET /echo/3 HTTP/1.1\r\nHost: x\r\n\r\nBAD\r\n\r\nGET /echo/4 HTTP/1.1\r\nHost: x\r\n\r\n")
+	}()
+	in := bufio.NewReader(c)
+	for i, want := range []string{`"body_len":9000`, `"body_len":3`, `"body_len":0`} {
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.Contains(t, string(body), fmt.Sprintf(`"uri":"/echo/%d"`, i+1))
+		assert.Contains(t, string(body), want)
+	}
+	resp, err := http.ReadResponse(in, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 400, resp.StatusCode)
+	_, err = io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	_, err = in.ReadByte()
+	assert.Error(t, err, "and nothing after that")
+}
+
+// Headers reach plugins and upstream as they were sent, those that Go does not like too.
+func TestHeadersAsSent(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, func(c *fakeConn, _ string, _ int32) {
+		c.ask("kong.response.set_header", mustKV("X-Seen", c.text("kong.request.get_header", str("x-odd"))))
+	})
+	text := b.answer("GET /echo HTTP/1.1\r\nHost: x\r\nuser-agent: mine\r\nX-Odd: a\x01b\r\nX(lost): 1\r\nConnection: close\r\n\r\n")
+	assert.Contains(t, text, "X-Seen: a%01b\r\n")
+	assert.Contains(t, text, `"user-agent=mine"`)
+	assert.NotContains(t, text, "lost")
+	assert.NotContains(t, text, "x-odd=", "Go's client cannot send it")
+	assert.Contains(t, b.log.String(), `the upstream does not get the header "X-Odd"`)
+}
+
+// A client without TLS on the port for TLS is told so; other clients there go on.
+func TestPlainOnTLSPort(t *testing.T) {
+	b, _ := newFakeBench(t, `"access"`, ignore, func(o *Options) { o.Listen = "127.0.0.1:0, 127.0.0.1:0 ssl" })
+	address := strings.TrimPrefix(b.URLs()[1], "https://")
+	c, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	text, err := io.ReadAll(c)
+	require.NoError(t, err)
+	assert.True(t, strings.HasPrefix(string(text), "HTTP/1.1 400 Bad Request\r\n"), string(text))
+	assert.Contains(t, string(text), "<center>The plain HTTP request was sent to HTTPS port</center>")
+	silent, err := net.Dial("tcp", address) // says nothing, and Close does not wait for it
+	require.NoError(t, err)
+	defer func() { _ = silent.Close() }()
+	s, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own
+	require.NoError(t, err)
+	defer func() { _ = s.Close() }()
+	_, err = io.WriteString(s, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	require.NoError(t, err)
+	text, err = io.ReadAll(s)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `"x-forwarded-proto=https"`)
+}
