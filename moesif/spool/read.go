@@ -1,0 +1,173 @@
+package spool
+
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+	"time"
+)
+
+// Read returns the next events, about as many as one read of the disk brings: those of ended processes first, each
+// process's in order. None means that there are none at present: Unread is 0, or the disk is not ready and Options.Ready
+// will be called.
+func (l *Log) Read() []Event {
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	for {
+		l.mu.Lock()
+		if l.unread == 0 || !l.readyLocked() {
+			l.mu.Unlock()
+			return nil
+		}
+		f := l.unreadFolderLocked()
+		if first := f.end - uint64(len(l.tail)); f == l.own && f.next >= first {
+			events := l.readTailLocked(int(f.next - first))
+			l.mu.Unlock()
+			return events
+		}
+		s, ok := f.segmentAt(f.next)
+		if from := max(f.next, s.first); ok && from > f.next {
+			l.skipLocked(f, from) // a gap that was counted when the folder was loaded
+		}
+		from := f.next
+		l.mu.Unlock()
+		if !ok { // cannot be; without this it would be an endless loop
+			l.giveUp(f, from, f.end, Corrupt)
+			continue
+		}
+		if events, more := l.readSegment(f, s, from); len(events) > 0 || !more {
+			return events
+		}
+	}
+}
+
+func (l *Log) unreadFolderLocked() *folder {
+	for _, f := range l.adopted {
+		if f.next < f.end {
+			return f
+		}
+	}
+	return l.own
+}
+
+// segmentAt returns the first segment with events from number on.
+func (f *folder) segmentAt(number uint64) (segment, bool) {
+	for _, s := range f.segments {
+		if s.end > number {
+			return s, true
+		}
+	}
+	return segment{}, false
+}
+
+// readTailLocked returns events that are not written yet, from the ith on.
+func (l *Log) readTailLocked(i int) (events []Event) {
+	for size := 0; i < len(l.tail) && size < readBytes; i++ {
+		e := l.tail[i]
+		events = append(events, Event{e.event, e.at, ID{l.own, l.own.next}})
+		size += len(e.event)
+		l.own.next++
+		l.unread--
+	}
+	return events
+}
+
+// readSegment reads on in a segment, from the number from. more is false when it is better to wait.
+func (l *Log) readSegment(f *folder, s segment, from uint64) (events []Event, more bool) {
+	if r := l.reader; r == nil || r.path != s.path || r.next > from {
+		r.close()
+		l.reader = nil
+		r, err := openSegment(s.path, s.first)
+		if err != nil {
+			return nil, l.readFailed(f, s, from, err)
+		}
+		l.reader = r
+	}
+	records, atEnd, err := l.reader.read(s.bytes, s.end)
+	if err != nil {
+		return nil, l.readFailed(f, s, from, err)
+	}
+	for len(records) > 0 && records[0].number < from { // its caller held it
+		records = records[1:]
+	}
+
+	l.mu.Lock()
+	if f.next != from {
+		l.mu.Unlock()
+		return nil, true // the segment had to go meanwhile
+	}
+	damaged, aged := 0, 0
+	oldest := time.Time{}
+	if l.o.MaxAge > 0 {
+		oldest = time.Now().Add(-l.o.MaxAge)
+	}
+	for _, r := range records {
+		damaged += l.missLocked(f, r.number)
+		if r.at.Before(oldest) {
+			aged += l.missLocked(f, r.number+1)
+			continue
+		}
+		events = append(events, Event{r.event, r.at, ID{f, r.number}})
+		l.skipLocked(f, r.number+1)
+	}
+	if atEnd {
+		damaged += l.missLocked(f, s.end)
+	}
+	l.mu.Unlock()
+	l.lose(Corrupt, damaged)
+	l.lose(Aged, aged)
+	kick(l.stir)
+	return events, true
+}
+
+// skipLocked moves on to the number to.
+func (l *Log) skipLocked(f *folder, to uint64) {
+	if to > f.next {
+		l.unread -= int(to - f.next)
+		f.next = to
+	}
+}
+
+// missLocked moves on to the number to over events that cannot be returned, and counts them.
+func (l *Log) missLocked(f *folder, to uint64) (events int) {
+	if to <= f.next {
+		return 0
+	}
+	events = int(to - f.next)
+	f.done.settle(f.next, to)
+	l.skipLocked(f, to)
+	return events
+}
+
+// giveUp counts the events up to the number to that were not read since from.
+func (l *Log) giveUp(f *folder, from, to uint64, reason string) {
+	l.mu.Lock()
+	n := 0
+	if f.next == from {
+		n = l.missLocked(f, to)
+	}
+	l.mu.Unlock()
+	l.lose(reason, n)
+	kick(l.stir)
+}
+
+// readFailed gives up the rest of a segment, except when the system lacks something at the moment.
+func (l *Log) readFailed(f *folder, s segment, from uint64, err error) (more bool) {
+	l.reader.close()
+	l.reader = nil
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) {
+		l.say("reading", err)
+		return false
+	}
+	l.mu.Lock()
+	current := f.next == from
+	l.mu.Unlock()
+	if !current {
+		return true // it had to go
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		l.say("reading", err)
+	}
+	l.giveUp(f, from, s.end, IO)
+	return true
+}
