@@ -1,0 +1,113 @@
+package remote
+
+import (
+	"bytes"
+	"strings"
+
+	"kong-go-plugins/moesif/rawjson"
+)
+
+// A Request is what is known of one request. Only the facts that Snapshot.Needs names have to be filled in; an empty one
+// has no value, and a condition on it does not hold. A Request is for one goroutine and must not change between two
+// calls: its body is parsed once.
+type Request struct {
+	User    string // id, "" when not identified
+	Company string // id, "" when not identified
+
+	Verb        string
+	Route       string // path without the query
+	IP          string
+	Header      func(name string) string // one request header, "" for none; may be nil
+	ContentType string                   // of the request
+	Body        []byte                   // of the request, content codings undone; nil when it is not known
+	Status      int                      // of the response, 0 while it is not known
+
+	parsed  bool
+	objects [][]byte            // of a JSON body: itself, or the elements of an array
+	members map[string][]string // what was looked up in them
+}
+
+const (
+	notGraphQL = iota // no body that conditions can look into
+	graphQLText
+	jsonText
+)
+
+// bodyKind says by the media type, without its parameters, how conditions read the body.
+func (r *Request) bodyKind() int {
+	media, _, _ := strings.Cut(r.ContentType, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	switch {
+	case media == "application/graphql":
+		return graphQLText
+	case media == "application/json", strings.HasSuffix(media, "+json"):
+		return jsonText
+	default:
+		return notGraphQL
+	}
+}
+
+// inBody returns the values of the body's member. A JSON array is a batch with the values of all its objects, so that
+// nobody escapes a rule by sending two operations at once.
+func (r *Request) inBody(name string) []string {
+	switch r.bodyKind() {
+	case graphQLText:
+		if name == "query" && len(r.Body) > 0 {
+			return []string{string(r.Body)}
+		}
+	case jsonText:
+		r.parse()
+		values, known := r.members[name]
+		if !known {
+			for _, object := range r.objects {
+				if value, ok := text(lookup(object, name)); ok {
+					values = append(values, value)
+				}
+			}
+			if r.members == nil {
+				r.members = map[string][]string{}
+			}
+			r.members[name] = values
+		}
+		return values
+	}
+	return nil
+}
+
+func (r *Request) parse() {
+	if r.parsed {
+		return
+	}
+	r.parsed = true
+	body := bytes.TrimPrefix(r.Body, []byte("\xef\xbb\xbf"))
+	if !rawjson.Valid(body) {
+		return
+	}
+	if rawjson.IsObject(body) {
+		r.objects = [][]byte{body}
+		return
+	}
+	rawjson.Elements(body, func(value []byte) {
+		if rawjson.IsObject(value) {
+			r.objects = append(r.objects, value)
+		}
+	})
+}
+
+// lookup returns the member of an object: the one of exactly this name, else where the name leads as a path with dots.
+// Of several of one name the last counts, as for most servers. It returns nil for none.
+func lookup(object []byte, name string) (found []byte) {
+	rawjson.Members(object, func(n string, value []byte) {
+		if n == name {
+			found = value
+		}
+	})
+	if found != nil {
+		return found
+	}
+	first, rest, dotted := strings.Cut(name, ".")
+	if !dotted {
+		return nil
+	}
+	return lookup(member(object, first), rest)
+}
