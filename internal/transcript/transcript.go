@@ -2,7 +2,8 @@
 // server. They are the referee: what our server writes and what the development gateway sends must agree with them,
 // ids, ports, times and latencies aside.
 //
-// recorded/NN_name.jsonl has one frame a line, recorded/requests.txt the request and the response of 01 to 16.
+// recorded/NN_name.jsonl has one frame a line, recorded/requests.txt the request and the response of 01 to 16,
+// recorded/keyauth-lua-reference.txt what a bundled plugin answers to requests of its own.
 package transcript
 
 import (
@@ -65,8 +66,16 @@ func Load(name string) ([]Frame, error) {
 }
 
 // Requests is requests.txt: the request and the client's response of the recordings 01 to 16.
-func Requests() string {
-	data, err := recorded.ReadFile("recorded/requests.txt")
+func Requests() string { return text("requests.txt") }
+
+// KeyAuth is keyauth-lua-reference.txt: what Kong's bundled key-auth answers, request by request as curl's arguments and
+// the client's response. The routes are /echo/plain (defaults), /echo/hide (hide_credentials, key_in_body, key_names
+// apikey and x-key), /echo/anon (anonymous) and /echo/realm (realm my-realm, key_in_query and run_on_preflight off);
+// bob's key is sekret; the upstream echoes what it received.
+func KeyAuth() string { return text("keyauth-lua-reference.txt") }
+
+func text(name string) string {
+	data, err := recorded.ReadFile(path.Join("recorded", name))
 	if err != nil {
 		panic("the recordings are embedded: " + err.Error())
 	}

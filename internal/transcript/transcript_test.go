@@ -24,4 +24,5 @@ func TestEveryRecordingLoads(t *testing.T) {
 		}
 	}
 	require.Contains(t, transcript.Requests(), "### 01_get_first_start_instance")
+	require.Contains(t, transcript.KeyAuth(), "### -H apikey: sekret 127.0.0.1:8200/echo/plain")
 }
