@@ -40,6 +40,8 @@ const (
 type settings struct {
 	file, listen, admin, plugins, prefix, logLevel string
 	record, console                                string
+	pluginFlags                                    map[string]string // by plugin
+	collectorConfig, collectorRules                string
 	command                                        []string // behind --
 	workers                                        int
 	ready                                          time.Duration // for the plugins to listen
@@ -76,6 +78,9 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.admin, "admin", "127.0.0.1:8001", "`ADDR` of the read-only Admin API; off for none (-demo: 127.0.0.1:0)")
 	f.StringVar(&s.console, "console", "off", "`ADDR` of the console, a page for the browser of this machine, like 127.0.0.1:8002; off for none (-demo: 127.0.0.1:0)")
 	f.StringVar(&s.plugins, "plugins", "", "`DIR` with the plugin binaries (default: built from source inside the repository)")
+	f.Func("plugin-flags", "flags for one plugin, as `NAME=FLAGS` and for several plugins several times: -plugin-flags moesif=\"-phases access,log\"", s.addPluginFlags)
+	f.StringVar(&s.collectorConfig, "collector-config", "", "JSON `FILE` that the built-in collector answers to GET /v1/config; read again when it changes")
+	f.StringVar(&s.collectorRules, "collector-rules", "", "JSON `FILE` that it answers to GET /v1/rules, in the same way")
 	f.StringVar(&s.prefix, "prefix", "", "`DIR` for sockets and temporary files, Kong's prefix (default: a temporary one)")
 	f.IntVar(&s.workers, "workers", 2, "`NUMBER` of gateway workers, 1 to 64; each has its own plugin instances, as in Kong")
 	f.StringVar(&s.logLevel, "log-level", "info", "`LEVEL` of Kong's error log on stderr: debug, info, notice, warn, error, crit or alert (-demo and with a command: warn)")
@@ -126,6 +131,21 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 		return fail("-demo goes without a command")
 	}
 	return s, nil
+}
+
+// addPluginFlags takes one -plugin-flags.
+func (s *settings) addPluginFlags(text string) error {
+	name, flags, ok := strings.Cut(text, "=")
+	switch {
+	case !ok || name == "" || strings.ContainsAny(name, " \t") || strings.TrimSpace(flags) == "":
+		return errors.New("give it as NAME=FLAGS, like moesif=\"-phases access,log\"")
+	case s.pluginFlags[name] != "":
+		return fmt.Errorf("plugin %s has flags already; give all of them at once", name)
+	case s.pluginFlags == nil:
+		s.pluginFlags = map[string]string{}
+	}
+	s.pluginFlags[name] = flags
+	return nil
 }
 
 // A subcommand has flags of its own.

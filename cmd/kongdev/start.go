@@ -51,6 +51,9 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 			_ = st.close()
 		}
 	}()
+	if err := st.collector.UseFiles(s.collectorConfig, s.collectorRules, func(err error) { report(stderr, err) }); err != nil {
+		return nil, err
+	}
 	if err := kongdev.CheckListen(s.listen); err != nil {
 		return nil, err
 	}
@@ -65,7 +68,7 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 	}
 	st.endpoint = addresses["http://collector.kongdev"]
 
-	servers, err := kongdev.Binaries{Dir: s.plugins, Prefix: prefix, Log: stderr}.Servers(ctx, config.PluginNames())
+	servers, err := kongdev.Binaries{Dir: s.plugins, Prefix: prefix, Words: s.pluginFlags, Log: stderr}.Servers(ctx, config.PluginNames())
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +87,9 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 	}
 	var tree func(*kongdev.LiveTrace)
 	if s.verbose {
-		tree = newTreePrinter(stderr).trace
+		printer := newTreePrinter(stderr)
+		tree = printer.trace
+		st.closers = append(st.closers, printer.watch())
 	}
 	if err := st.watch(&options, tree); err != nil {
 		return nil, err
@@ -197,7 +202,7 @@ func (st *started) describe(out *screen) {
 	}
 	out.row("proxy", strings.Join(st.gateway.URLs(), "  "))
 	if st.admin != nil {
-		out.row("admin", st.admin.URL()+" (read-only)")
+		out.row("admin", st.admin.URL()+" (read-only, but for the collector)")
 	}
 	if url := st.consoleURL(); url != "" {
 		out.row("console", url+" (in a browser)")

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,11 +18,89 @@ import (
 type treePrinter struct {
 	mu   sync.Mutex
 	w    io.Writer
-	open map[int64]bool // requests that are not printed yet
+	open map[int64]*openRequest // those that are not printed yet
 }
 
+// An openRequest may be one that hangs.
+type openRequest struct {
+	trace *kongdev.LiveTrace
+	next  time.Duration // when to say that it is still there
+}
+
+// firstStill is how long a request may take before -v says that it is still running. Each later line comes after twice the
+// time of the one before.
+const firstStill = 3 * time.Second
+
 func newTreePrinter(w io.Writer) *treePrinter {
-	return &treePrinter{w: w, open: map[int64]bool{}}
+	return &treePrinter{w: w, open: map[int64]*openRequest{}}
+}
+
+// watch looks at the requests that are not over until the function it returns is called.
+func (p *treePrinter) watch() (stop func() error) {
+	end, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case now := <-tick.C:
+				p.still(now)
+			}
+		}
+	}()
+	return func() error {
+		close(end)
+		<-done
+		return nil
+	}
+}
+
+// still prints a line for each request that has run long.
+func (p *treePrinter) still(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range slices.Sorted(maps.Keys(p.open)) {
+		o := p.open[n]
+		t := o.trace.Snapshot()
+		age := now.Sub(t.Start)
+		if age < o.next {
+			continue
+		}
+		for o.next <= age {
+			o.next *= 2
+		}
+		_, _ = fmt.Fprintf(p.w, "%s %s: still running after %d s, %s, request %s\n", clean(t.Method), frames.TargetText(t.URI), int(age.Seconds()), waitsFor(t), t.RequestID)
+	}
+}
+
+// waitsFor says what a request is waiting for.
+func waitsFor(t kongdev.Trace) string {
+	var open []string
+	for _, e := range t.Events {
+		if e.End != 0 {
+			continue
+		}
+		text := fmt.Sprintf("%s of %s", e.Phase, clean(e.Plugin))
+		if n := len(e.Calls); n > 0 {
+			text += " after " + clean(e.Calls[n-1].Method)
+		}
+		open = append(open, text)
+	}
+	for _, u := range t.Upstream {
+		if u.End == 0 {
+			open = append(open, "the upstream")
+		}
+	}
+	switch {
+	case len(open) > 0:
+		return "waits for " + strings.Join(open, ", ")
+	case t.Status == 0 && len(t.Upstream) > 0:
+		return "the answer is under way"
+	}
+	return "waits for the client or a place to run"
 }
 
 // trace is told of every change by many goroutines at once. The first time it hears of a request nobody else has.
@@ -29,11 +108,11 @@ func (p *treePrinter) trace(l *kongdev.LiveTrace) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch n := l.Number(); {
-	case l.Done() && p.open[n]:
+	case l.Done() && p.open[n] != nil:
 		delete(p.open, n)
 		_, _ = io.WriteString(p.w, treeText(l.Snapshot()))
-	case !l.Done():
-		p.open[n] = true
+	case !l.Done() && p.open[n] == nil:
+		p.open[n] = &openRequest{l, firstStill}
 	}
 }
 

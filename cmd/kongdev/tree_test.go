@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"kong-go-plugins/internal/kongdev"
@@ -95,4 +98,36 @@ func FuzzTreeText(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestWaitsFor(t *testing.T) {
+	for want, trace := range map[string]kongdev.Trace{
+		"waits for access of p after kong.request.get_header": {Events: []kongdev.TraceEvent{
+			{Plugin: "o", Phase: "access", End: 1}, {Plugin: "p", Phase: "access", Calls: []kongdev.TraceCall{tracedCall(1, "kong.request.get_header", nil, nil)}},
+		}},
+		"waits for log of p, log of q":           {Status: 200, Events: []kongdev.TraceEvent{{Plugin: "p", Phase: "log"}, {Plugin: "q", Phase: "log"}}},
+		"waits for the upstream":                 {Upstream: []kongdev.TraceTry{{End: 1, Failed: true}, {}}},
+		"the answer is under way":                {Upstream: []kongdev.TraceTry{{End: 1}}},
+		"waits for the client or a place to run": {},
+	} {
+		assert.Equal(t, want, waitsFor(trace))
+	}
+}
+
+// A request that hangs shows before its end.
+func TestStillRunning(t *testing.T) {
+	file := writeFile(t, filepath.Join(t.TempDir(), "kong.yml"), `_format_version: "3.0"
+services: [{name: up, url: "http://echo.kongdev", routes: [{name: all, paths: [/]}]}]
+`, 0o600)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var out, errOut output
+	ended := make(chan int)
+	go func() {
+		ended <- run(ctx, []string{"-f", file, "-listen", "127.0.0.1:0", "-admin", "off", "-v", "--", "sh", "-c", "exec curl -s $KONGDEV_URL/delay/30000?apikey=hidden"}, &out, &errOut)
+	}()
+	require.Eventually(t, func() bool { return strings.Contains(errOut.String(), " s, waits for the upstream, request ") }, 30*time.Second, 20*time.Millisecond, "%s", &errOut)
+	assert.Contains(t, errOut.String(), "GET /delay/30000?apikey=(6 bytes): still running after ")
+	cancel()
+	<-ended
 }

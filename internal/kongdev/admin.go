@@ -16,6 +16,8 @@ import (
 // readOnly is the answer to whatever would change something.
 const readOnly = "kongdev's Admin API is read-only: change the configuration file and start kongdev again"
 
+const controlPrefix = "/kongdev/collector/"
+
 // admin is the part of Kong's Admin API that reads. A new one is made for each
 // configuration that is served.
 type admin struct {
@@ -30,7 +32,7 @@ type admin struct {
 // AdminHandler returns Kong's Admin API for what the gateway runs, reading only,
 // in the shapes of Kong's JSON. Below /kongdev it tells more: /kongdev/stats
 // has the gateway's counters and /kongdev/events what the collector received
-// (which may be nil).
+// (which may be nil). What can be changed is the collector; see ControlHandler.
 func (g *Gateway) AdminHandler(collector *Collector) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := &admin{config: g.Config(), infos: g.Infos(), nodeID: g.nodeID, proxy: g.URL(), stats: g.Stats, collector: collector}
@@ -42,6 +44,10 @@ func (g *Gateway) AdminHandler(collector *Collector) http.Handler {
 func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", serverHeader)
 	w.Header().Set("X-Kongdev", "not for production")
+	if a.collector != nil && strings.HasPrefix(r.URL.Path, controlPrefix) && r.Method != http.MethodOptions {
+		a.collector.ControlHandler(controlPrefix).ServeHTTP(w, r)
+		return
+	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
@@ -310,7 +316,10 @@ func (a *admin) own(path []string) (any, bool) {
 		return a.stats(), true
 	case path[0] == "events" && a.collector != nil:
 		accepted, refused := a.collector.Total()
-		return map[string]any{"accepted": accepted, "refused_requests": refused, "events": a.collector.Events()}, true
+		ids, repeats := a.collector.Distinct()
+		return map[string]any{
+			"accepted": accepted, "refused_requests": refused, "distinct_transactions": ids, "repeated_transactions": repeats, "events": a.collector.Events(),
+		}, true
 	}
 	return nil, false
 }

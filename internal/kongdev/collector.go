@@ -2,6 +2,7 @@ package kongdev
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,7 @@ const maxKeptBytes = 256 << 20
 // A Collector stands in for Moesif's event collector: it takes
 // POST /v1/events/batch and /v1/events, checks them as strictly as the
 // documentation reads, and keeps the events. GET /v1/config and /v1/rules answer
-// what SetConfig and SetRules set. It is safe for concurrent use and is an
+// what SetConfig and SetRules set, or the files of UseFiles hold. It is safe for concurrent use and is an
 // http.Handler.
 type Collector struct {
 	mu        sync.Mutex
@@ -35,6 +36,12 @@ type Collector struct {
 	arrived   chan struct{} // closed and replaced when anything above changes
 	config    tagged
 	rules     tagged
+	ids       map[string]struct{} // transaction ids of all events
+	repeats   int                 // events whose id was there before
+	files     map[string]*watchedFile
+	report    func(error)
+
+	filesMu sync.Mutex // held while files are read; before mu
 }
 
 // A Batch is one accepted POST.
@@ -46,19 +53,24 @@ type Batch struct {
 	UserAgent   string
 	Application string // the application id: a secret in real life, never print it
 	At          time.Time
+
+	ids []string // transaction ids of the events that have one
 }
 
 // A Fault is how a Collector misbehaves. The zero value is none. Only
-// requests that carry events are affected.
+// requests that carry events are affected, unless All is set.
 type Fault struct {
-	Status     int    // answer this instead of taking the events
-	RetryAfter string // Retry-After header of that answer
-	Hang       bool   // answer nothing until the client gives up or the fault is changed
-	Cut        bool   // cut the connection without an answer
-	After      bool   // take the events first: the sender cannot know
-	Containing string // only batches with this text in an event; "" = all
-	Times      int    // this many requests, then none; 0 = until changed
+	Status     int    `json:"status,omitempty"`      // answer this instead of taking the events
+	RetryAfter string `json:"retry_after,omitempty"` // Retry-After header of that answer
+	Hang       bool   `json:"hang,omitempty"`        // answer nothing until the client gives up or the fault is changed
+	Cut        bool   `json:"cut,omitempty"`         // cut the connection without an answer
+	After      bool   `json:"after,omitempty"`       // take the events first: the sender cannot know
+	Containing string `json:"containing,omitempty"`  // only batches with this text in an event; "" = all
+	Times      int    `json:"times,omitempty"`       // this many requests, then none; 0 = until changed
+	All        bool   `json:"all,omitempty"`         // requests for the config and the rules fail as well
 }
+
+func (f Fault) any() bool { return f.Status != 0 || f.Hang || f.Cut }
 
 // tagged is a document that clients poll for, with the tag that names its
 // version.
@@ -131,11 +143,20 @@ func (c *Collector) WaitRefused(ctx context.Context, n int) error {
 	}
 }
 
+// Distinct is how many transaction ids the accepted events had, forgotten ones
+// too, and how many events came with an id that was there already.
+func (c *Collector) Distinct() (ids, repeats int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.ids), c.repeats
+}
+
 // Reset forgets all events and counts; the fault stays.
 func (c *Collector) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.events, c.batches, c.keptBytes, c.total, c.dropped, c.refused = nil, nil, 0, 0, 0, 0
+	c.ids, c.repeats = nil, 0
 }
 
 // SetFault makes the next requests fail as f says; Fault{} ends that and
@@ -149,18 +170,28 @@ func (c *Collector) SetFault(f Fault) {
 }
 
 // SetConfig sets what GET /v1/config answers and the version that every
-// answer names.
+// answer names; a tag of "" stands for one that follows from the content.
 func (c *Collector) SetConfig(body, tag string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.config = tagged{body, tag}
+	c.config = tagged{body, cmp.Or(tag, contentTag([]byte(body)))}
 }
 
 // SetRules is SetConfig for GET /v1/rules.
 func (c *Collector) SetRules(body, tag string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rules = tagged{body, tag}
+	c.rules = tagged{body, cmp.Or(tag, contentTag([]byte(body)))}
+}
+
+// answer is what GET /v1/config or /v1/rules answers.
+func (c *Collector) answer(rules bool) tagged {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if rules {
+		return c.rules
+	}
+	return c.config
 }
 
 func (c *Collector) signalLocked() {
@@ -170,9 +201,8 @@ func (c *Collector) signalLocked() {
 
 // ServeHTTP implements http.Handler.
 func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c.mu.Lock()
-	config, rules := c.config, c.rules
-	c.mu.Unlock()
+	c.refresh()
+	config, rules := c.answer(false), c.answer(true)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Moesif-Config-Etag", config.tag)
 	w.Header().Set("X-Moesif-Rules-Tag", rules.tag)
@@ -192,6 +222,12 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.countRefused()
 		refuse(w, http.StatusUnauthorized, "header X-Moesif-Application-Id is missing")
 		return
+	}
+	if r.Method == http.MethodGet {
+		if fault, set := c.nextFault(nil, false); fault != nil {
+			c.misbehave(w, r, *fault, set)
+			return
+		}
 	}
 	switch r.URL.Path {
 	case "/v1/config":
@@ -214,7 +250,7 @@ func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
 			bad.status = known.status
 		}
 	}
-	fault, set := c.nextFault(events)
+	fault, set := c.nextFault(events, true)
 	if fault != nil && fault.After && bad == nil {
 		c.keep(batch, events)
 	}
@@ -233,12 +269,12 @@ func (c *Collector) take(w http.ResponseWriter, r *http.Request) {
 }
 
 // nextFault is the fault for a request with these events, nil for none, and
-// the number of its SetFault.
-func (c *Collector) nextFault(events []json.RawMessage) (*Fault, int) {
+// the number of its SetFault. Others have it only if it is for all.
+func (c *Collector) nextFault(events []json.RawMessage, carries bool) (*Fault, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := c.fault
-	if f.Status == 0 && !f.Hang && !f.Cut {
+	if !f.any() || !carries && !f.All {
 		return nil, 0
 	}
 	if f.Containing != "" && !slices.ContainsFunc(events, func(e json.RawMessage) bool { return bytes.Contains(e, []byte(f.Containing)) }) {
@@ -283,6 +319,16 @@ func (c *Collector) keep(b Batch, events []json.RawMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.events = append(c.events, events...)
+	if c.ids == nil {
+		c.ids = map[string]struct{}{}
+	}
+	for _, id := range b.ids {
+		if _, there := c.ids[id]; there {
+			c.repeats++
+		}
+		c.ids[id] = struct{}{}
+	}
+	b.ids = nil
 	c.batches = append(c.batches, b)
 	c.keptBytes += b.Bytes
 	c.total += len(events)

@@ -66,8 +66,12 @@ func readBatch(r *http.Request) (Batch, []json.RawMessage, error) {
 	}
 	b.Events = len(events)
 	for i, e := range events {
-		if err := checkEvent(e); err != nil {
+		id, err := checkEvent(e)
+		if err != nil {
 			return b, events, fmt.Errorf("event %d: %w", i, err)
+		}
+		if id != "" {
+			b.ids = append(b.ids, id)
 		}
 	}
 	return b, events, nil
@@ -101,13 +105,14 @@ func inflate(wire []byte, encoding string) ([]byte, error) {
 	return body, nil
 }
 
-// checkEvent checks what every event must have.
-func checkEvent(raw json.RawMessage) error {
+// checkEvent checks what every event must have, and returns its transaction id.
+func checkEvent(raw json.RawMessage) (id string, _ error) {
 	if len(raw) > maxEventBytes {
-		return &badBatch{http.StatusRequestEntityTooLarge, fmt.Sprintf("larger than %d bytes", maxEventBytes)}
+		return "", &badBatch{http.StatusRequestEntityTooLarge, fmt.Sprintf("larger than %d bytes", maxEventBytes)}
 	}
 	var e struct {
-		Request *struct {
+		TransactionID string `json:"transaction_id"`
+		Request       *struct {
 			Time    string                     `json:"time"`
 			URI     string                     `json:"uri"`
 			Verb    string                     `json:"verb"`
@@ -119,23 +124,23 @@ func checkEvent(raw json.RawMessage) error {
 		} `json:"response"`
 	}
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return err
+		return "", err
 	}
 	switch {
 	case e.Request == nil:
-		return errors.New("request is missing")
+		return "", errors.New("request is missing")
 	case e.Request.Verb == "":
-		return errors.New("request.verb is missing")
+		return "", errors.New("request.verb is missing")
 	case !strings.Contains(e.Request.URI, "://"):
-		return errors.New("request.uri is no absolute URL")
+		return "", errors.New("request.uri is no absolute URL")
 	case !isEventTime(e.Request.Time):
-		return errors.New("request.time is no ISO 8601 time")
+		return "", errors.New("request.time is no ISO 8601 time")
 	case e.Response != nil && !isEventTime(e.Response.Time):
-		return errors.New("response.time is no ISO 8601 time")
+		return "", errors.New("response.time is no ISO 8601 time")
 	case e.Response != nil && (e.Response.Status < 100 || e.Response.Status > 999):
-		return errors.New("response.status is no HTTP status")
+		return "", errors.New("response.status is no HTTP status")
 	}
-	return nil
+	return e.TransactionID, nil
 }
 
 // isEventTime takes a time with a zone or without, which means UTC.

@@ -272,7 +272,7 @@ func FuzzCollector(f *testing.F) {
 				t.Fatalf("accepted %d, kept %d, refused %d", accepted, len(c.Events()), refused)
 			}
 			for _, e := range c.Events() {
-				if err := checkEvent(e); err != nil {
+				if _, err := checkEvent(e); err != nil {
 					t.Fatalf("kept %q: %v", e, err)
 				}
 			}

@@ -29,12 +29,13 @@ const queryTimeout = 30 * time.Second
 
 // Binaries says where plugin binaries come from.
 type Binaries struct {
-	Dir    string    // folder that holds them, each named as its plugin; "" = build them from source
-	Source string    // where to look for the source, upwards; "" = the current folder
-	Cache  string    // folder for what is built; "" = the user's cache folder
-	Prefix string    // Kong prefix, passed to each plugin
-	Flags  []string  // further flags for each plugin's start
-	Log    io.Writer // told what is being built; nil = nobody
+	Dir    string            // folder that holds them, each named as its plugin; "" = build them from source
+	Source string            // where to look for the source, upwards; "" = the current folder
+	Cache  string            // folder for what is built; "" = the user's cache folder
+	Prefix string            // Kong prefix, passed to each plugin
+	Flags  []string          // further flags for each plugin's start
+	Words  map[string]string // what else stands in a plugin's command lines, as for a shell; by plugin
+	Log    io.Writer         // told what is being built; nil = nobody
 }
 
 // binaryName is what a plugin may be called: Kong's rule for names, less
@@ -51,16 +52,25 @@ func (b Binaries) Servers(ctx context.Context, names []string) ([]PluginServer, 
 	if err != nil {
 		return nil, err
 	}
+	for name := range b.Words {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("plugin %q: it gets flags, and nothing configures it%s", clip(name), didYouMean(name, names))
+		}
+	}
 	var servers []PluginServer
 	for i, name := range names {
-		start := []string{shellQuote(paths[i]), "-kong-prefix", shellQuote(b.Prefix)}
+		command := shellQuote(paths[i])
+		if words := strings.TrimSpace(b.Words[name]); words != "" {
+			command += " " + words
+		}
+		start := []string{command, "-kong-prefix", shellQuote(b.Prefix)}
 		for _, f := range b.Flags {
 			start = append(start, shellQuote(f))
 		}
 		servers = append(servers, PluginServer{
 			Name:     name,
 			Socket:   filepath.Join(b.Prefix, name+".socket"),
-			QueryCmd: shellQuote(paths[i]) + " -dump",
+			QueryCmd: command + " -dump",
 			StartCmd: strings.Join(start, " "),
 		})
 	}

@@ -37,6 +37,13 @@ func TestServersFromAFolder(t *testing.T) {
 	require.NoError(t, exec.CommandContext(t.Context(), "sh", "-c", servers[0].QueryCmd).Run(), "a shell understands it")
 	assert.FileExists(t, path)
 
+	servers, err = Binaries{Dir: dir, Prefix: "/p", Words: map[string]string{"moesif": ` -phases access,log -x 'a b' `}}.Servers(t.Context(), []string{"moesif"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{quoted + " -phases access,log -x 'a b' -dump", quoted + " -phases access,log -x 'a b' -kong-prefix /p"},
+		[]string{servers[0].QueryCmd, servers[0].StartCmd})
+	_, err = Binaries{Dir: dir, Words: map[string]string{"moesi": "-x"}}.Servers(t.Context(), []string{"moesif"})
+	require.EqualError(t, err, `plugin "moesi": it gets flags, and nothing configures it (did you mean "moesif"?)`)
+
 	servers, err = Binaries{Dir: dir}.Servers(t.Context(), nil)
 	require.NoError(t, err)
 	assert.Empty(t, servers)
