@@ -77,5 +77,8 @@ func (s *Snapshot) Known() bool { return s.config != nil && s.rules != nil }
 // HeaderNames returns the request headers that conditions look at, in lower case. The caller must not change it.
 func (s *Snapshot) HeaderNames() []string { return s.names }
 
+// Governs reports whether there are rules.
+func (s *Snapshot) Governs() bool { return s.rules != nil && len(s.rules.list) > 0 }
+
 // Needs returns which facts Govern, Rate and MaxRate look at.
 func (s *Snapshot) Needs() Needs { return s.needs }
