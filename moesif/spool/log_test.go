@@ -87,7 +87,7 @@ func (l *testLog) all(t *testing.T, done bool) (names []string) {
 	t.Helper()
 	<-l.opened
 	for {
-		events := l.Read()
+		events := l.Read(1<<30, 1<<30)
 		if len(events) == 0 {
 			require.Zero(t, l.Unread())
 			return names
@@ -185,7 +185,7 @@ func TestWhatIsDoneDoesNotComeAgain(t *testing.T) {
 	a.add(t, "a", 100)
 	<-a.opened
 	a.written(t)
-	events := a.Read()
+	events := a.Read(1<<30, 1<<30)
 	require.Len(t, events, 100)
 	var ids []ID
 	for i, e := range events {

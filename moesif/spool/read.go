@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Read returns the next events, about as many as one read of the disk brings: those of ended processes first, each
-// process's in order. None means that there are none at present: Unread is 0, or the disk is not ready and Options.Ready
-// will be called.
-func (l *Log) Read() []Event {
+// Read returns the next events, at most that many and, but for the first, of so many bytes: those of ended processes first,
+// each process's in order. None means that there are none at present: Unread is 0, or the disk is not ready and
+// Options.Ready will be called.
+func (l *Log) Read(events, bytes int) []Event {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	for {
@@ -21,9 +21,9 @@ func (l *Log) Read() []Event {
 		}
 		f := l.unreadFolderLocked()
 		if first := f.end - uint64(len(l.tail)); f == l.own && f.next >= first {
-			events := l.readTailLocked(int(f.next - first))
+			found := l.readTailLocked(int(f.next-first), events, bytes)
 			l.mu.Unlock()
-			return events
+			return found
 		}
 		s, ok := f.segmentAt(f.next)
 		if from := max(f.next, s.first); ok && from > f.next {
@@ -35,8 +35,8 @@ func (l *Log) Read() []Event {
 			l.giveUp(f, from, f.end, Corrupt)
 			continue
 		}
-		if events, more := l.readSegment(f, s, from); len(events) > 0 || !more {
-			return events
+		if found, more := l.readSegment(f, s, from, events, bytes); len(found) > 0 || !more {
+			return found
 		}
 	}
 }
@@ -61,20 +61,22 @@ func (f *folder) segmentAt(number uint64) (segment, bool) {
 }
 
 // readTailLocked returns events that are not written yet, from the ith on.
-func (l *Log) readTailLocked(i int) (events []Event) {
-	for size := 0; i < len(l.tail) && size < readBytes; i++ {
+func (l *Log) readTailLocked(i, events, bytes int) (found []Event) {
+	for bytes = min(bytes, readBytes); i < len(l.tail) && len(found) < events; i++ {
 		e := l.tail[i]
-		events = append(events, Event{e.event, e.at, ID{l.own, l.own.next}})
-		size += len(e.event)
+		if bytes -= len(e.event); bytes < 0 && len(found) > 0 {
+			break
+		}
+		found = append(found, Event{e.event, e.at, ID{l.own, l.own.next}})
 		l.own.next++
 		l.unread--
 	}
-	return events
+	return found
 }
 
 // readSegment reads on in a segment, from the number from. more is false when it is better to wait.
-func (l *Log) readSegment(f *folder, s segment, from uint64) (events []Event, more bool) {
-	if r := l.reader; r == nil || r.path != s.path || r.next > from {
+func (l *Log) readSegment(f *folder, s segment, from uint64, events, bytes int) (found []Event, more bool) {
+	if r := l.reader; r == nil || r.path != s.path || r.passed(from) {
 		r.close()
 		l.reader = nil
 		r, err := openSegment(s.path, s.first)
@@ -89,6 +91,13 @@ func (l *Log) readSegment(f *folder, s segment, from uint64) (events []Event, mo
 	}
 	for len(records) > 0 && records[0].number < from { // its caller held it
 		records = records[1:]
+	}
+	for i, r := range records {
+		if bytes -= len(r.event); i == events || bytes < 0 && i > 0 {
+			l.reader.back(records[i:])
+			records, atEnd = records[:i:i], false
+			break
+		}
 	}
 
 	l.mu.Lock()
@@ -107,7 +116,7 @@ func (l *Log) readSegment(f *folder, s segment, from uint64) (events []Event, mo
 			aged += l.missLocked(f, r.number+1)
 			continue
 		}
-		events = append(events, Event{r.event, r.at, ID{f, r.number}})
+		found = append(found, Event{r.event, r.at, ID{f, r.number}})
 		l.skipLocked(f, r.number+1)
 	}
 	if atEnd {
@@ -117,7 +126,7 @@ func (l *Log) readSegment(f *folder, s segment, from uint64) (events []Event, mo
 	l.lose(Corrupt, damaged)
 	l.lose(Aged, aged)
 	kick(l.stir)
-	return events, true
+	return found, true
 }
 
 // skipLocked moves on to the number to.

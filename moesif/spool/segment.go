@@ -42,6 +42,7 @@ type segmentReader struct {
 	offset int64
 	next   uint64 // number of the record at offset, or less
 	torn   bool   // the last record is not whole
+	ready  []record
 }
 
 var errVersion = errors.New("written by another version")
@@ -77,6 +78,7 @@ func (r *segmentReader) close() {
 // read returns the next records below end, about readBytes of them, up to the offset limit; atEnd says that there are no
 // more. Damaged ones are left out: their numbers are missing.
 func (r *segmentReader) read(limit int64, end uint64) (records []record, atEnd bool, err error) {
+	records, r.ready = r.ready, nil
 	size := readBytes
 	for len(records) == 0 && r.offset < limit {
 		b := make([]byte, min(int64(size), limit-r.offset))
@@ -119,6 +121,17 @@ func (r *segmentReader) read(limit int64, end uint64) (records []record, atEnd b
 		}
 	}
 	return records, r.offset >= limit, nil
+}
+
+// back puts records back that read has returned last.
+func (r *segmentReader) back(records []record) { r.ready = records }
+
+// passed reports whether read is beyond the number.
+func (r *segmentReader) passed(number uint64) bool {
+	if len(r.ready) > 0 {
+		return r.ready[0].number > number
+	}
+	return r.next > number
 }
 
 // measure finds the end of a segment of which only the first number is known: it reads all of it. What is not whole at

@@ -105,7 +105,7 @@ func (l *Log) commit() (ok bool) {
 		}
 		l.buffer = l.buffer[:0]
 		for i, e := range group {
-			l.buffer = appendRecord(l.buffer, record{first + uint64(i), e.at, e.event})
+			l.buffer = appendRecord(l.buffer, record{number: first + uint64(i), at: e.at, event: e.event})
 		}
 		if err := l.put(l.buffer); err != nil {
 			l.fail("cannot be written, new events wait in memory only", err)
