@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"kong-go-plugins/keyauth"
 	"kong-go-plugins/moesif"
 	"kong-go-plugins/schema"
 )
@@ -24,6 +25,7 @@ import (
 // plugins returns all declarations of the project.
 func plugins() []schema.Plugin {
 	return []schema.Plugin{
+		keyauth.Schema(),
 		moesif.Schema(),
 	}
 }

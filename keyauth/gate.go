@@ -1,0 +1,75 @@
+package keyauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kong-go-plugins/internal/pluginserver"
+	"kong-go-plugins/schema"
+)
+
+// storeGrace is how long a store outlives its last configuration: Kong makes every configuration anew when any of them
+// changes.
+const storeGrace = time.Minute
+
+// A Gate is what all configurations of one process share: the stores, what is known of Kong's consumers, and the
+// metrics. Make it with NewGate; it starts nothing before the first configuration. Safe for concurrent use.
+type Gate struct {
+	schema    schema.Plugin
+	stats     *stats
+	report    func(cause, text string)
+	prefix    *flag.Flag // -kong-prefix; nil outside of a plugin server
+	consumers consumers
+	stores    *pluginserver.Registry[storeID, *openStore]
+}
+
+// A storeID tells the stores of different settings apart. It is a hash, because peppers are among them.
+type storeID [sha256.Size]byte
+
+// NewGate returns a Gate that reports errors to report, which says a cause at most once a minute.
+func NewGate(report func(cause, text string)) *Gate {
+	g := &Gate{schema: Schema(), stats: newStats(), report: report}
+	g.stores = pluginserver.NewRegistry[storeID](storeGrace, (*openStore).close)
+	return g
+}
+
+// Register adds the plugin's metrics to r.
+func (g *Gate) Register(r prometheus.Registerer) {
+	r.MustRegister(g.stats.requests, g.stats.configErrors)
+}
+
+// reportStore says that a store fails. Errors of stores hold no keys.
+func (g *Gate) reportStore(err error) {
+	g.report("store", "keys cannot be looked up, requests are answered with 500: "+err.Error())
+}
+
+// Close closes all stores.
+func (g *Gate) Close(context.Context) error {
+	g.stores.Close()
+	return nil
+}
+
+// path replaces the word for -kong-prefix at the beginning of a path.
+func (g *Gate) path(p string) string {
+	rest, ok := strings.CutPrefix(p, prefixWord)
+	if !ok {
+		return p
+	}
+	prefix := "/usr/local/kong"
+	if g.prefix != nil {
+		prefix = g.prefix.Value.String()
+	}
+	return prefix + rest
+}
+
+// storeID is that of the stores that c describes.
+func (c *Config) storeID() storeID {
+	text, _ := json.Marshal([]any{c.Stores, c.Credentials, c.File, c.Snapshot, c.Pepper, c.PreviousPeppers}) // texts and numbers always marshal
+	return sha256.Sum256(text)
+}

@@ -1,0 +1,107 @@
+package keyauth
+
+import "kong-go-plugins/schema"
+
+// Version is the plugin's version for Kong.
+const Version = "0.1.0"
+
+// Priority is that of Kong's key-auth from 3.0 on: after jwt and oauth2, before basic-auth, acl and rate-limiting.
+const Priority = 1250
+
+// Limits of the settings.
+const (
+	maxBodyLimit = 100 << 20
+	maxEpoch     = 253402300799 // the last second of the year 9999
+)
+
+// badName is the text of Kong for a name that no header can have, without the name, which a declaration cannot say.
+const badName = "bad header name, allowed characters are A-Z, a-z, 0-9, '_', and '-'"
+
+// Schema declares the configuration. The first fields are those of Kong's key-auth 3.9, by name, type and default, so
+// that its configurations load unchanged; identity_realms and principals are those of later versions. No scope is
+// forbidden here, because control planes would learn of it in no other way than by a refused configuration: one for a
+// consumer is answered as a wrong one.
+func Schema() schema.Plugin {
+	return schema.Plugin{
+		Name: "keyauth",
+		Fields: []schema.Field{
+			{Name: "key_names", Type: schema.Array, Required: true, Default: []string{"apikey"},
+				Elements:    &schema.Field{Type: schema.String, Match: "^[%w_%-]+$", Err: badName},
+				Description: "Names under which the key is looked for, in this order: of headers, query arguments and body members."},
+			toggle("key_in_header", true, "Looks for the key in the request's headers."),
+			toggle("key_in_query", true, "Looks for the key in the query."),
+			toggle("key_in_body", false, "Looks for the key in bodies of forms, of JSON and of multipart/form-data."),
+			toggle("hide_credentials", false, "Takes the key out of the request before the upstream gets it."),
+			{Name: "anonymous", Type: schema.String, LenMin: new(0),
+				Description: "Id or username of the consumer that a request without a valid key counts as; unset refuses such requests.",
+				Doc:         "An empty text counts as unset."},
+			toggle("run_on_preflight", true, "Wants a key for OPTIONS requests, too."),
+			{Name: "realm", Type: schema.String, Description: "Realm in the header WWW-Authenticate of refusals."},
+			{Name: "identity_realms", Type: schema.Array, Elements: &schema.Field{Type: schema.Record, Fields: []schema.Field{
+				{Name: "scope", Type: schema.String, OneOf: []any{"cp", "realm"}, Default: "cp", Description: "Where the credentials are: here, or at Konnect."},
+				{Name: "id", Type: schema.String, UUID: true, Description: "Id of a realm at Konnect."},
+				{Name: "region", Type: schema.String, Description: "Region of a realm at Konnect."},
+			}}, Description: "Accepted for configurations of Konnect: a realm there is warned of and not asked."},
+
+			{Name: "stores", Type: schema.Array, Required: true, Default: []string{"node"}, LenMin: new(1),
+				Elements:    &schema.Field{Type: schema.String, OneOf: []any{"node"}},
+				Description: "Where keys are looked up, in this order; the first store that knows a key decides.",
+				Doc:         "`node` is `credentials`, then `file`, then `snapshot`."},
+			{Name: "credentials", Type: schema.Array, Default: []any{}, Elements: &schema.Field{Type: schema.Record, Fields: credentialFields()},
+				Description: "Credentials in the configuration itself, for up to some thousand keys: Kong brings them to every node."},
+			{Name: "file", Type: schema.String, Description: "Path of a file in Kong's declarative format whose consumers' keyauth_credentials count; read again when it changes."},
+			{Name: "snapshot", Type: schema.String, LenMin: new(0), Default: defaultSnapshot,
+				Description: "Path of the node's own credential file, one JSON object per line; an empty text is none.",
+				Doc:         "`<kong-prefix>` at its start stands for the flag -kong-prefix. The file need not exist."},
+			{Name: "pepper", Type: schema.String, Referenceable: true, Encrypted: true, LenMin: new(minPepper),
+				Description: "Secret that keys are hashed with, besides SHA-256: without it a stolen digest of a short key can be guessed."},
+			{Name: "previous_peppers", Type: schema.Array, Default: []any{},
+				Elements:    &schema.Field{Type: schema.String, Referenceable: true, Encrypted: true, LenMin: new(minPepper)},
+				Description: "Peppers whose digests still count, newest first."},
+			integer("consumer_ttl_ms", "ms", 60000, 1000, 3600000, "How long a consumer that Kong has named is not asked for again."),
+			integer("negative_ttl_ms", "ms", 5000, 0, 3600000, "How long a key or consumer that was not found is not asked for again."),
+			integer("stale_ms", "ms", 30000, 0, 3600000, "How long the last good answer counts when a store, or Kong's database, gives none."),
+			integer("max_body_bytes", "bytes", 1<<20, 0, maxBodyLimit, "Largest body that is searched for a key; there is none in a larger one."),
+			{Name: "compat", Type: schema.String, OneOf: []any{"3.9", "2.8", "0.x"}, Default: "3.9",
+				Description: "Version of Kong whose refusals the plugin gives.",
+				Doc:         "`2.8`: 401 `Invalid authentication credentials`, the header WWW-Authenticate only without a key, realm `kong`. `0.x`: the same with status 403, and 400 for JSON that cannot be read."},
+		},
+	}
+}
+
+const (
+	// prefixWord stands for the flag -kong-prefix.
+	prefixWord      = "<kong-prefix>"
+	defaultSnapshot = prefixWord + "/keyauth/keys.jsonl"
+	minPepper       = 16
+)
+
+// credentialFields are those of one credential in the configuration.
+func credentialFields() []schema.Field {
+	texts := func(name, description string) schema.Field {
+		return schema.Field{Name: name, Type: schema.Array, Elements: &schema.Field{Type: schema.String}, Description: description}
+	}
+	return []schema.Field{
+		{Name: "digest", Type: schema.String, Required: true, MatchAny: &schema.Patterns{
+			Patterns: []string{"^sha256::[%w_%-]+$", "^hmac%-sha256:[^:]+:[%w_%-]+$"},
+			Err:      "must be sha256::DIGEST or hmac-sha256:PEPPER-ID:DIGEST, the digest in base64url",
+		}, Description: "Digest of the key, as sha256::DIGEST or hmac-sha256:PEPPER-ID:DIGEST."},
+		{Name: "consumer", Type: schema.String, Required: true, Description: "Id or username of the consumer in Kong."},
+		{Name: "id", Type: schema.String, UUID: true, Description: "Id of the credential, for X-Credential-Identifier; made of the digest when unset."},
+		{Name: "expires_at", Type: schema.Integer, Between: []float64{0, maxEpoch}, Unit: "s", Description: "Unix time from which on the key is refused; 0 is never."},
+		{Name: "not_before", Type: schema.Integer, Between: []float64{0, maxEpoch}, Unit: "s", Description: "Unix time before which the key is refused."},
+		{Name: "disabled", Type: schema.Boolean, Default: false, Description: "Refuses the key."},
+		texts("groups", "Groups for the acl plugin."),
+		texts("scopes", "What the key is good for: method:GET, route:NAME, service:NAME; of several kinds each must fit."),
+		texts("cidrs", "Client addresses that may use the key."),
+		{Name: "hint", Type: schema.String, Description: "What people know the key by; never the key."},
+	}
+}
+
+func toggle(name string, standard bool, description string) schema.Field {
+	return schema.Field{Name: name, Type: schema.Boolean, Required: true, Default: standard, Description: description}
+}
+
+func integer(name, unit string, standard, least, most float64, description string) schema.Field {
+	return schema.Field{Name: name, Type: schema.Integer, Unit: unit, Default: standard, Between: []float64{least, most}, Description: description}
+}

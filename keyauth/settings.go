@@ -1,0 +1,187 @@
+package keyauth
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"kong-go-plugins/internal/pluginserver"
+	"kong-go-plugins/keyauth/key"
+	"kong-go-plugins/keyauth/store"
+)
+
+// settings is a checked configuration in the form that the handler uses. It is never changed.
+type settings struct {
+	names     []keyName
+	inHeader  bool
+	inQuery   bool
+	inBody    bool
+	hide      bool
+	anonymous string // id or username of a consumer, or ""
+	preflight bool   // OPTIONS requests need a key, too
+	maxBody   int64
+	answers   answers
+
+	hasher    *key.Hasher
+	stores    storeSettings
+	consumers times
+	warnings  []string                // said once
+	first     []pluginserver.Question // of every request
+}
+
+// A keyName is one of key_names.
+type keyName struct {
+	name      string   // in the query and in bodies
+	header    string   // in lower case
+	variable  string   // nginx's variable of the header
+	spellings []string // of the header; nil when they are too many to clear each
+}
+
+// check turns the configuration into settings, or says everything that is wrong with it, each with its field.
+func (c *Config) check() (*settings, error) {
+	if c.decoded != nil {
+		return nil, c.decoded // what the schema has found is not said twice
+	}
+	var wrong []error
+	fail := func(field string, err error) {
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", field, err))
+		}
+	}
+	if c.consumer {
+		fail("consumer", errors.New("a key says who the consumer is: put the plugin on a service, a route, or everything"))
+	}
+	s := &settings{
+		inHeader: c.KeyInHeader, inQuery: c.KeyInQuery, inBody: c.KeyInBody, hide: c.HideCredentials,
+		anonymous: c.Anonymous, preflight: c.RunOnPreflight, maxBody: int64(c.MaxBodyBytes),
+		answers:   newAnswers(c.Compat, c.Realm),
+		consumers: times{positive: millis(c.ConsumerTTLMS), negative: millis(c.NegativeTTLMS), stale: millis(c.StaleMS)},
+	}
+	for i, name := range c.KeyNames {
+		if !isName(name) {
+			fail(fmt.Sprintf("key_names[%d]", i), fmt.Errorf("bad header name '%s', allowed characters are A-Z, a-z, 0-9, '_', and '-'", name))
+			continue
+		}
+		s.names = append(s.names, newKeyName(name))
+	}
+	if strings.ContainsFunc(c.Realm, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		fail("realm", errors.New("holds a control character, which no header can carry"))
+	}
+	for i, name := range c.Stores {
+		if slices.Contains(c.Stores[:i], name) {
+			fail(fmt.Sprintf("stores[%d]", i), fmt.Errorf("%s is listed twice", name))
+		}
+	}
+	hasher, err := key.NewHasher(c.Pepper, c.PreviousPeppers...)
+	if err != nil {
+		wrong = append(wrong, err) // it names the field
+	} else {
+		s.hasher = hasher
+	}
+	for i, credential := range c.Credentials {
+		entry, err := credential.entry(hasher)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("credentials[%d].%w", i, err))
+		}
+		s.stores.credentials = append(s.stores.credentials, entry)
+	}
+	if wrong != nil {
+		return nil, errors.Join(wrong...)
+	}
+	s.stores.order = c.Stores
+	s.stores.file, s.stores.snapshot = c.gate.path(c.File), c.gate.path(c.Snapshot)
+	s.stores.id = c.storeID()
+	s.first = s.firstQuestions()
+	if slices.ContainsFunc(c.IdentityRealms, func(r IdentityRealm) bool { return r.Scope != "cp" }) {
+		s.warnings = append(s.warnings, "identity_realms: realms at Konnect are not asked; only keys of this plugin's stores count")
+	}
+	return s, nil
+}
+
+// entry reads a credential of the configuration. Its errors begin with the field, and do not repeat the digest, which may
+// be a key in the wrong place.
+func (c Credential) entry(h *key.Hasher) (out store.Credential, err error) {
+	stored, err := key.ParseStored(c.Digest)
+	if err != nil {
+		return out, fmt.Errorf("digest: %w", err)
+	}
+	if h != nil && !h.Knows(stored) {
+		return out, fmt.Errorf("digest: pepper %s is neither pepper nor one of previous_peppers", stored.Pepper)
+	}
+	e := store.Entry{
+		ID: c.ID, ConsumerRef: c.Consumer, ExpiresAt: c.ExpiresAt, NotBefore: c.NotBefore, Disabled: c.Disabled,
+		Groups: c.Groups, Scopes: c.Scopes, Hint: c.Hint,
+	}
+	if e.ID == "" {
+		e.ID = credentialID(stored)
+	}
+	for i, text := range c.Scopes {
+		if _, _, err := parseScope(text); err != nil {
+			return out, fmt.Errorf("scopes[%d]: %w", i, err)
+		}
+	}
+	for i, text := range c.CIDRs {
+		prefix, err := parseNetwork(text)
+		if err != nil {
+			return out, fmt.Errorf("cidrs[%d]: %q is no address or network; write for instance 10.0.0.0/8", i, text)
+		}
+		e.CIDRs = append(e.CIDRs, prefix)
+	}
+	return store.Credential{Entry: e, Hash: stored}, nil
+}
+
+// parseNetwork reads a network or a single address.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return a.Prefix(a.BitLen())
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err
+}
+
+// credentialID is the id of a credential that has none: a UUID that stays the same, made of the digest and not giving it
+// away.
+func credentialID(s key.Stored) string {
+	sum := sha256.Sum256([]byte("keyauth credential " + s.String()))
+	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80 // version 8, of our own making
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
+}
+
+// maxSpellings is how many spellings of a header's name are cleared one by one.
+const maxSpellings = 4
+
+// newKeyName prepares a name. A header can be spelled with "_" for "-" and the other way round: nginx's variable holds
+// them all.
+func newKeyName(name string) keyName {
+	n := keyName{name: name, header: strings.ToLower(name)}
+	n.variable = "http_" + strings.ReplaceAll(n.header, "-", "_")
+	n.spellings = []string{n.header}
+	for i := range len(n.header) {
+		if n.header[i] != '-' && n.header[i] != '_' {
+			continue
+		}
+		if len(n.spellings) == maxSpellings {
+			n.spellings = nil
+			break
+		}
+		for _, s := range n.spellings {
+			other := []byte(s)
+			other[i] = '-' + '_' - s[i]
+			n.spellings = append(n.spellings, string(other))
+		}
+	}
+	return n
+}
+
+// isName reports whether Kong takes a text for the name of a header.
+func isName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	})
+}
+
+func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }

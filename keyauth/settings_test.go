@@ -1,0 +1,112 @@
+package keyauth
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/keyauth/key"
+)
+
+func newTestGate(t testing.TB) *Gate {
+	t.Helper()
+	g := NewGate(func(cause, text string) { t.Logf("report: %s: %s", cause, text) })
+	t.Cleanup(func() { _ = g.Close(t.Context()) })
+	return g
+}
+
+// configOf reads a configuration as Kong sends it.
+func configOf(t testing.TB, json string) *Config {
+	t.Helper()
+	c := New(newTestGate(t))
+	require.NoError(t, c.UnmarshalJSON([]byte(json)))
+	return c
+}
+
+func TestSchemaFitsConfig(t *testing.T) {
+	require.NoError(t, Schema().Check())
+	require.NoError(t, Schema().CheckStruct(New(newTestGate(t))))
+	lua, err := Schema().Lua("keyauth")
+	require.NoError(t, err)
+	assert.Less(t, len(lua), 8192)
+}
+
+// The defaults of the first fields are those of Kong's key-auth 3.9.
+func TestDefaults(t *testing.T) {
+	c := configOf(t, `{"__seq__":5,"route_id":"x"}`)
+	c.gate, c.resolve = nil, nil
+	assert.Equal(t, &Config{
+		KeyNames: []string{"apikey"}, KeyInHeader: true, KeyInQuery: true, RunOnPreflight: true,
+		Stores: []string{"node"}, Credentials: []Credential{}, Snapshot: "<kong-prefix>/keyauth/keys.jsonl", PreviousPeppers: []string{},
+		ConsumerTTLMS: 60000, NegativeTTLMS: 5000, StaleMS: 30000, MaxBodyBytes: 1 << 20, Compat: "3.9",
+	}, c)
+	s, err := New(newTestGate(t)).check()
+	require.NoError(t, err)
+	assert.Equal(t, []keyName{{"apikey", "apikey", "http_apikey", []string{"apikey"}}}, s.names)
+	assert.Equal(t, "/usr/local/kong/keyauth/keys.jsonl", s.stores.snapshot)
+	assert.Equal(t, times{time.Minute, 5 * time.Second, 30 * time.Second}, s.consumers)
+}
+
+// A configuration of the first version of Kong's key-auth, whose unset texts are empty.
+func TestOldConfiguration(t *testing.T) {
+	require.NoError(t, configOf(t, `{"key_names":["apikey"],"key_in_body":false,"hide_credentials":false,"anonymous":"","run_on_preflight":true}`).Check())
+}
+
+func TestBadSettings(t *testing.T) {
+	digest, pepper := digestOf(t, "k"), "a pepper of 16 bytes"
+	peppered, err := key.NewHasher(pepper)
+	require.NoError(t, err)
+	credential := func(rest string) string {
+		return `{"credentials":[{"digest":"` + digest + `","consumer":"bob",` + rest + `}]}`
+	}
+	for config, want := range map[string][]string{
+		`{"key_names":["api key"]}`:                                         {"key_names[0]: bad header name, allowed characters are A-Z, a-z, 0-9, '_', and '-'"},
+		`{"key_names":["ok",""]}`:                                           {"key_names[1]"},
+		`{"key_names":"apikey"}`:                                            {"key_names: expected an array"},
+		`{"consumer_id":"x"}`:                                               {"consumer: a key says who the consumer is"},
+		`{"realm":"a\u0007b"}`:                                              {"realm: holds a control character"},
+		`{"stores":[]}`:                                                     {"stores"},
+		`{"stores":["node","node"]}`:                                        {"stores[1]: node is listed twice"},
+		`{"stores":["nodes"]}`:                                              {"stores[0]: expected one of: node"},
+		`{"credentials":[{"consumer":"bob"}]}`:                              {"credentials[0].digest: required field missing"},
+		`{"credentials":[{"digest":"` + digest + `"}]}`:                     {"credentials[0].consumer: required field missing"},
+		`{"credentials":[{"digest":"topsecret","consumer":"bob"}]}`:         {"credentials[0].digest: must be sha256::DIGEST"},
+		`{"credentials":[{"digest":"sha256::topsecret","consumer":"bob"}]}`: {"credentials[0].digest: the digest is not 43 characters"},
+		`{"credentials":[{"digest":"` + peppered.Hash([]byte("k")).String() + `","consumer":"bob"}]}`: {"credentials[0].digest: pepper ", " is neither pepper nor one of previous_peppers"},
+		credential(`"id":"x"`):                        {"credentials[0].id: expected a valid UUID"},
+		credential(`"cidrs":["10.0.0.0/8","10.0.0"]`): {`credentials[0].cidrs[1]: "10.0.0" is no address or network`},
+		credential(`"scopes":["get"]`):                {`credentials[0].scopes[0]: "get" is no scope; write method:GET`},
+		credential(`"scopes":["route:"]`):             {`credentials[0].scopes[0]: "route:" names no route`},
+		`{"pepper":"short"}`:                          {"pepper: length must be at least 16"},
+		`{"previous_peppers":["` + pepper + `"]}`:     {"previous_peppers: there is no pepper"},
+		`{"compat":"1.0"}`:                            {"compat: expected one of: 3.9, 2.8, 0.x"},
+	} {
+		c := configOf(t, config)
+		err := c.Check()
+		require.Error(t, err, config)
+		for _, text := range want {
+			assert.ErrorContains(t, err, text, config)
+		}
+		assert.NotContains(t, err.Error(), "topsecret")
+		assert.NotContains(t, err.Error(), strings.TrimPrefix(digest, "sha256::"))
+	}
+}
+
+func TestSpellings(t *testing.T) {
+	assert.ElementsMatch(t, []string{"x-api-key", "x_api-key", "x-api_key", "x_api_key"}, newKeyName("X-Api-Key").spellings)
+	assert.ElementsMatch(t, []string{"api_key", "api-key"}, newKeyName("api_key").spellings)
+	assert.Nil(t, newKeyName("a-b-c-d").spellings, "too many to clear each")
+	assert.Equal(t, "http_x_api_key", newKeyName("X-Api_Key").variable)
+}
+
+// Only realms at Konnect are worth a warning.
+func TestIdentityRealms(t *testing.T) {
+	for config, want := range map[string]int{`{}`: 0, `{"identity_realms":[{"scope":"cp"}]}`: 0, `{"identity_realms":[{"scope":"realm","id":"11111111-1111-4111-8111-111111111111","region":"eu"},{}]}`: 1} {
+		s, err := configOf(t, config).check()
+		require.NoError(t, err)
+		assert.Len(t, s.warnings, want, config)
+	}
+}

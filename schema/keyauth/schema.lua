@@ -1,0 +1,39 @@
+local a={type="string"}
+local b={0,253402300799}
+local c={"grpc","grpcs","http","https"}
+return{name="keyauth",fields={
+{protocols={type="set",required=true,default=c,elements={type="string",one_of=c}}},
+{config={type="record",required=true,fields={
+{key_names={type="array",required=true,default={"apikey"},elements={type="string",match="^[%w_%-]+$",err="bad header name, allowed characters are A-Z, a-z, 0-9, '_', and '-'"}}},
+{key_in_header={type="boolean",required=true,default=true}},
+{key_in_query={type="boolean",required=true,default=true}},
+{key_in_body={type="boolean",required=true,default=false}},
+{hide_credentials={type="boolean",required=true,default=false}},
+{anonymous={type="string",len_min=0}},
+{run_on_preflight={type="boolean",required=true,default=true}},
+{realm={type="string"}},
+{identity_realms={type="array",elements={type="record",fields={
+{scope={type="string",default="cp",one_of={"cp","realm"}}},
+{id={type="string",uuid=true}},
+{region={type="string"}}}}}},
+{stores={type="array",required=true,default={"node"},len_min=1,elements={type="string",one_of={"node"}}}},
+{credentials={type="array",default={},elements={type="record",fields={
+{digest={type="string",required=true,match_any={patterns={"^sha256::[%w_%-]+$","^hmac%-sha256:[^:]+:[%w_%-]+$"},err="must be sha256::DIGEST or hmac-sha256:PEPPER-ID:DIGEST, the digest in base64url"}}},
+{consumer={type="string",required=true}},
+{id={type="string",uuid=true}},
+{expires_at={type="integer",between=b}},
+{not_before={type="integer",between=b}},
+{disabled={type="boolean",default=false}},
+{groups={type="array",elements=a}},
+{scopes={type="array",elements=a}},
+{cidrs={type="array",elements=a}},
+{hint={type="string"}}}}}},
+{file={type="string"}},
+{snapshot={type="string",default="<kong-prefix>/keyauth/keys.jsonl",len_min=0}},
+{pepper={type="string",len_min=16,referenceable=true,encrypted=true}},
+{previous_peppers={type="array",default={},elements={type="string",len_min=16,referenceable=true,encrypted=true}}},
+{consumer_ttl_ms={type="integer",default=60000,between={1000,3600000}}},
+{negative_ttl_ms={type="integer",default=5000,between={0,3600000}}},
+{stale_ms={type="integer",default=30000,between={0,3600000}}},
+{max_body_bytes={type="integer",default=1048576,between={0,104857600}}},
+{compat={type="string",default="3.9",one_of={"3.9","2.8","0.x"}}}}}}}}
