@@ -202,6 +202,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // report prints an error: the mistakes of a file one a line as they are, for
 // editors that jump to them, all else with the command's name.
 func report(stderr io.Writer, err error) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range several.Unwrap() {
+			report(stderr, err)
+		}
+		return
+	}
 	var problems kongdev.Problems
 	if errors.As(err, &problems) {
 		fmt.Fprintln(stderr, problems)

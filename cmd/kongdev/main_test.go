@@ -130,7 +130,7 @@ func TestBadInput(t *testing.T) {
 		{"no such file", []string{"-f", dir + "/none.yml"}, []string{"kongdev: configuration: open " + dir + "/none.yml: no such file or directory; name a file in Kong's declarative format with -f\n"}},
 		{"file is a folder", []string{"-f", dir}, []string{"is a directory; name a file"}},
 		{"wrong kong.yml", []string{"-f", config("wrong.yml", header+"services: [{name: a}]\nplugin: []\n")}, []string{
-			dir + "/wrong.yml:2: services[0]: host: required field missing; or give url: http://...\n",
+			dir + "/wrong.yml:2: services[0]: host: required field missing (or give url: http://...)\n",
 			dir + "/wrong.yml:3: plugin: unknown field (did you mean \"plugins\"?)\n",
 			"kongdev: not started: 2 mistakes in the configuration\n",
 		}},
@@ -139,11 +139,21 @@ func TestBadInput(t *testing.T) {
 			dir + "/config.yml:6: plugins[0].config.sise: unknown field",
 			"kongdev: not started: 2 mistakes in the configuration\n",
 		}},
+		{"everything at once", []string{"-f", config("all.yml", header+"services: [{name: a}]\nplugins:\n- name: p\n  service: b\n  config: {size: 10}\n- {name: p, config: 1}\n")}, []string{
+			dir + "/all.yml:2: services[0]: host: required field missing",
+			dir + "/all.yml:5: plugins[0].service: invalid reference 'service: b' (no such entry in 'services')",
+			dir + "/all.yml:6: plugins[0].config.size: value should be between 1 and 9\n",
+			dir + "/all.yml:7: plugins[1].config: expected a record\n",
+			"kongdev: not started: 4 mistakes in the configuration\n",
+		}},
+		{"a mistake and a missing binary", []string{"-f", config("both.yml", header+"plugins: [{name: q, enabled: 1}]\n")}, []string{
+			dir + "/both.yml:2: plugins[0].enabled: expected a boolean\n", `kongdev: plugin "q": no binary ` + folder + "/q",
+		}},
 		{"missing binary", []string{"-f", config("missing.yml", header+"plugins: [{name: q}]\n")}, []string{
 			`kongdev: plugin "q": no binary ` + folder + "/q", "or name another folder with -plugins\n",
 		}},
 		{"a plugin of Kong's", []string{"-f", config("lua.yml", header+"plugins: [{name: key-auth}]\n")}, []string{
-			dir + "/lua.yml:2: plugins[0].name: plugin 'key-auth' not enabled; it is written in Lua and part of Kong",
+			dir + "/lua.yml:2: plugins[0].name: plugin 'key-auth' not enabled; add it to the 'plugins' configuration property (it is written in Lua and part of Kong",
 		}},
 		{"no such folder of plugins", []string{"-f", good, "-plugins", dir + "/none"}, []string{"no such file or directory; name the folder with the plugin binaries by -plugins\n"}},
 		{"port in use", []string{"-f", good, "-listen", busy}, []string{"kongdev: proxy: address " + busy + " is in use by another process; stop it or choose another address with -listen\n"}},

@@ -41,7 +41,7 @@ type started struct {
 
 // start brings everything up; whatever is up when it fails is taken down.
 func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err error) {
-	config, err := kongdev.Load(s.file)
+	config, err := kongdev.Draft(s.file)
 	if err != nil {
 		return nil, err
 	}
@@ -70,11 +70,11 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 
 	servers, err := kongdev.Binaries{Dir: s.plugins, Prefix: prefix, Words: s.pluginFlags, Log: stderr}.Servers(ctx, config.PluginNames())
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(config.Mistakes(), err)
 	}
 	infos, schemas, err := kongdev.Schemas(ctx, servers)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(config.Mistakes(), err)
 	}
 	config.Substitute(addresses)
 	if err := config.CompletePlugins(schemas); err != nil {

@@ -27,17 +27,24 @@ var luaPlugins = []string{ // read-only
 func (d *Declarative) PluginNames() []string {
 	names := map[string]bool{}
 	for _, p := range d.Plugins {
-		names[p.Name] = true
+		if binaryName.MatchString(p.Name) || len(d.mistakes) == 0 { // other names are mistakes, or become one
+			names[p.Name] = true
+		}
 	}
 	return slices.Sorted(maps.Keys(names))
 }
 
 // CompletePlugins checks every plugin configuration against the schema that
 // its plugin dumped, as Kong's control plane does, and fills the defaults in.
-// The error is Problems.
+// The error is Problems, those of the file among them; see Draft.
 func (d *Declarative) CompletePlugins(schemas map[string]schema.Plugin) error {
-	var problems Problems
+	problems := slices.Clone(d.mistakes)
 	for _, p := range d.Plugins {
+		if slices.ContainsFunc(d.mistakes, func(m Problem) bool {
+			return m.Field == p.at+".name" || m.Field == p.at+".config" || m.Field == p.at && strings.HasPrefix(m.Text, "name: ")
+		}) {
+			continue // there is nothing to check
+		}
 		problems = append(problems, p.complete(schemas)...)
 	}
 	return problems.orNil()
@@ -53,13 +60,13 @@ func (p *PluginEntity) complete(schemas map[string]schema.Plugin) Problems {
 		s, ok = own.schema(), true
 	}
 	if !ok {
-		fail(p.Line, ".name", "plugin '%s' not enabled; %s", clip(p.Name), p.notEnabled(slices.Sorted(maps.Keys(schemas))))
+		fail(p.Line, ".name", "plugin '%s' not enabled; add it to the 'plugins' configuration property (%s)", clip(p.Name), p.notEnabled(slices.Sorted(maps.Keys(schemas))))
 		return problems
 	}
 	scopes := map[string]bool{"route": p.Route != nil, "service": p.Service != nil, "consumer": p.Consumer != nil}
 	for _, scope := range s.Forbidden {
 		if scopes[scope] {
-			fail(p.Line, "."+scope, "value must be null: plugin %q takes no %s", p.Name, scope)
+			fail(p.Line, "."+scope, "value must be null (plugin %q takes no %s)", p.Name, scope)
 		}
 	}
 	allowed, fallback := s.Protocols, s.DefaultProtocols

@@ -71,16 +71,16 @@ plugins:
 	assert.Contains(t, err.Error(), "kong.yml:8: plugins[0].config.batch_size: value should be between 1 and 1000")
 	assert.Contains(t, err.Error(), "kong.yml:11: plugins[0].config.nodes[1].size: expected an integer")
 	assert.Contains(t, err.Error(), "kong.yml:12: plugins[0].config.bach_size: unknown field")
-	assert.Contains(t, err.Error(), "kong.yml:13: plugins[1].name: plugin 'key-auth' not enabled; it is written in Lua and part of Kong")
-	assert.Contains(t, err.Error(), `kong.yml:14: plugins[2].name: plugin 'moesiff' not enabled; running are: moesif, scoped (did you mean "moesif"?)`)
-	assert.Contains(t, err.Error(), `kong.yml:15: plugins[3].consumer: value must be null: plugin "scoped" takes no consumer`)
+	assert.Contains(t, err.Error(), "kong.yml:13: plugins[1].name: plugin 'key-auth' not enabled; add it to the 'plugins' configuration property (it is written in Lua and part of Kong")
+	assert.Contains(t, err.Error(), `kong.yml:14: plugins[2].name: plugin 'moesiff' not enabled; add it to the 'plugins' configuration property (running are: moesif, scoped (did you mean "moesif"?)`)
+	assert.Contains(t, err.Error(), `kong.yml:15: plugins[3].consumer: value must be null (plugin "scoped" takes no consumer)`)
 }
 
 func TestCompletePluginsWithoutServers(t *testing.T) {
 	d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: x}]\n"))
 	require.NoError(t, err)
 	assert.EqualError(t, d.CompletePlugins(nil),
-		"kong.yml:2: plugins[0].name: plugin 'x' not enabled; no plugin server is running; name the folder with its binary by -plugins")
+		"kong.yml:2: plugins[0].name: plugin 'x' not enabled; add it to the 'plugins' configuration property (no plugin server is running; name the folder with its binary by -plugins)")
 }
 
 func TestSubstitute(t *testing.T) {

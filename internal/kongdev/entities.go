@@ -16,6 +16,7 @@ type Declarative struct {
 	Upstreams []*Upstream
 	Plugins   []*PluginEntity
 	Notes     []string // what the file says that has no effect here, "file:line: text"
+	mistakes  Problems // of the file; see Draft
 }
 
 // Service is Kong's service entity. Empty strings and nil lists stand for

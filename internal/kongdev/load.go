@@ -12,6 +12,20 @@ import (
 // Load reads a file in Kong's declarative format (YAML or JSON). The error of a
 // file with mistakes is Problems: all of them, each with its line.
 func Load(file string) (*Declarative, error) {
+	d, err := Draft(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.mistakes.orNil(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Draft is Load for those who call CompletePlugins next: a file with mistakes is
+// no error yet, CompletePlugins tells them together with those in the plugins'
+// configurations, as Kong does. Until then what is wrong is missing.
+func Draft(file string) (*Declarative, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w; name a file in Kong's declarative format with -f", err)
@@ -21,11 +35,26 @@ func Load(file string) (*Declarative, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w; name a file in Kong's declarative format with -f", err)
 	}
-	return Parse(file, data)
+	return parse(file, data)
 }
+
+// Mistakes are those of the file itself, nil or Problems; see Draft.
+func (d *Declarative) Mistakes() error { return d.mistakes.orNil() }
 
 // Parse is Load for content that is at hand; name stands in the error texts.
 func Parse(name string, data []byte) (*Declarative, error) {
+	d, err := parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.mistakes.orNil(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// parse fails only for what is no document at all.
+func parse(name string, data []byte) (*Declarative, error) {
 	doc, top := parseDocument(name, data)
 	if top == nil {
 		return nil, doc.problems.orNil()
@@ -37,10 +66,7 @@ func Parse(name string, data []byte) (*Declarative, error) {
 		ids: map[string]map[string]int{},
 	}
 	l.load(top)
-	if err := doc.problems.orNil(); err != nil {
-		return nil, err
-	}
-	l.out.Notes = doc.notes
+	l.out.Notes, l.out.mistakes = doc.notes, doc.problems
 	return l.out, nil
 }
 
@@ -85,10 +111,10 @@ func (l *loader) load(top *fileObject) {
 	top.known(known)
 
 	if !top.has("_format_version") {
-		top.fail("", "_format_version: required field missing; write _format_version: \"3.0\"")
+		top.fail("", "_format_version: required field missing (write _format_version: \"3.0\")")
 	} else if n := top.fields["_format_version"]; n != nil {
 		if v, ok := stringValue(n); !ok {
-			top.fail("_format_version", "expected a string; write \"3.0\" with quotes")
+			top.fail("_format_version", "expected a string (write \"3.0\" with quotes)")
 		} else if !slices.Contains([]string{"1.1", "2.1", "3.0"}, v) {
 			top.fail("_format_version", "expected one of: 1.1, 2.1, 3.0")
 		} else {
@@ -260,7 +286,7 @@ func (l *loader) resolveConsumer(o *fileObject, set func(*Consumer)) {
 // nested reports a reference that the place in the file already answers.
 func (l *loader) nested(o *fileObject, name string) {
 	if o.has(name) {
-		o.fail(name, "value must be null; the %s is the one it is written in", name)
+		o.fail(name, "value must be null (the %s is the one it is written in)", name)
 	}
 }
 

@@ -176,7 +176,7 @@ var (
 
 func checkMethod(s string) string {
 	if !methodName.MatchString(s) {
-		return fmt.Sprintf("invalid value: %s; methods are upper case", clip(s))
+		return fmt.Sprintf("invalid value: %s (methods are upper case)", clip(s))
 	}
 	return ""
 }
@@ -216,6 +216,9 @@ func (l *loader) checkRoutePath(p string) string {
 	}
 	if isRegexPath(p) {
 		if _, err := compilePath(p); err != nil {
+			if text := pcreError(p[1:], err); text != "" {
+				return fmt.Sprintf("invalid regex: '%s' (PCRE returned: %s)", p[1:], text)
+			}
 			return "Router Expression failed validation: " + regexpError(err)
 		}
 		return ""

@@ -63,7 +63,7 @@ func (l *loader) service(o *fileObject) {
 func (l *loader) serviceURL(o *fileObject, s *Service, raw string) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Hostname() == "" {
-		o.fail("url", "missing host in url; write it like http://orders.internal:8080/api")
+		o.fail("url", "missing host in url (write it like http://orders.internal:8080/api)")
 		return
 	}
 	s.Protocol, s.Host, s.Path = u.Scheme, u.Hostname(), u.EscapedPath()
@@ -98,7 +98,7 @@ func (l *loader) checkService(o *fileObject, s *Service, hostField, pathField st
 	}
 	if s.Host == "" {
 		if !o.has("host") {
-			o.fail("", "host: required field missing; or give url: http://...")
+			o.fail("", "host: required field missing (or give url: http://...)")
 		}
 	} else if text := checkHost(s.Host); text != "" {
 		o.fail(hostField, "%s", text)
