@@ -20,12 +20,21 @@ type receivedBatch struct {
 	events       []json.RawMessage
 }
 
-// serveBatches is a collector of its own, so that nothing of the plugin's is tested by itself.
-func serveBatches(t *testing.T, status func(receivedBatch) int) (url string, got func() []receivedBatch) {
+// serveBatches is a collector of its own, so that nothing of the plugin's is tested by itself. documents are what it
+// answers to GET, by path.
+func serveBatches(t *testing.T, status func(receivedBatch) int, documents map[string]string) (url string, got func() []receivedBatch) {
 	t.Helper()
 	var mu sync.Mutex
 	var list []receivedBatch
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			document, known := documents[r.URL.Path]
+			if !known {
+				w.WriteHeader(http.StatusNotFound)
+			}
+			_, _ = io.WriteString(w, document)
+			return
+		}
 		var body io.Reader = r.Body
 		if r.Header.Get("Content-Encoding") == "gzip" {
 			z, err := gzip.NewReader(r.Body)

@@ -23,6 +23,8 @@ type exchange struct {
 	took      time.Duration
 	clientIP  string
 
+	answeredByKong bool // by Kong or a plugin, not by the upstream
+
 	consumer      *consumer
 	authenticated bool // a credential was accepted; its id below, the credential itself is asked for
 	credentialID  string
@@ -65,6 +67,7 @@ type serialized struct {
 	Latencies struct {
 		Request float64 `json:"request"`
 	} `json:"latencies"`
+	Source              string    `json:"source"`
 	StartedAt           float64   `json:"started_at"`
 	ClientIP            string    `json:"client_ip"`
 	Consumer            *consumer `json:"consumer"`
@@ -91,15 +94,16 @@ func readExchange(log []byte, now time.Time) (*exchange, error) {
 		return nil, errNotAnObject
 	}
 	x := &exchange{
-		requestID:   s.Request.ID,
-		method:      s.Request.Method,
-		url:         s.Request.URL,
-		request:     parseHeaders(s.Request.Headers),
-		response:    parseHeaders(s.Response.Headers),
-		clientIP:    s.ClientIP,
-		consumer:    s.Consumer,
-		routeName:   s.Route.Name,
-		serviceName: s.Service.Name,
+		requestID:      s.Request.ID,
+		method:         s.Request.Method,
+		url:            s.Request.URL,
+		request:        parseHeaders(s.Request.Headers),
+		response:       parseHeaders(s.Response.Headers),
+		clientIP:       s.ClientIP,
+		answeredByKong: s.Source == "kong",
+		consumer:       s.Consumer,
+		routeName:      s.Route.Name,
+		serviceName:    s.Service.Name,
 	}
 	if x.url == "" {
 		x.url = s.Request.URI

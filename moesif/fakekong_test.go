@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/Kong/go-pdk"
@@ -30,13 +31,21 @@ type fakeKong struct {
 	buffered      bool // ServiceResponse.GetRawBody works in log
 	serializeFail bool // Kong drops the connection
 
+	path     string
+	clientIP string
+	consumer *kong_plugin_protocol.Consumer
+	context  map[string]any // Kong's, beside the credential
+	shared   map[string]any
+
 	calls          []string
 	toUpstream     map[string]string
 	responseHeader map[string]string
+	exit           *kong_plugin_protocol.ExitArgs
 }
 
 func newFakeKong(t *testing.T) *fakeKong {
-	return &fakeKong{t: t, vars: map[string]string{"kong_request_id": "req-1"}, toUpstream: map[string]string{}, responseHeader: map[string]string{}}
+	return &fakeKong{t: t, vars: map[string]string{"kong_request_id": "req-1", "request_method": "POST"}, context: map[string]any{bufferingKey: true},
+		toUpstream: map[string]string{}, responseHeader: map[string]string{}, shared: map[string]any{}}
 }
 
 // run calls a handler in a phase.
@@ -97,12 +106,20 @@ func phasesOfCall() map[string][]string {
 		"kong.log.serialize":                 {"log"},
 		"kong.request.get_headers":           {"access", "response", "log"},
 		"kong.nginx.get_ctx":                 {"access", "response", "log"},
+		"kong.nginx.set_ctx":                 {"access", "response", "log"},
+		"kong.ctx.shared.get":                {"access", "response", "log"},
+		"kong.ctx.shared.set":                {"access", "response", "log"},
+		"kong.request.get_path":              {"access", "response"},
+		"kong.client.get_ip":                 {"access", "response"},
+		"kong.client.get_consumer":           {"access", "response", "log"},
+		"kong.response.exit":                 {"access", "response"},
+		"kong.service.set_target":            {"access"},
 	}
 }
 
 // answer returns nil where Kong would drop the connection.
 func (k *fakeKong) answer(phase, method string, args []byte) proto.Message {
-	k.calls = append(k.calls, phase+" "+method)
+	k.record(phase, method, args)
 	if !slices.Contains(phasesOfCall()[method], phase) {
 		k.t.Errorf("Kong refuses %s in %s", method, phase)
 		return nil
@@ -150,10 +167,58 @@ func (k *fakeKong) answer(phase, method string, args []byte) proto.Message {
 		s, err := structpb.NewStruct(k.headers)
 		require.NoError(k.t, err)
 		return s
+	case "kong.request.get_path":
+		return bytes(k.path)
+	case "kong.client.get_ip":
+		return bytes(k.clientIP)
+	case "kong.client.get_consumer":
+		if k.consumer == nil {
+			return &kong_plugin_protocol.Consumer{}
+		}
+		return k.consumer
+	case "kong.response.exit":
+		k.exit = &kong_plugin_protocol.ExitArgs{}
+		require.NoError(k.t, proto.Unmarshal(args, k.exit))
+		return nil // Kong never answers
+	case "kong.service.set_target":
+		return &emptypb.Empty{}
+	case "kong.nginx.set_ctx":
+		return k.set(k.context, args)
+	case "kong.ctx.shared.set":
+		return k.set(k.shared, args)
+	case "kong.ctx.shared.get":
+		return k.value(k.shared[text()])
 	default: // kong.nginx.get_ctx
-		assert.Equal(k.t, credentialKey, text())
-		v, err := structpb.NewValue(k.credential)
-		require.NoError(k.t, err)
-		return v
+		if key := text(); key != credentialKey {
+			return k.value(k.context[key])
+		}
+		return k.value(k.credential)
 	}
+}
+
+// record keeps a call as "phase method", with what a question names.
+func (k *fakeKong) record(phase, method string, args []byte) {
+	call := phase + " " + strings.TrimPrefix(method, "kong.")
+	if method == "kong.nginx.get_var" || method == "kong.nginx.get_ctx" {
+		var s kong_plugin_protocol.ByteString
+		require.NoError(k.t, proto.Unmarshal(args, &s))
+		call += " " + string(s.V)
+	}
+	k.calls = append(k.calls, call)
+}
+
+func (k *fakeKong) set(into map[string]any, args []byte) proto.Message {
+	var kv kong_plugin_protocol.KV
+	require.NoError(k.t, proto.Unmarshal(args, &kv))
+	into[kv.K] = kv.V.AsInterface()
+	return &emptypb.Empty{}
+}
+
+func (k *fakeKong) value(v any) proto.Message {
+	if m, ok := v.(map[string]any); ok && m == nil {
+		v = nil
+	}
+	p, err := structpb.NewValue(v)
+	require.NoError(k.t, err)
+	return p
 }

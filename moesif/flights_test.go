@@ -9,6 +9,7 @@ import (
 // TestFlights holds the request path to its budget: round trips to Kong per event, the event itself included.
 func TestFlights(t *testing.T) {
 	json := []string{"Content-Type", "application/json"}
+	const noID, noRequest, noResponse = "disable_transaction_id: true", "disable_capture_request_body: true", "disable_capture_response_body: true"
 	for _, c := range []struct {
 		name    string
 		flags   []string
@@ -18,7 +19,15 @@ func TestFlights(t *testing.T) {
 	}{
 		{"full", nil, nil, json, map[string]int{"access": 2, "response": 2, "log": 3}},
 		{"full, with a token", nil, nil, append(json, "Authorization", "Bearer "+jwt(`{"sub":"u"}`)), map[string]int{"access": 2, "response": 2, "log": 3}},
-		{"no transaction id", nil, []string{"disable_transaction_id: true"}, json, map[string]int{"access": 1, "response": 2, "log": 3}},
+		{"no transaction id", nil, []string{noID}, json, map[string]int{"access": 2, "response": 2, "log": 3}},
+		{"no transaction id, buffering left alone", []string{"-buffer", "always"}, []string{noID}, json, map[string]int{"access": 1, "response": 2, "log": 3}},
+		{"no bodies", nil, []string{noRequest, noResponse}, json, map[string]int{"access": 2, "log": 2}},
+		{"no bodies, no transaction id", nil, []string{noRequest, noResponse, noID}, json, map[string]int{"access": 1, "log": 2}},
+		{"no response bodies", nil, []string{noResponse}, json, map[string]int{"access": 3, "log": 2}},
+		{"an event stream", nil, []string{noRequest}, append(json, "Accept", "text/event-stream"), map[string]int{"access": 3, "log": 2}},
+		{"without response", []string{"-phases", "access,log"}, nil, json, map[string]int{"access": 3, "log": 2}},
+		{"without response, no bodies", []string{"-phases", "access,log"}, []string{noRequest}, json, map[string]int{"access": 2, "log": 2}},
+		{"on demand", []string{"-phases", "access,log", "-buffer", "on-demand"}, nil, json, map[string]int{"access": 3, "log": 3}},
 		{"log only", []string{"-phases", "log"}, nil, json, map[string]int{"log": 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 	case "testauth":
 		servePlugin(schema.Plugin{Name: name}, []string{"access"}, 1000, func() any { return &testAuth{} })
 	default:
+		_ = flag.Set("kong-prefix", "") // go-pdk's default is a folder of this machine
 		os.Exit(m.Run())
 	}
 }

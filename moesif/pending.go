@@ -21,6 +21,15 @@ const (
 	lostExpired = "expired" // the later phase never came, or ran elsewhere
 )
 
+// A heldState is what the earlier phases leave for log.
+type heldState struct {
+	request     []byte // its body
+	requestRead bool   // nobody needs to ask for the body, though it may be nil
+	buffered    bool   // our response handler has run: the response's body may be asked for
+	blockedBy   string // the rule that has answered the request
+	response    []byte // that answer's body
+}
+
 // A pending table keeps values between two phases of one request. Safe for concurrent use.
 type pending[V any] struct {
 	cost func(V) int // bytes

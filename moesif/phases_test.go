@@ -14,8 +14,6 @@ import (
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"kong-go-plugins/moesif/send"
 )
 
 // An eventJSON is an event as a collector reads it.
@@ -29,19 +27,33 @@ type eventJSON struct {
 	CompanyID     string `json:"company_id"`
 	SessionToken  string `json:"session_token"`
 	TransactionID string `json:"transaction_id"`
+	BlockedBy     string `json:"blocked_by"`
+	Weight        int
 }
 
-// capturing returns a configuration whose events reach a collector, and a function that waits for them.
-func capturing(t *testing.T, config string) (c *Config, events func(n int) []eventJSON) {
+// capturing returns a configuration whose events reach a collector, and a function that waits for them. There are no rates
+// and no rules.
+func capturing(t *testing.T, config string, flags ...string) (c *Config, events func(n int) []eventJSON) {
 	t.Helper()
-	url, got := serveBatches(t, created)
+	return governed(t, config, `{}`, `[]`, flags...)
+}
+
+// governed is capturing under what the collector answers to /v1/config and /v1/rules, which are known when it returns.
+func governed(t *testing.T, config, remoteConfig, rules string, flags ...string) (c *Config, events func(n int) []eventJSON) {
+	t.Helper()
+	url, got := serveBatches(t, created, map[string]string{"/v1/config": remoteConfig, "/v1/rules": rules})
 	capture := newTestCapture(t)
+	parseFlags(t, capture, flags...)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own has ended by now
 		defer cancel()
 		assert.NoError(t, capture.Close(ctx))
 	})
 	c = configOf(t, capture, fmt.Sprintf(`{"application_id":"a","api_endpoint":%q,"flush_after_ms":10%s}`, url, config))
+	c.Prepare()
+	app, done := c.lease.get(capture, c.settings())
+	defer done()
+	require.Eventually(t, func() bool { return app.rules().Known() }, 10*time.Second, time.Millisecond)
 	return c, func(n int) (list []eventJSON) {
 		t.Helper()
 		require.Eventually(t, func() bool {
@@ -96,41 +108,67 @@ func TestAWholeRequest(t *testing.T) {
 	assert.Equal(t, redacted, e.Request.Headers["authorization"], "a token is read, not sent")
 }
 
-// What each phase asks of Kong: every call costs time.
+// What each phase asks of Kong, and tells it: every call costs time.
 func TestCalls(t *testing.T) {
 	const (
-		setID    = "access kong.service.request.set_header"
-		setHead  = "access kong.response.set_header"
-		accessID = "access kong.nginx.get_var"
-		variable = "response kong.nginx.get_var"
+		theirID = " nginx.get_var " + transactionVariable
+		setID   = "access service.request.set_header"
+		setHead = " response.set_header"
+		accept  = "access nginx.get_var http_accept"
+		media   = "access nginx.get_var http_content_type"
+		method  = "access nginx.get_var request_method"
+		length  = "access nginx.get_var http_content_length"
+		coding  = "access nginx.get_var http_content_encoding"
+		id      = " nginx.get_var kong_request_id"
+		isOn    = " nginx.get_ctx buffered_proxying"
+		turn    = "access nginx.set_ctx"
+		body    = " request.get_raw_body"
+		log     = "log log.serialize"
+		answer  = "log service.response.get_raw_body"
+		noID    = `,"disable_transaction_id":true`
 	)
+	list := func(calls ...string) []string { return calls }
 	for _, c := range []struct {
 		name, config, log string
+		flags             []string
 		clientID          string
 		notBuffered       bool
 		want              []string
 	}{
-		{"full", "", "", "", false, []string{accessID, setID, setHead, "response kong.request.get_raw_body", variable, variable, "response kong.response.set_header",
-			"log kong.log.serialize", "log kong.service.response.get_raw_body", "log kong.request.get_headers"}},
-		{"the client has an id", "", `,"consumer":{"id":"i"}`, "x", false, []string{accessID, setHead, "response kong.request.get_raw_body", variable, variable, "response kong.response.set_header",
-			"log kong.log.serialize", "log kong.service.response.get_raw_body"}},
-		{"no ids", `,"disable_transaction_id":true,"authorization_header_name":""`, "", "", false,
-			[]string{"response kong.request.get_raw_body", variable, "log kong.log.serialize", "log kong.service.response.get_raw_body"}},
-		{"no bodies", `,"disable_capture_request_body":true,"disable_capture_response_body":true,"disable_transaction_id":true`, `,"consumer":{"id":"i"}`, "", false,
-			[]string{"log kong.log.serialize"}},
-		{"response bodies alone", `,"disable_capture_request_body":true,"disable_transaction_id":true`, `,"consumer":{"id":"i"}`, "", false,
-			[]string{variable, "log kong.log.serialize", "log kong.service.response.get_raw_body"}},
-		{"request bodies alone", `,"disable_capture_response_body":true,"disable_transaction_id":true`, `,"consumer":{"id":"i"}`, "", false,
-			[]string{"response kong.request.get_raw_body", variable, "log kong.log.serialize"}},
-		{"answered by Kong", `,"disable_transaction_id":true`, `,"consumer":{"id":"i"},"authenticated_entity":{"id":"c"}`, "", true,
-			[]string{"log kong.log.serialize", "log kong.nginx.get_ctx"}},
+		{name: "full", want: list("access"+theirID, accept, media, method, setID, "access"+setHead,
+			"response"+id, "response"+body, "response"+theirID, "response"+setHead, log, answer, "log request.get_headers")},
+		{name: "the client has an id", log: `,"consumer":{"id":"i"}`, clientID: "x", want: list("access"+theirID, accept, media, method, "access"+setHead,
+			"response"+id, "response"+body, "response"+theirID, "response"+setHead, log, answer)},
+		{name: "no ids", config: noID + `,"authorization_header_name":""`, want: list(accept, media, method, "response"+id, "response"+body, log, answer)},
+		{name: "buffering left alone", config: noID, flags: list("-buffer", "always"), log: `,"consumer":{"id":"i"}`,
+			want: list("response"+id, "response"+body, log, answer)},
+		{name: "no bodies", config: noID + `,"disable_capture_request_body":true,"disable_capture_response_body":true`, log: `,"consumer":{"id":"i"}`,
+			want: list(turn, log)},
+		{name: "no bodies, an id", config: `,"disable_capture_request_body":true,"disable_capture_response_body":true`, log: `,"consumer":{"id":"i"}`,
+			want: list("access"+theirID, "access"+isOn, setID, "access"+setHead, turn, log)},
+		{name: "response bodies alone", config: noID + `,"disable_capture_request_body":true`, log: `,"consumer":{"id":"i"}`,
+			want: list(accept, media, method, "response"+id, log, answer)},
+		{name: "request bodies alone", config: noID + `,"disable_capture_response_body":true`, log: `,"consumer":{"id":"i"}`,
+			want: list(media, length, method, "access"+isOn, "access"+body, coding, "access"+id, turn, log)},
+		{name: "answered by Kong", config: noID, log: `,"consumer":{"id":"i"},"authenticated_entity":{"id":"c"}`, notBuffered: true,
+			want: list(accept, media, method, log, "log nginx.get_ctx "+credentialKey)},
+		{name: "log alone", flags: list("-phases", "log"), log: `,"consumer":{"id":"i"}`, want: list(log)},
+		{name: "without response", config: noID, flags: list("-phases", "access,log"), log: `,"consumer":{"id":"i"}`,
+			want: list(media, length, method, "access"+body, coding, "access"+id, log)},
+		{name: "on demand", config: noID, flags: list("-phases", "access,log", "-buffer", "on-demand"), log: `,"consumer":{"id":"i"}`,
+			want: list(accept, media, length, method, "access"+body, coding, "access"+id, turn, log, "log"+isOn, answer)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			config, events := capturing(t, c.config)
+			config, events := capturing(t, c.config, c.flags...)
+			m := config.capture.started()
 			k := newFakeKong(t)
 			k.vars[transactionVariable] = c.clientID
-			k.run("access", config.Access)
-			if k.buffered = !c.notBuffered; k.buffered {
+			k.requestBody = &kong_plugin_protocol.RawBodyResult{Kind: &kong_plugin_protocol.RawBodyResult_Content{Content: []byte(`{"q":1}`)}}
+			k.context[bufferingKey] = m.buffersAll()
+			if m.has("access") {
+				k.run("access", config.Access)
+			}
+			if k.buffered = !c.notBuffered && k.context[bufferingKey] == true; k.buffered && m.has("response") {
 				k.run("response", config.Response)
 			}
 			k.log = logOf(k, c.log)
@@ -210,7 +248,7 @@ func TestLargeResponseIsNotAsked(t *testing.T) {
 		k.log = log
 		k.run("log", config.Log)
 		events(1)
-		assert.Equal(t, want, strings.Contains(strings.Join(k.calls, " "), "log kong.service.response.get_raw_body"), log)
+		assert.Equal(t, want, strings.Contains(strings.Join(k.calls, " "), "log service.response.get_raw_body"), log)
 	}
 }
 
@@ -234,31 +272,32 @@ func TestBadConfigurationAsksNothing(t *testing.T) {
 	assert.Equal(t, 1.0, droppedBy(t, c.capture, dropConfig), "an event that is not captured is counted")
 }
 
-// Configurations come and go; the queue of an application stays, and one is made for each application.
-func TestQueuesAreSharedByApplication(t *testing.T) {
+// D27. Configurations come and go; an application stays, and each application is its own.
+func TestApplicationsAreIsolatedD27(t *testing.T) {
 	capture := newTestCapture(t)
 	config := func(application, endpoint string, batch int) *Config {
 		return configOf(t, capture, fmt.Sprintf(`{"application_id":%q,"api_endpoint":%q,"batch_size":%d}`, application, endpoint, batch))
 	}
-	queueOf := func(c *Config) *send.Queue {
-		q, done := c.lease.get(capture, c.settings())
+	of := func(c *Config) *application {
+		a, done := c.lease.get(capture, c.settings())
 		done()
-		return q
+		return a
 	}
 	const base, other = "http://127.0.0.1:1", "http://127.0.0.1:2"
 	a := config("application-0123456789", base, 10)
-	first := queueOf(a)
-	assert.Same(t, first, queueOf(a))
-	assert.Same(t, first, queueOf(config("application-0123456789", base+"/", 20)), "a trailing slash is no difference")
-	assert.Equal(t, 20, first.Settings().BatchEvents, "the newest configuration counts")
-	assert.NotSame(t, first, queueOf(config("Application-0123456789", base, 10)), "the whole id counts")
-	assert.NotSame(t, first, queueOf(config("application-0123456789", other, 10)))
+	first := of(a)
+	assert.Same(t, first, of(a))
+	assert.Same(t, first, of(config("application-0123456789", base+"/", 20)), "a trailing slash is no difference")
+	second := of(config("Application-0123456789", base, 10))
+	for _, b := range []*application{second, of(config("application-0123456789", other, 10))} {
+		assert.NotSame(t, first.queue, b.queue, "the whole id counts, and the collector")
+		assert.NotSame(t, first.source, b.source)
+	}
 	a.Close()
 	a.Close()
-	assert.Same(t, first, queueOf(a), "a late event still finds its queue")
-	assert.Equal(t, 20, first.Settings().BatchEvents, "which does not bring the old settings back")
+	assert.Same(t, first, of(a), "a late event still finds its queue")
 	require.NoError(t, capture.Close(t.Context()))
-	assert.False(t, first.Add([]byte("late")))
+	assert.False(t, first.queue.Add([]byte("late")))
 }
 
 // Two applications that have trouble with one collector are two troubles: the line of one does not swallow the other's.
@@ -273,10 +312,10 @@ func TestEachQueueSaysWhatItDrops(t *testing.T) {
 	})
 	for _, application := range []string{"application-1", "application-2"} {
 		c := configOf(t, capture, fmt.Sprintf(`{"application_id":%q,"api_endpoint":"http://127.0.0.1:1","queue_max_bytes":1048576}`, application))
-		q, done := c.lease.get(capture, c.settings())
+		a, done := c.lease.get(capture, c.settings())
 		defer done()
-		assert.False(t, q.Add(make([]byte, 2<<20)))
+		assert.False(t, a.queue.Add(make([]byte, 2<<20)))
 	}
 	require.NoError(t, capture.Close(t.Context()))
-	assert.Len(t, causes, 2)
+	assert.True(t, causes["dropped of application 1"] && causes["dropped of application 2"], "%v", causes)
 }

@@ -28,5 +28,6 @@ func Plugin() pluginserver.Plugin {
 		Drain:    capture.Close,
 		Reports:  reports,
 		Metrics:  capture.Register,
+		Flags:    capture.registerFlags,
 	}
 }

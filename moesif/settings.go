@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"kong-go-plugins/moesif/content"
 	"kong-go-plugins/moesif/send"
 )
 
@@ -29,6 +31,10 @@ type settings struct {
 	requestBodyMask     *bodyMask // nil when nothing is masked
 	responseBodyMask    *bodyMask
 	queryMasks          []string
+
+	skipTypes   content.Types // whose bodies are left out
+	failOpen    bool          // requests pass while the rules are not known
+	ruleHeaders bool          // also on responses that pass
 
 	transactionID bool
 	identity      identityRules
@@ -59,6 +65,8 @@ func (c *Config) check() (*settings, error) {
 	fail("request_body_masks", err)
 	responseMask, err := newBodyMask(firstNonEmpty(c.ResponseBodyMasks, c.ResponseMasks))
 	fail("response_body_masks", err)
+	skipTypes, err := content.NewTypes(c.SkipBodyTypes)
+	fail("skip_body_types", err)
 	if wrong != nil {
 		return nil, errors.Join(wrong...)
 	}
@@ -79,6 +87,9 @@ func (c *Config) check() (*settings, error) {
 		requestBodyMask:     requestMask,
 		responseBodyMask:    responseMask,
 		queryMasks:          slices.Clone(c.RequestQueryMasks),
+		skipTypes:           skipTypes,
+		failOpen:            c.GovernanceFailOpen,
+		ruleHeaders:         c.RuleHeaders,
 		transactionID:       !c.DisableTransactionID,
 		identity: identityRules{
 			userHeader:           identityHeader(c.UserIDHeader),
@@ -94,6 +105,10 @@ func (c *Config) check() (*settings, error) {
 			ApplicationID:  c.ApplicationID,
 			MaxEvents:      c.EventQueueSize,
 			MaxBytes:       c.QueueMaxBytes,
+			DropNewest:     c.DropPolicy == "newest",
+			SpoolDir:       c.spoolFolder(),
+			SpoolMaxBytes:  int64(c.SpoolMaxBytes),
+			SpoolMaxAge:    time.Duration(c.SpoolMaxAge) * time.Second,
 			BatchEvents:    c.BatchSize,
 			FlushAfter:     millis(c.FlushAfterMS),
 			ConnectTimeout: millis(c.ConnectTimeout),
@@ -103,6 +118,19 @@ func (c *Config) check() (*settings, error) {
 			Debug:          c.Debug,
 		},
 	}, nil
+}
+
+// spoolFolder returns the folder of the spool, "" for none.
+func (c *Config) spoolFolder() string {
+	rest, underPrefix := strings.CutPrefix(c.SpoolDir, prefixWord)
+	prefix := c.capture.started().prefix
+	switch {
+	case underPrefix && prefix == "": // a server without that flag
+		return ""
+	case underPrefix:
+		return filepath.Join(prefix, rest)
+	}
+	return c.SpoolDir
 }
 
 func checkApplicationID(id string) error {

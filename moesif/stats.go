@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // stats are the metrics of the handlers; those of the queues are send's. Make them with newStats.
 type stats struct {
 	received     prometheus.Counter
+	sampledOut   prometheus.Counter
 	configErrors prometheus.Counter
 	stateLost    *prometheus.CounterVec // reason
 }
@@ -19,6 +20,8 @@ func newStats() *stats {
 	s := &stats{
 		received: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "moesif", Name: "events_received_total",
 			Help: "Requests that reached the log phase."}),
+		sampledOut: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "moesif", Name: "events_sampled_out_total",
+			Help: "Requests that the collector's sampling rates leave out."}),
 		configErrors: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "moesif", Name: "config_errors_total",
 			Help: "Configurations that are wrong; their requests are not captured."}),
 		stateLost: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "moesif", Name: "request_state_lost_total",
@@ -32,5 +35,5 @@ func newStats() *stats {
 
 // register adds the metrics to r.
 func (s *stats) register(r prometheus.Registerer) {
-	r.MustRegister(s.received, s.configErrors, s.stateLost)
+	r.MustRegister(s.received, s.sampledOut, s.configErrors, s.stateLost)
 }

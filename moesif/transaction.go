@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"strings"
+
+	"github.com/Kong/go-pdk"
 )
 
 // transactionHeader names the header that ties a client's, an upstream's and Moesif's view of a request together.
@@ -23,6 +25,44 @@ func clientTransactionID(value string) string {
 		return ""
 	}
 	return value
+}
+
+// A transactionID is what a request carries on; "" when the header is left alone.
+type transactionID struct {
+	value string
+	ours  bool // made here, not the client's
+}
+
+// transactionID returns the client's id, or a new one.
+func (c *Config) transactionID(s *settings, l *look) transactionID {
+	if !s.transactionID {
+		return transactionID{}
+	}
+	if id := clientTransactionID(l.clientID); id != "" {
+		return transactionID{id, false}
+	}
+	id := newUUID()
+	c.capture.issued.put(id, struct{}{})
+	return transactionID{id, true}
+}
+
+// setTransactionID sets the header on the way to the upstream and back.
+func setTransactionID(kong *pdk.PDK, id transactionID) {
+	if id.ours {
+		_ = kong.ServiceRequest.SetHeader(transactionHeaderSent, id.value)
+	}
+	if id.value != "" {
+		_ = kong.Response.SetHeader(transactionHeaderSent, id.value)
+	}
+}
+
+// ownTransactionID returns the event's own id: the header's if we made it for this request, else a new one, so that a
+// client cannot make the collector take two requests for one.
+func (c *Config) ownTransactionID(header string) string {
+	if _, ours := c.capture.issued.take(header); ours {
+		return header
+	}
+	return newUUID()
 }
 
 // newUUID returns a random UUID, version 4.
