@@ -1,0 +1,69 @@
+package mask
+
+import (
+	"bytes"
+	"net/url"
+	"strings"
+)
+
+// form masks application/x-www-form-urlencoded. As in a URL, a field begins behind & or ; and its value ends only
+// with &.
+func (m *Masks) form(body []byte) (shown []byte, ok bool) {
+	switch firstByte(body) {
+	case '{', '[', '"', '<':
+		return m.asOther(body)
+	}
+	if bytes.IndexByte(body, 0) >= 0 {
+		return nil, false
+	}
+	out := make([]byte, 0, len(body))
+	first := true
+	for f := range strings.SplitSeq(string(body), "&") {
+		f, keep := m.formField(f)
+		if !keep {
+			continue
+		}
+		if !first {
+			out = append(out, '&')
+		}
+		first = false
+		out = append(out, f...)
+	}
+	return out, true
+}
+
+// formField masks what stands between two &.
+func (m *Masks) formField(f string) (shown string, keep bool) {
+	for start := 0; ; {
+		end := start + indexAny(f[start:], "=;")
+		if end < len(f) && f[end] == '=' {
+			if name := unescape(f[start:end]); m.field(strings.TrimSpace(name)) {
+				if !m.remove {
+					return m.replaced(f[:end+1], f[end+1:]), true
+				}
+				return m.detectEscaped(strings.TrimSuffix(f[:start], ";")), start > 0
+			}
+		}
+		next := strings.IndexByte(f[start:], ';')
+		if next < 0 {
+			break
+		}
+		start += next + 1
+	}
+	name, value, _ := strings.Cut(f, "=")
+	switch plain := unescape(value); firstByte([]byte(plain)) {
+	case '{', '[', '"', '<':
+		if inner, changed := m.text([]byte(plain), 0); changed {
+			return m.detectEscaped(name) + "=" + url.QueryEscape(string(inner)), true
+		}
+	}
+	return m.detectEscaped(f), true
+}
+
+// replaced returns a field, whose head ends with =, with something else for its value.
+func (m *Masks) replaced(head, value string) string {
+	if value == "" {
+		return head
+	}
+	return m.detectEscaped(head) + m.instead(unescape(value))
+}

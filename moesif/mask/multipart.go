@@ -1,0 +1,142 @@
+package mask
+
+import (
+	"bufio"
+	"bytes"
+	"mime"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"kong-go-plugins/moesif/content"
+	"kong-go-plugins/moesif/rawjson"
+)
+
+// maxBoundary is the longest boundary (RFC 2046).
+const maxBoundary = 70
+
+// multipart masks multipart/form-data, read by the letter: what one reader could take for the end of a part and another
+// not is refused. A part whose content cannot be masked, as most files, is removed.
+func (m *Masks) multipart(body []byte, boundary string) (shown []byte, ok bool) {
+	delimiter := []byte("\n--" + boundary)
+	if boundary == "" || len(boundary) > maxBoundary || !bytes.HasPrefix(body, delimiter[1:]) {
+		return nil, false
+	}
+	out := make([]byte, 0, len(body))
+	for at := 0; ; {
+		line := at + len(delimiter) - 1
+		if tail, last := bytes.CutPrefix(body[line:], []byte("--")); last {
+			return append(out, body[at:]...), len(bytes.TrimSpace(tail)) == 0
+		}
+		for line < len(body) && (body[line] == ' ' || body[line] == '\t') {
+			line++
+		}
+		if !bytes.HasPrefix(body[line:], []byte("\r\n")) {
+			return nil, false
+		}
+		head := line + 2
+		next := bytes.Index(body[head:], delimiter)
+		if next < 1 || body[head+next-1] != '\r' {
+			return nil, false
+		}
+		next += head + 1
+		header, value, found := bytes.Cut(body[head:next-2], []byte("\r\n\r\n"))
+		if !found {
+			return nil, false
+		}
+		value, keep, ok := m.part(header, value)
+		if !ok {
+			return nil, false
+		}
+		if keep {
+			out = append(out, body[at:head]...)
+			out = append(out, header...)
+			out = append(out, "\r\n\r\n"...)
+			out = append(out, value...)
+			out = append(out, "\r\n"...)
+		}
+		at = next
+	}
+}
+
+// part masks one part of a form: with keep false, it is removed; with ok false, it cannot be read.
+func (m *Masks) part(head, value []byte) (shown []byte, keep, ok bool) {
+	p, ok := readPart(head)
+	if !ok {
+		return nil, false, false
+	}
+	switch {
+	case m.partNamed(p.name):
+		if m.remove {
+			return nil, false, true
+		}
+		return []byte(m.instead(string(value))), true, true
+	case !p.plain:
+		return nil, false, true
+	case !p.file && (p.contentType == "" || content.MediaType(p.contentType) == "text/plain"):
+		if inner, changed := m.text(value, 0); changed {
+			value = inner
+		}
+		return value, true, true
+	case content.IsJSON(p.contentType):
+		compact, ok := rawjson.Compact(value)
+		if !ok {
+			return nil, false, true
+		}
+		return m.JSON(nil, compact), true, true
+	case strings.HasPrefix(content.MediaType(p.contentType), "multipart/"):
+		return nil, false, true
+	}
+	value, keep = m.Body(p.contentType, value)
+	return value, keep, true
+}
+
+// partNamed reports whether the part of that name is masked. Browsers escape quotes and line ends with %, others with \,
+// of which package mime leaves some.
+func (m *Masks) partNamed(name string) bool {
+	plain, err := url.PathUnescape(name)
+	if err != nil {
+		plain = name
+	}
+	return m.field(name) || m.field(plain) || m.field(strings.ReplaceAll(name, `\`, ""))
+}
+
+// A partHead is what the head of a part says.
+type partHead struct {
+	name        string
+	file        bool
+	contentType string
+	plain       bool // its bytes are the content's, in a charset that can be read
+}
+
+func readPart(head []byte) (p partHead, ok bool) {
+	rest := bytes.ReplaceAll(head, []byte("\r\n"), nil)
+	if bytes.ContainsAny(rest, "\r\n\x00") {
+		return p, false
+	}
+	fields, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(append(bytes.Clone(head), "\r\n\r\n"...)))).ReadMIMEHeader()
+	dispositions, types, encodings := fields["Content-Disposition"], fields["Content-Type"], fields["Content-Transfer-Encoding"]
+	if err != nil || len(dispositions) != 1 || len(types) > 1 || len(encodings) > 1 {
+		return p, false
+	}
+	disposition, parameters, err := mime.ParseMediaType(dispositions[0])
+	name, named := parameters["name"]
+	if err != nil || disposition != "form-data" || !named {
+		return p, false
+	}
+	p = partHead{name: name, plain: true}
+	_, p.file = parameters["filename"]
+	if len(types) == 1 {
+		p.contentType = types[0]
+		_, parameters, err := content.Parse(p.contentType)
+		p.plain = err == nil && content.ASCIICompatible(parameters["charset"])
+	}
+	if len(encodings) == 1 {
+		switch strings.ToLower(encodings[0]) {
+		case "7bit", "8bit", "binary":
+		default:
+			p.plain = false
+		}
+	}
+	return p, true
+}
