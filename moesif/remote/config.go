@@ -44,6 +44,9 @@ type membership struct {
 	values map[string]string
 }
 
+// maxEntries is how many rules one user or company is named in, and how many rates go by conditions.
+const maxEntries = 1000
+
 // configMembers are the members of which a configuration has at least one. An error document with status 200 has none.
 var configMembers = map[string]bool{ // read-only
 	"org_id": true, "app_id": true, "sample_rate": true, "block_bot_traffic": true, "user_sample_rate": true,
@@ -127,6 +130,10 @@ func readRegexRates(v []byte, p *problems) (list []regexRate) {
 		number++
 		where := fmt.Sprintf("regex_config: entry %d", number)
 		n, ok := rate(member(entry, "sample_rate"))
+		if number > maxEntries {
+			p.add("%s is beyond the %dth; it is ignored", where, maxEntries)
+			return
+		}
 		if !ok {
 			p.add("%s has no sample_rate; it is ignored", where)
 			return
@@ -166,8 +173,8 @@ func readCohort(v []byte, where string, p *problems) (c cohort) {
 	}
 	rawjson.Elements(v, func(value []byte) {
 		rule, ok := text(member(value, "rules"))
-		if !ok || !id(rule) {
-			p.add("%s: an entry names no rule; no rule is applied that it may be about", where)
+		if !ok || !id(rule) || len(c.memberships) == maxEntries {
+			p.add("%s: an entry names no rule, or too many; no rule is applied that it may be about", where)
 			c.unreadable = true
 			return
 		}

@@ -223,6 +223,33 @@ func TestGovernWithoutCohorts(t *testing.T) {
 	assert.True(t, snapshot(t, "", `[{"_id":"r","type":"regex","block":true}]`).Govern(&Request{User: "u"}).Blocked, "needs no cohort")
 }
 
+// What every Moesif plugin does with rules, whatever it is written in.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	const all = `[{"_id":"regex","type":"regex","block":true,"regex_config":[{"conditions":[{"path":"request.route","value":"^/admin"}]}],"response":{"status":403,"headers":{"X-By":"regex"}}},
+		{"_id":"quota","type":"user","block":true,"response":{"status":429,"headers":{"X-By":"quota"}}},
+		{"_id":"members","type":"user","block":true,"applied_to":"not_matching","regex_config":[{"conditions":[{"path":"request.route","value":"^/members"}]}]}]`
+	s := snapshot(t, `{"user_rules":{"over":[{"rules":"quota"}],"member":[{"rules":"members"}],"other":[{"rules":"another"}]}}`, all)
+	assert.Equal(t, [ruleTypes]int{userRule: 2, companyRule: 0, regexRule: 1}, s.rules.count, "rules are known by type")
+	for _, c := range []struct {
+		name string
+		r    Request
+		want string
+	}{
+		{"a regex rule, nobody identified", Request{Route: "/admin"}, "regex"},
+		{"nobody identified, another route", Request{Route: "/"}, ""},
+		{"a user in the cohort", Request{User: "over", Route: "/"}, "quota"},
+		{"a user in another cohort, not_matching", Request{User: "other", Route: "/members"}, "members"},
+		{"a user in the cohort, not_matching", Request{User: "member", Route: "/members"}, ""},
+		{"two rules at once", Request{User: "over", Route: "/admin"}, "quota"},
+	} {
+		d := s.Govern(&c.r)
+		assert.Equal(t, c.want != "", d.Blocked, c.name)
+		assert.Equal(t, c.want, d.RuleID, c.name)
+	}
+	assert.Equal(t, []Header{{"X-By", "quota"}}, s.Govern(&Request{User: "over", Route: "/admin"}).Headers)
+}
+
 func TestKnown(t *testing.T) {
 	t.Parallel()
 	assert.False(t, (&Snapshot{}).Known())

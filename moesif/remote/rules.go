@@ -34,6 +34,9 @@ type rule struct {
 	answer       answer
 }
 
+// maxRules is how many rules are evaluated; a collector that sends more has lost its way, and each costs every request.
+const maxRules = 1000
+
 var errNotRules = errors.New("the answer is not a list of rules")
 
 // parseRules reads the collector's rules. The error means that the document as a whole must not be used.
@@ -62,6 +65,10 @@ func parseRules(document []byte) (*rules, *problems, error) {
 		readable++
 		if seen[name] {
 			p.add("%s has the _id of an earlier one; it is ignored", where)
+			return
+		}
+		if len(seen) == maxRules {
+			p.add("%s is beyond the %dth; it is ignored", where, maxRules)
 			return
 		}
 		seen[name] = true

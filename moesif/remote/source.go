@@ -24,14 +24,14 @@ const (
 
 // Options are what a Source works with. Endpoint, ApplicationID and Client are required.
 type Options struct {
-	Endpoint      string        // the collector's base URL, without a slash at its end
-	ApplicationID string        // secret; never logged and in no file
-	Client        *http.Client  // redirects are not followed, whatever it says
-	UserAgent     string        //
-	Timeout       time.Duration // of one fetch; 0 is 5 s
-	KeepIn        string        // folder for the last good documents, made when missing; "" keeps none
-	Report        func(cause, text string)
-	Metrics       *Metrics
+	Endpoint      string       // the collector's base URL, without a slash at its end
+	ApplicationID string       // secret; never logged and in no file
+	Client        *http.Client // redirects are not followed, whatever it says
+	UserAgent     string
+	Timeout       time.Duration            // of one fetch; 0 is 5 s
+	KeepIn        string                   // folder for the last good documents, made when missing; "" keeps none
+	Report        func(cause, text string) // says a cause once a minute at most; nil says nothing
+	Metrics       *Metrics                 // nil counts for nobody
 }
 
 // A Source keeps the collector's configuration and rules of one application current, for the whole process. Make it with
