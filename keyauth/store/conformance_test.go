@@ -4,8 +4,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,11 +21,11 @@ import (
 // fixtures has one for each type of the package that is a store.
 var fixtures = map[string]storetest.Fixture{ // read-only
 	"Snapshot": {Open: openInline, NotUTF8: true},
+	"Journal":  {Open: openJournal, NotUTF8: true},
 	"Chain":    {Open: openChain, NotUTF8: true},
 }
 
 func TestConformance(t *testing.T) {
-	t.Parallel()
 	require.Equal(t, stores(t), slices.Sorted(maps.Keys(fixtures)), "each store has a fixture")
 	for name, f := range fixtures {
 		t.Run(name, func(t *testing.T) { storetest.Run(t, f) })
@@ -83,3 +85,31 @@ func openChain(t *testing.T, given []storetest.Given) store.Store {
 		{Name: "second", Store: openInline(t, given[cut:])},
 	}
 }
+
+// openJournal writes one half before the store is opened and one half after, so that both ways of reading are used.
+func openJournal(t *testing.T, given []storetest.Given) store.Store {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "keyauth", "keys.jsonl")
+	a, err := store.OpenJournalAdmin(path)
+	require.NoError(t, err)
+	put := func(given []storetest.Given) {
+		for _, g := range given {
+			if g.Consumer.ID != "" {
+				require.NoError(t, a.Import(t.Context(), []store.Consumer{g.Consumer}, nil))
+			}
+			require.NoError(t, a.CreateCredential(t.Context(), g.Credential))
+		}
+	}
+	put(given[:len(given)/2])
+	j := store.OpenJournal(path, quiet)
+	put(given[len(given)/2:])
+	for _, g := range given {
+		if g.Consumer.ID != "" {
+			require.NoError(t, a.Import(t.Context(), []store.Consumer{g.Consumer}, nil))
+		}
+	}
+	j.Refresh()
+	return j
+}
+
+var quiet = slog.New(slog.DiscardHandler) // read-only

@@ -1,0 +1,251 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"sync/atomic"
+
+	"kong-go-plugins/keyauth/key"
+)
+
+// A Journal follows a keys file, which a JournalAdmin writes, perhaps in another process. A new file is read whole into a Snapshot;
+// what is appended later is kept beside it, until it is so much that reading the file again is cheaper.
+type Journal struct {
+	file watched
+	now  atomic.Pointer[view] // nil until the file could be read
+
+	// of whoever looks at the file
+	at   position
+	from stamp
+}
+
+// A view is a snapshot with the changes since. It is immutable.
+type view struct {
+	base      *Snapshot
+	keys      map[key.Digest]*Entry // nil: the key is gone
+	consumers map[string]*Consumer  // nil: the consumer is gone
+}
+
+// OpenJournal reads the file and follows it. A file that does not exist holds no keys. When the file cannot be used, lookups fail
+// until it can; once it could, what it said last stays.
+func OpenJournal(path string, log *slog.Logger) *Journal {
+	j := &Journal{file: watched{path: path, log: log}}
+	j.file.load = j.load
+	j.file.start()
+	return j
+}
+
+// Lookup returns the entry of a digest.
+func (j *Journal) Lookup(ctx context.Context, d key.Digest) (*Entry, error) {
+	v := j.now.Load()
+	if v == nil {
+		return nil, fmt.Errorf("%s: %w", j.file.path, j.file.health())
+	}
+	return v.lookup(ctx, d)
+}
+
+// Refresh looks at the file now, so that a change of one's own is seen at once.
+func (j *Journal) Refresh() { j.file.look(false) }
+
+// Health returns why the file cannot be used.
+func (j *Journal) Health() error { return j.file.health() }
+
+// Len is the number of keys; those changed since the file was read whole count once more.
+func (j *Journal) Len() int {
+	v := j.now.Load()
+	if v == nil {
+		return 0
+	}
+	return v.base.Len() + len(v.keys)
+}
+
+// Close ends following.
+func (j *Journal) Close() error {
+	j.file.close()
+	return nil
+}
+
+func (v *view) lookup(ctx context.Context, d key.Digest) (*Entry, error) {
+	if len(v.keys) > 0 {
+		if e, ok := v.keys[d]; ok && e == nil {
+			return nil, ErrNotFound
+		} else if ok {
+			return e, nil
+		}
+	}
+	return v.base.Lookup(ctx, d)
+}
+
+func (j *Journal) load() error {
+	f, err := os.Open(j.file.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if v := j.now.Load(); v != nil && v.base.Len()+len(v.keys) > 0 {
+			return errors.New("the file is gone; put it back, or restart to begin without keys")
+		}
+		j.now.Store(&view{base: NewBuilder(0).Snapshot()})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	s := stampOfInfo(info)
+	if v := j.now.Load(); v != nil && j.at.lines > 0 && s.ino == j.from.ino && s.dev == j.from.dev && s.size > j.at.offset {
+		if ok := j.readTail(f, v, s.size); ok {
+			return nil
+		}
+	}
+	return j.readWhole(f, s)
+}
+
+// bytesPerKey is what a line is about long.
+const bytesPerKey = 220
+
+func (j *Journal) readWhole(f *os.File, s stamp) error {
+	b := NewBuilder(int(s.size / bytesPerKey))
+	at, err := readLines(f, position{}, b.apply)
+	if err != nil {
+		return err
+	}
+	j.at, j.from = at, s
+	j.now.Store(&view{base: b.Snapshot()})
+	return nil
+}
+
+// apply follows one line of a keys file.
+func (b *Builder) apply(l *line) error {
+	switch {
+	case l.Key != nil:
+		if l.Key.Replaces != nil {
+			b.Remove(l.Key.Replaces.Digest)
+		}
+		return b.Put(l.Key.Hash.Digest, l.Key.entry())
+	case l.DeleteKey != nil:
+		b.Remove(l.DeleteKey.Hash.Digest)
+	case l.Consumer != nil:
+		return b.PutConsumer(*l.Consumer)
+	case l.DeleteConsumer != nil:
+		b.RemoveConsumer(l.DeleteConsumer.ID)
+	}
+	return nil
+}
+
+// Limits of what is kept beside a snapshot: changed keys, and changes of consumers in one reading, each of which is a
+// search through all keys.
+const (
+	maxChangedKeys      = 20_000
+	maxChangedConsumers = 100
+)
+
+var errTooMuch = errors.New("too many changes to keep beside the snapshot")
+
+// readTail reads what was appended and reports whether that was enough.
+func (j *Journal) readTail(f *os.File, old *view, size int64) bool {
+	if size-j.at.offset > maxChangedKeys*bytesPerKey {
+		return false
+	}
+	next := &view{base: old.base, keys: cloneMap(old.keys), consumers: cloneMap(old.consumers)}
+	changed := 0
+	at, err := readLines(f, j.at, func(l *line) error {
+		if l.Consumer != nil || l.DeleteConsumer != nil {
+			changed++
+		}
+		if changed > maxChangedConsumers || len(next.keys) > maxChangedKeys {
+			return errTooMuch
+		}
+		next.apply(l)
+		return nil
+	})
+	if err != nil {
+		return false // the whole file has the answer, or the better error
+	}
+	j.at = at
+	j.now.Store(next)
+	return true
+}
+
+func cloneMap[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return map[K]V{}
+	}
+	return maps.Clone(m)
+}
+
+// apply follows one line, on a view that nobody else has yet.
+func (v *view) apply(l *line) {
+	switch {
+	case l.Key != nil:
+		e := l.Key.entry()
+		if c := v.consumer(e.ConsumerRef); c != nil {
+			e.Consumer, e.ConsumerRef = *c, ""
+		}
+		if l.Key.Replaces != nil {
+			v.keys[l.Key.Replaces.Digest] = nil
+		}
+		v.keys[l.Key.Hash.Digest] = &e
+	case l.DeleteKey != nil:
+		v.keys[l.DeleteKey.Hash.Digest] = nil
+	case l.Consumer != nil:
+		c := *l.Consumer
+		for d, e := range v.keysOf(c.ID) {
+			changed := *e
+			changed.Consumer, changed.ConsumerRef = c, ""
+			v.keys[d] = &changed
+		}
+		v.consumers[c.ID] = &c
+	case l.DeleteConsumer != nil:
+		for d := range v.keysOf(l.DeleteConsumer.ID) {
+			v.keys[d] = nil
+		}
+		v.consumers[l.DeleteConsumer.ID] = nil
+	}
+}
+
+// consumer returns the consumer with this id, or nil.
+func (v *view) consumer(id string) *Consumer {
+	if c, ok := v.consumers[id]; ok {
+		return c
+	}
+	if i, ok := v.base.findOwner(id); ok && v.base.owners[i].state == known {
+		var c Consumer
+		v.base.consumer(&v.base.owners[i], &c)
+		return &c
+	}
+	return nil
+}
+
+// keysOf returns all keys of the consumer.
+func (v *view) keysOf(id string) map[key.Digest]*Entry {
+	found := map[key.Digest]*Entry{}
+	if owner, ok := v.base.findOwner(id); ok {
+		for i := range v.base.records {
+			r := &v.base.records[i]
+			if r.flags&taken == 0 || r.owner != owner {
+				continue
+			}
+			if e, err := v.base.entry(r); err == nil {
+				found[r.digest] = e
+			}
+		}
+	}
+	for d, e := range v.keys {
+		switch {
+		case e == nil:
+			delete(found, d)
+		case e.Consumer.ID == id || e.ConsumerRef == id:
+			found[d] = e
+		default:
+			delete(found, d)
+		}
+	}
+	return found
+}
