@@ -26,7 +26,8 @@ usage: kongdev replay -plugin PLUGIN [flags] FILE ...
 A FILE is a recording of kongdev -record; several are played one after another. A PLUGIN
 is a binary, or a start command in quotes; -kong-prefix and a folder are added to it.
 Arguments with secrets and bodies are compared and not shown. An id that is new at every
-run (a UUID, 32 hexadecimal digits) equals any other.
+run (a UUID, 32 hexadecimal digits) equals any other (but -exact), and what the
+plugin logs is not compared (but -logs): it may tell of the surroundings.
 
 The exit status is 0 when there is no difference, 1 otherwise, 2 for a wrong command line.
 `
@@ -37,6 +38,7 @@ func replayCommand(ctx context.Context, args []string, stdout, stderr io.Writer)
 	plugin := f.String("plugin", "", "the `PLUGIN` to start")
 	socket := f.String("socket", "", "`PATH` of the socket of a plugin server that runs already")
 	exact := f.Bool("exact", false, "ids that are new at every run must be equal too")
+	logs := f.Bool("logs", false, "what the plugin logs must be equal too")
 	timeout := f.Duration("timeout", 10*time.Second, "how long the plugin may take for each call (Kong: 60s)")
 	level := f.String("log-level", "warn", "`LEVEL` of the log on stderr; info shows what the plugin prints")
 	if code, done := parseOwn(f, replayUsage, args, stderr); done {
@@ -55,7 +57,7 @@ func replayCommand(ctx context.Context, args []string, stdout, stderr io.Writer)
 		fmt.Fprintf(stderr, "kongdev: replay: %s; kongdev replay -help tells more\n", usage)
 		return exitUsage
 	}
-	code, err := replayFiles(ctx, replaySettings{*plugin, *socket, *level, *timeout, *exact, f.Args()}, newScreen(stdout), stderr)
+	code, err := replayFiles(ctx, replaySettings{*plugin, *socket, *level, *timeout, *exact, *logs, f.Args()}, newScreen(stdout), stderr)
 	if err != nil {
 		report(stderr, fmt.Errorf("replay: %w", err))
 		return exitError
@@ -66,7 +68,7 @@ func replayCommand(ctx context.Context, args []string, stdout, stderr io.Writer)
 type replaySettings struct {
 	plugin, socket, level string
 	timeout               time.Duration
-	exact                 bool
+	exact, logs           bool
 	files                 []string
 }
 
@@ -100,7 +102,7 @@ func replayFiles(ctx context.Context, s replaySettings, out *screen, stderr io.W
 		return 0, fmt.Errorf("folder for bodies: %w", err)
 	}
 	defer os.RemoveAll(folder)
-	p := &replay.Player{Folder: folder, Timeout: s.timeout, Exact: s.exact, Dial: func() (net.Conn, error) { return net.Dial("unix", s.socket) }}
+	p := &replay.Player{Folder: folder, Timeout: s.timeout, Exact: s.exact, Logs: s.logs, Dial: func() (net.Conn, error) { return net.Dial("unix", s.socket) }}
 	result, err := p.Play(ctx, all)
 	if errors.Is(err, context.Canceled) {
 		return 0, errors.New("interrupted")

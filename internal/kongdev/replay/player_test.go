@@ -152,6 +152,7 @@ func TestPlayer(t *testing.T) {
 	get := func(name, value string) recordedCall {
 		return recordedCall{"kong.request.get_header", wireBytes(1, []byte(name)), wireBytes(1, []byte(value)), true, nil}
 	}
+	warn := recordedCall{"kong.log.warn", wireBytes(1, wireBytes(3, []byte("away"))), nil, true, nil}
 	exit := recordedCall{method: "kong.response.exit", args: []byte("\x08\xa2\x03")}
 	id := func(n string) string { return "0000000" + n + "-0000-4000-8000-000000000000" }
 	for _, c := range []struct {
@@ -173,6 +174,8 @@ func TestPlayer(t *testing.T) {
 		{"a question more", []recordedCall{set("X", "y")}, []recordedCall{get("a", ""), set("X", "y")}, nil, []string{`kong.request.get_header: the call is new and the recording has no answer to it; the event is not played further||"a"`}},
 		{"no such method", nil, []recordedCall{{method: "kong.cache.get"}}, nil, []string{`"kong.cache.get" is no method of Kong's protocol; Kong answers 500||`}},
 		{"the other way round", []recordedCall{set("X", "1"), set("Y", "2")}, []recordedCall{set("Y", "2"), set("X", "1")}, []string{"", ""}, []string{`kong.response.set_header: the call comes later than recorded, it was call 1 and is call 2|"X", "1"|`}},
+		{"a log line more", []recordedCall{set("X", "1")}, []recordedCall{warn, set("X", "1"), warn}, []string{"", "", ""}, nil},
+		{"a log line less, and one later", []recordedCall{warn, warn, set("X", "1")}, []recordedCall{set("X", "1"), warn}, []string{"", ""}, nil},
 		{"exit is never answered", []recordedCall{get("a", "1"), exit}, []recordedCall{get("a", ""), exit}, []string{"\x0a\x011"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -203,6 +206,11 @@ func TestPlayerExact(t *testing.T) {
 	result, err := p.Play(t.Context(), recordingOf(set(strings.Repeat("b", 32))))
 	require.NoError(t, err)
 	require.Len(t, result.Differences, 1)
+	p.Logs = true
+	result, err = p.Play(t.Context(), recordingOf(set(strings.Repeat("a", 32)), recordedCall{"kong.log.warn", []byte{}, nil, true, nil}))
+	require.NoError(t, err)
+	require.Len(t, result.Differences, 1)
+	assert.Contains(t, result.Differences[0].Text, "kong.log.warn: the call is not made any more")
 }
 
 // A body that came in a file comes in a file again, as long as its content was recorded.
