@@ -99,6 +99,18 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// A body may come after the rest of a request.
+func TestBodyThatComesLater(t *testing.T) {
+	t.Parallel()
+	m, _ := matching(t, conditionsOf("request.body.query", "a"))
+	r := Request{ContentType: "application/json"}
+	assert.Equal(t, no, m.holds(&r, false))
+	assert.Equal(t, maybe, m.holds(&r, true))
+	r.Body = []byte(`{"query":"a"}`)
+	assert.Equal(t, yes, m.holds(&r, false))
+	assert.Equal(t, yes, m.holds(&r, true))
+}
+
 // A rule that cannot be read does not apply to everybody.
 func TestConditionsThatCannotBeRead(t *testing.T) {
 	t.Parallel()

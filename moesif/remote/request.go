@@ -8,8 +8,8 @@ import (
 )
 
 // A Request is what is known of one request. Only the facts that Snapshot.Needs names have to be filled in; an empty one
-// has no value, and a condition on it does not hold. A Request is for one goroutine and must not change between two
-// calls: its body is parsed once.
+// has no value, and a condition on it does not hold. A Request is for one goroutine. Its body is parsed once: it may come
+// later than the rest, but must not change.
 type Request struct {
 	User    string // id, "" when not identified
 	Company string // id, "" when not identified
@@ -50,6 +50,9 @@ func (r *Request) bodyKind() int {
 // inBody returns the values of the body's member. A JSON array is a batch with the values of all its objects, so that
 // nobody escapes a rule by sending two operations at once.
 func (r *Request) inBody(name string) []string {
+	if r.Body == nil {
+		return nil
+	}
 	switch r.bodyKind() {
 	case graphQLText:
 		if name == "query" && len(r.Body) > 0 {
