@@ -41,7 +41,7 @@ type segmentReader struct {
 	path   string
 	offset int64
 	next   uint64 // number of the record at offset, or less
-	torn   bool   // the last record is not whole
+	torn   bool   // there was damage behind the last whole record
 	ready  []record
 }
 
@@ -109,12 +109,11 @@ func (r *segmentReader) read(limit int64, end uint64) (records []record, atEnd b
 			case err == errHeader || !sane:
 				n = 1 + resync(b[1:])
 				r.torn = true
-			case err == nil:
-				records = append(records, rec)
-				fallthrough
+			case err == errEvent:
+				r.next, r.torn = rec.number, true
 			default:
-				r.next = rec.number + 1
-				r.torn = false
+				records = append(records, rec)
+				r.next, r.torn = rec.number+1, false
 			}
 			r.offset += int64(n)
 			b = b[n:]
@@ -154,8 +153,8 @@ func measure(path string, first uint64, size int64) (end uint64, err error) {
 	return end, nil
 }
 
-// mostEvents is the end of a segment of size bytes that is full of empty events.
-func mostEvents(first uint64, size int64) uint64 { return first + uint64(size)/headerSize }
+// mostEvents bounds the end of a segment of size bytes: what claims more is not ours. Bytes may be missing.
+func mostEvents(first uint64, size int64) uint64 { return first + uint64(size)/headerSize + 1<<16 }
 
 // Each calls f with every event in the segments at path or below it that is not delivered, and leaves them there. It stops
 // at the first error of f. What is damaged is left out; lost is the number of such events as far as it is known.
