@@ -3,6 +3,8 @@ package moesif
 import (
 	"net/netip"
 	"strings"
+
+	"kong-go-plugins/moesif/mask"
 )
 
 // addressHeaders are read in this order before the address that Kong saw. Clients can set all of them, which is the
@@ -14,9 +16,9 @@ func addressHeaders() []string {
 
 // clientIP returns the first valid address in the request's headers, else the one that Kong saw, which is made of such a
 // header, too, where Kong trusts the sender (trusted_ips). A masked header is not read.
-func clientIP(request headers, maskedNames []string, kongs string) string {
+func clientIP(request headers, masks *mask.Masks, kongs string) string {
 	for _, name := range addressHeaders() {
-		if contains(maskedNames, name) {
+		if masks.HidesHeader(name) {
 			continue
 		}
 		for _, value := range request.values(name) {

@@ -4,6 +4,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/moesif/mask"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -45,6 +48,8 @@ func TestClientIP(t *testing.T) {
 		{"a masked header is not read", h("x-forwarded-for", "203.0.113.7"), []string{"x-forwarded-for"}, "10.0.0.9", "10.0.0.9"},
 		{"nothing", nil, nil, "unix:", ""},
 	} {
-		assert.Equal(t, c.want, clientIP(c.h, c.masked, c.kongs), c.name)
+		masks, err := mask.Compile(mask.Rules{Headers: c.masked})
+		require.NoError(t, err)
+		assert.Equal(t, c.want, clientIP(c.h, masks, c.kongs), c.name)
 	}
 }

@@ -18,9 +18,9 @@ const maxEventBytes = 1000000
 // body, and if need be without both.
 func encodeEvent(x *exchange, s *settings) []byte {
 	requestBody := captureBody(wireBody{x.requestBody, x.request.joined("content-type"), x.request.joined("content-encoding")},
-		bodyRules{s.requestBodyLimit, s.gunzip, s.requestBodyMask})
+		bodyRules{s.requestBodyLimit, s.decode, s.skipTypes, s.requestMasks, s.sendUnmaskable}, new(bodyBuffers))
 	responseBody := captureBody(wireBody{x.responseBody, x.response.joined("content-type"), x.response.joined("content-encoding")},
-		bodyRules{s.responseBodyLimit, s.gunzip, s.responseBodyMask})
+		bodyRules{s.responseBodyLimit, s.decode, s.skipTypes, s.responseMasks, s.sendUnmaskable}, new(bodyBuffers))
 	for {
 		b := appendEvent(x, s, requestBody, responseBody)
 		switch {
@@ -44,13 +44,13 @@ func appendEvent(x *exchange, s *settings, requestBody, responseBody capturedBod
 	b = append(b, `{"request":{"time":"`...)
 	b = x.started.UTC().AppendFormat(b, timeFormat)
 	b = append(b, `","uri":`...)
-	b = rawjson.AppendString(b, maskQuery(x.url, s.queryMasks))
+	b = rawjson.AppendString(b, s.requestMasks.URL(x.url))
 	b = append(b, `,"verb":`...)
 	b = rawjson.AppendString(b, x.method)
 	b = append(b, `,"headers":`...)
-	b = x.request.appendTo(b, s.requestHeaderMasks, s.queryMasks)
+	b = x.request.appendTo(b, s.requestMasks)
 	b = appendMember(b, "api_version", s.apiVersion)
-	b = appendMember(b, "ip_address", clientIP(x.request, s.requestHeaderMasks, x.clientIP))
+	b = appendMember(b, "ip_address", clientIP(x.request, s.requestMasks, x.clientIP))
 	b = requestBody.appendTo(b)
 
 	b = append(b, `},"response":{"time":"`...)
@@ -58,7 +58,7 @@ func appendEvent(x *exchange, s *settings, requestBody, responseBody capturedBod
 	b = append(b, `","status":`...)
 	b = strconv.AppendInt(b, int64(x.status), 10)
 	b = append(b, `,"headers":`...)
-	b = x.response.appendTo(b, s.responseHeaderMasks, s.queryMasks)
+	b = x.response.appendTo(b, s.responseMasks)
 	b = responseBody.appendTo(b)
 	b = append(b, '}')
 

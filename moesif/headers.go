@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kong-go-plugins/moesif/mask"
 	"kong-go-plugins/moesif/rawjson"
 )
 
@@ -75,13 +76,14 @@ func (h headers) only(raw map[string][]string, names []string) headers {
 	return out
 }
 
-// appendTo appends the headers as a JSON object, without the masked ones. Query masks hold for the URLs in them, too
-// (referer, location ...), and credentials are never sent, whether or not Kong has redacted them.
-func (h headers) appendTo(dst []byte, maskedNames, queryMasks []string) []byte {
+// appendTo appends the headers as a JSON object, masked. Credentials are never sent, whether or not Kong has redacted
+// them.
+func (h headers) appendTo(dst []byte, masks *mask.Masks) []byte {
 	dst = append(dst, '{')
 	first := true
 	for _, f := range h {
-		if contains(maskedNames, f.name) {
+		value, ok := f.shown(masks)
+		if !ok {
 			continue
 		}
 		if !first {
@@ -90,24 +92,28 @@ func (h headers) appendTo(dst []byte, maskedNames, queryMasks []string) []byte {
 		first = false
 		dst = rawjson.AppendString(dst, f.name)
 		dst = append(dst, ':')
-		dst = rawjson.AppendString(dst, f.shown(queryMasks))
+		dst = rawjson.AppendString(dst, value)
 	}
 	return append(dst, '}')
 }
 
-// shown returns the field's value as the event has it: a repeated header becomes one, as the collector wants it.
-func (f headerField) shown(queryMasks []string) string {
+// shown returns the field's value as the event has it, or false for none: a repeated header becomes one, as the collector
+// wants it.
+func (f headerField) shown(masks *mask.Masks) (value string, ok bool) {
 	if isRedacted(f.name) {
-		return redacted
+		_, ok = masks.Header(f.name, "")
+		return redacted, ok
 	}
-	values := f.values
-	if len(queryMasks) > 0 {
-		values = make([]string, len(f.values))
-		for i, v := range f.values {
-			values[i] = maskQuery(v, queryMasks)
+	for i, v := range f.values {
+		if v, ok = masks.Header(f.name, v); !ok {
+			return "", false
 		}
+		if i > 0 {
+			v = value + ", " + v
+		}
+		value = v
 	}
-	return strings.Join(values, ", ")
+	return value, true
 }
 
 // contentLength returns the Content-Length, 0 when there is none that can be read.

@@ -143,7 +143,7 @@ func certainlyLarger(x *exchange, limit int64) bool {
 func (x *exchange) remoteRequest(s *settings) *remote.Request {
 	return &remote.Request{
 		Verb: x.method, Route: route(x.url), Status: x.status, ContentType: x.request.joined("content-type"),
-		IP:     clientIP(x.request, s.requestHeaderMasks, x.clientIP),
+		IP:     clientIP(x.request, s.requestMasks, x.clientIP),
 		Header: func(name string) string { return x.request.joined(strings.ToLower(name)) },
 	}
 }

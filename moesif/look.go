@@ -197,7 +197,7 @@ func (l *look) request(s *settings) *remote.Request {
 	user, company := s.identity.identify(&l.x)
 	return &remote.Request{
 		User: user, Company: company, Verb: l.method, Route: l.path, ContentType: l.contentType,
-		IP:     clientIP(l.x.request, s.requestHeaderMasks, l.x.clientIP),
+		IP:     clientIP(l.x.request, s.requestMasks, l.x.clientIP),
 		Header: func(name string) string { return l.x.request.joined(strings.ToLower(name)) },
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"kong-go-plugins/moesif/content"
+	"kong-go-plugins/moesif/mask"
 	"kong-go-plugins/moesif/send"
 )
 
@@ -24,13 +24,11 @@ type settings struct {
 	captureResponseBody bool
 	requestBodyLimit    int64
 	responseBodyLimit   int64
-	gunzip              bool
+	decode              bool // content codings of bodies are undone
 
-	requestHeaderMasks  []string // lower case
-	responseHeaderMasks []string
-	requestBodyMask     *bodyMask // nil when nothing is masked
-	responseBodyMask    *bodyMask
-	queryMasks          []string
+	requestMasks   *mask.Masks // nil when nothing is masked
+	responseMasks  *mask.Masks
+	sendUnmaskable bool
 
 	skipTypes   content.Types // whose bodies are left out
 	failOpen    bool          // requests pass while the rules are not known
@@ -61,9 +59,9 @@ func (c *Config) check() (*settings, error) {
 		endpoint, err = checkEndpoint(c.APIEndpoint)
 		fail("api_endpoint", err)
 	}
-	requestMask, err := newBodyMask(firstNonEmpty(c.RequestBodyMasks, c.RequestMasks))
+	requestMasks, err := c.masks(firstNonEmpty(c.RequestBodyMasks, c.RequestMasks), c.RequestHeaderMasks)
 	fail("request_body_masks", err)
-	responseMask, err := newBodyMask(firstNonEmpty(c.ResponseBodyMasks, c.ResponseMasks))
+	responseMasks, err := c.masks(firstNonEmpty(c.ResponseBodyMasks, c.ResponseMasks), c.ResponseHeaderMasks)
 	fail("response_body_masks", err)
 	skipTypes, err := content.NewTypes(c.SkipBodyTypes)
 	fail("skip_body_types", err)
@@ -71,8 +69,6 @@ func (c *Config) check() (*settings, error) {
 		return nil, errors.Join(wrong...)
 	}
 
-	masks := len(c.RequestQueryMasks)+len(c.RequestHeaderMasks)+len(c.ResponseHeaderMasks)+len(c.MaskDetectors) > 0 ||
-		requestMask != nil || responseMask != nil
 	return &settings{
 		applicationID:       c.ApplicationID,
 		endpoint:            endpoint,
@@ -81,12 +77,10 @@ func (c *Config) check() (*settings, error) {
 		captureResponseBody: !c.DisableCaptureResponseBody,
 		requestBodyLimit:    int64(min(c.RequestMaxBodySizeLimit, maxEventBytes)),
 		responseBodyLimit:   int64(min(c.ResponseMaxBodySizeLimit, maxEventBytes)),
-		gunzip:              !c.DisableGzipPayloadDecompression,
-		requestHeaderMasks:  lowerNames(c.RequestHeaderMasks),
-		responseHeaderMasks: lowerNames(c.ResponseHeaderMasks),
-		requestBodyMask:     requestMask,
-		responseBodyMask:    responseMask,
-		queryMasks:          slices.Clone(c.RequestQueryMasks),
+		decode:              !c.DisableGzipPayloadDecompression,
+		requestMasks:        requestMasks,
+		responseMasks:       responseMasks,
+		sendUnmaskable:      c.UnmaskableBodies == "send",
 		skipTypes:           skipTypes,
 		failOpen:            c.GovernanceFailOpen,
 		ruleHeaders:         c.RuleHeaders,
@@ -99,7 +93,7 @@ func (c *Config) check() (*settings, error) {
 			companyClaim:         c.AuthorizationCompanyIDField,
 			trustConsumerHeaders: c.TrustConsumerHeaders,
 		},
-		session: sessionRules{mode: c.SessionTokenMode, key: cmp.Or(c.MaskHashKey, c.ApplicationID), masks: masks},
+		session: sessionRules{mode: c.SessionTokenMode, key: cmp.Or(c.MaskHashKey, c.ApplicationID), masks: requestMasks != nil || responseMasks != nil},
 		queue: send.Settings{
 			Endpoint:       endpoint,
 			ApplicationID:  c.ApplicationID,
@@ -118,6 +112,17 @@ func (c *Config) check() (*settings, error) {
 			Debug:          c.Debug,
 		},
 	}, nil
+}
+
+// masks compiles the masks of one direction. Its errors are about body masks: the rest is checked by the schema.
+func (c *Config) masks(body, headers []string) (*mask.Masks, error) {
+	if c.decoded != nil {
+		return mask.Compile(mask.Rules{Body: body})
+	}
+	return mask.Compile(mask.Rules{
+		Body: body, Headers: headers, Query: c.RequestQueryMasks,
+		Action: c.MaskAction, HashKey: c.MaskHashKey, Detectors: c.MaskDetectors,
+	})
 }
 
 // spoolFolder returns the folder of the spool, "" for none.

@@ -55,7 +55,8 @@ func TestUnset(t *testing.T) {
 	assert.Equal(t, identityRules{userClaim: "sub", trustConsumerHeaders: true}, s.identity)
 	assert.Equal(t, "1.0", s.apiVersion)
 	assert.Equal(t, 50, s.queue.BatchEvents)
-	assert.Nil(t, s.requestBodyMask)
+	assert.Nil(t, s.requestMasks)
+	assert.False(t, s.session.masks)
 }
 
 func TestSettings(t *testing.T) {
@@ -66,9 +67,13 @@ func TestSettings(t *testing.T) {
 	assert.Equal(t, "x-company", s.identity.companyHeader)
 	assert.EqualValues(t, maxEventBytes, s.requestBodyLimit, "the collector takes no larger event")
 	assert.Equal(t, "http://collector:8080/base", s.endpoint)
-	assert.Equal(t, map[string]bool{"a": true}, s.requestBodyMask.names, "the deprecated name counts when the other is unset")
-	assert.Equal(t, map[string]bool{"c": true}, s.responseBodyMask.names)
-	assert.Equal(t, []string{"x-secret"}, s.requestHeaderMasks)
+	shown, _ := s.requestMasks.JSON(nil, []byte(`{"a":1,"b":2}`))
+	assert.JSONEq(t, `{"b":2}`, string(shown), "the deprecated name counts when the other is unset")
+	shown, _ = s.responseMasks.JSON(nil, []byte(`{"a":1,"b":2,"c":3}`))
+	assert.JSONEq(t, `{"a":1,"b":2}`, string(shown))
+	assert.True(t, s.requestMasks.HidesHeader("x-secret"))
+	assert.False(t, s.responseMasks.HidesHeader("x-secret"))
+	assert.True(t, s.session.masks)
 	assert.Equal(t, []string{"x-api-key", "authorization"}, s.identity.tokenHeaders)
 	assert.Equal(t, 7, s.queue.BatchEvents)
 	assert.False(t, s.transactionID)

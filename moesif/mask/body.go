@@ -100,5 +100,6 @@ func (m *Masks) asOther(body []byte) (shown []byte, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	return m.JSON(nil, compact), true
+	shown, _ = m.JSON(nil, compact)
+	return shown, true
 }

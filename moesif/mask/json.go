@@ -7,20 +7,19 @@ import (
 	"kong-go-plugins/moesif/rawjson"
 )
 
-// JSON masks a body that rawjson.Compact has accepted. It returns v itself where nothing is masked, else dst with what
-// is left of v behind it.
+// JSON masks a body that rawjson.Compact has accepted. It returns v itself when nothing changes, else dst with what is
+// left of v behind it.
 //
 // The body is read once, whatever the number of masks.
-func (m *Masks) JSON(dst, v []byte) []byte {
+func (m *Masks) JSON(dst, v []byte) (shown []byte, changed bool) {
 	if !m.Bodies() {
-		return v
+		return v, false
 	}
 	w := jsonMasker{m: m, in: v}
 	if m.paths != nil {
 		w.nodes = append(w.space[:0], m.paths)
 	}
-	shown, _ := w.run(dst)
-	return shown
+	return w.run(dst)
 }
 
 // A jsonMasker copies one value.

@@ -23,6 +23,11 @@ func compile(t testing.TB, r Rules) *Masks {
 
 func named(t testing.TB, entries ...string) *Masks { return compile(t, Rules{Body: entries}) }
 
+func maskedJSON(m *Masks, v []byte) []byte {
+	shown, _ := m.JSON(nil, v)
+	return shown
+}
+
 func TestJSON(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -66,7 +71,7 @@ func TestJSON(t *testing.T) {
 		{"XML in a text", []string{"k"}, `["<a><k>1</k>2</a>","<k>"]`, `["<a>2</a>","<k>"]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			assert.Equal(t, c.want, string(named(t, c.masks...).JSON(nil, []byte(c.in))))
+			assert.Equal(t, c.want, string(maskedJSON(named(t, c.masks...), []byte(c.in))))
 		})
 	}
 }
@@ -74,7 +79,7 @@ func TestJSON(t *testing.T) {
 func TestActions(t *testing.T) {
 	const body = `{"a":1,"k":"s3cret","b":[{"k":{"x":"s3cret"}}],"k":12}`
 	stars := compile(t, Rules{Body: []string{"k", "$.b[0]"}, Headers: []string{"X-Key"}, Query: []string{"k"}, Action: "stars"})
-	assert.Equal(t, `{"a":1,"k":"*****","b":["*****"],"k":"*****"}`, string(stars.JSON(nil, []byte(body))))
+	assert.Equal(t, `{"a":1,"k":"*****","b":["*****"],"k":"*****"}`, string(maskedJSON(stars, []byte(body))))
 	shown, ok := stars.Header("x-key", "s3cret")
 	assert.True(t, ok)
 	assert.Equal(t, Stars, shown)
@@ -83,7 +88,7 @@ func TestActions(t *testing.T) {
 	hash := compile(t, Rules{Body: []string{"k"}, Headers: []string{"X-Key"}, Query: []string{"k"}, Action: "hash", HashKey: "key"})
 	// printf s3cret | openssl dgst -sha256 -hmac key
 	const want = "hash:0574b240beed9f974397fa7ab464d416"
-	got := string(hash.JSON(nil, []byte(`{"k":"s3cr\u0065t"}`)))
+	got := string(maskedJSON(hash, []byte(`{"k":"s3cr\u0065t"}`)))
 	assert.Equal(t, `{"k":"`+hash.instead("s3cret")+`"}`, got)
 	assert.Equal(t, want, hash.instead("s3cret"))
 	shown, _ = hash.Header("x-key", "s3cret")
@@ -108,7 +113,7 @@ func TestNothingIsMasked(t *testing.T) {
 	assert.False(t, none.Bodies())
 	assert.False(t, none.HidesHeader("a"))
 	assert.Equal(t, "/?a=b", none.URL("/?a=b"))
-	assert.Equal(t, `{"a":1}`, string(none.JSON(nil, []byte(`{"a":1}`))))
+	assert.Equal(t, `{"a":1}`, string(maskedJSON(none, []byte(`{"a":1}`))))
 	shown, ok := none.Body("nonsense", []byte("x"))
 	assert.True(t, ok)
 	assert.Equal(t, "x", string(shown))
@@ -140,7 +145,7 @@ func FuzzJSON(f *testing.F) {
 		if !ok {
 			return
 		}
-		got := names.JSON(nil, slices.Clone(compact))
+		got := maskedJSON(names, slices.Clone(compact))
 		require.True(t, rawjson.Valid(got), "not JSON: %q", got)
 		var decoded any
 		require.NoError(t, json.Unmarshal(got, &decoded))
@@ -149,10 +154,10 @@ func FuzzJSON(f *testing.F) {
 			var want any
 			require.NoError(t, json.Unmarshal(compact, &want))
 			require.Equal(t, without(want, "secret"), decoded)
-			require.Equal(t, string(got), string(names.JSON(nil, slices.Clone(got))))
+			require.Equal(t, string(got), string(maskedJSON(names, slices.Clone(got))))
 		}
 
-		got = paths.JSON(nil, compact)
+		got = maskedJSON(paths, compact)
 		require.True(t, rawjson.Valid(got), "not JSON: %q", got)
 		var top map[string]any
 		if json.Unmarshal(got, &top) == nil {

@@ -83,7 +83,8 @@ func (m *Masks) part(head, value []byte) (shown []byte, keep, ok bool) {
 		if !ok {
 			return nil, false, true
 		}
-		return m.JSON(nil, compact), true, true
+		shown, _ = m.JSON(nil, compact)
+		return shown, true, true
 	case strings.HasPrefix(content.MediaType(p.contentType), "multipart/"):
 		return nil, false, true
 	}
