@@ -59,7 +59,8 @@ func (c *Config) settings() *settings {
 	if c.reported.CompareAndSwap(false, true) {
 		if err != nil {
 			c.gate.stats.configErrors.Inc()
-			c.gate.report("config", "configuration: "+strings.ReplaceAll(err.Error(), "\n", "; ")+"; its requests are answered with 500")
+			text := strings.ReplaceAll(err.Error(), "\n", "; ")
+			c.gate.report("config "+text, "configuration: "+text+"; its requests are answered with 500")
 		} else {
 			for _, text := range s.warnings {
 				c.gate.report("config "+text, "configuration: "+text)
@@ -105,7 +106,7 @@ func (c *Config) serve(kong *pdk.PDK, s *settings) (result, error) {
 	if !r.isClients() || s.anonymous == "" {
 		return r, nil
 	}
-	if consumer, err = c.gate.consumers.find(kong, s.anonymous, s.consumers); err != nil {
+	if consumer, err = c.gate.consumers.find(loaderOf(kong), s.anonymous, s.consumers); err != nil {
 		return broken, err
 	}
 	if consumer == nil {

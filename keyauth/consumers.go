@@ -36,8 +36,16 @@ type times struct {
 // maxConsumers bounds the memory. What is asked for stands in credentials, which no client can make up.
 const maxConsumers = 100_000
 
+// A loader asks Kong for a consumer by id or username: Client.LoadConsumer. It returns the zero value for none.
+type loader func(ref string) (entities.Consumer, error)
+
+// loaderOf asks on the connection of one event.
+func loaderOf(kong *pdk.PDK) loader {
+	return func(ref string) (entities.Consumer, error) { return kong.Client.LoadConsumer(ref, true) }
+}
+
 // find returns a consumer by id or username, nil when there is none. The error is that of the connection to Kong.
-func (c *consumers) find(kong *pdk.PDK, ref string, t times) (*entities.Consumer, error) {
+func (c *consumers) find(ask loader, ref string, t times) (*entities.Consumer, error) {
 	now := time.Now()
 	c.mu.RLock()
 	k, ok := c.known[ref]
@@ -48,7 +56,7 @@ func (c *consumers) find(kong *pdk.PDK, ref string, t times) (*entities.Consumer
 	if ref == "" || !utf8.ValidString(ref) {
 		return nil, nil // Kong could not even be asked
 	}
-	load := func() (any, error) { return c.load(kong, ref, t) }
+	load := func() (any, error) { return c.load(ask, ref, t) }
 	v, err, shared := c.flights.Do(ref, load)
 	if err != nil && shared { // another request's connection was lost; this one's may be well
 		v, err = load()
@@ -61,8 +69,8 @@ func (c *consumers) find(kong *pdk.PDK, ref string, t times) (*entities.Consumer
 }
 
 // load asks Kong.
-func (c *consumers) load(kong *pdk.PDK, ref string, t times) (*entities.Consumer, error) {
-	answer, err := kong.Client.LoadConsumer(ref, true)
+func (c *consumers) load(ask loader, ref string, t times) (*entities.Consumer, error) {
+	answer, err := ask(ref)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kong-go-plugins/internal/pluginserver"
+	"kong-go-plugins/keyauth/store"
 	"kong-go-plugins/schema"
 )
 
@@ -27,6 +28,7 @@ type Gate struct {
 	prefix    *flag.Flag // -kong-prefix; nil outside of a plugin server
 	consumers consumers
 	stores    *pluginserver.Registry[storeID, *openStore]
+	open      func(storeSettings) (store.Store, error)
 }
 
 // A storeID tells the stores of different settings apart. It is a hash, because peppers are among them.
@@ -34,7 +36,7 @@ type storeID [sha256.Size]byte
 
 // NewGate returns a Gate that reports errors to report, which says a cause at most once a minute.
 func NewGate(report func(cause, text string)) *Gate {
-	g := &Gate{schema: Schema(), stats: newStats(), report: report}
+	g := &Gate{schema: Schema(), stats: newStats(), report: report, open: storeSettings.openAll}
 	g.stores = pluginserver.NewRegistry[storeID](storeGrace, (*openStore).close)
 	return g
 }

@@ -69,7 +69,7 @@ func (l *lease) get(g *Gate, s *settings) (o *openStore, done func()) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	o, release := g.stores.Acquire(s.stores.id, func() *openStore { return &openStore{open: s.stores.openAll} })
+	o, release := g.stores.Acquire(s.stores.id, func() *openStore { return &openStore{open: func() (store.Store, error) { return g.open(s.stores) }} })
 	if l.ended {
 		return o, release
 	}

@@ -1,0 +1,36 @@
+package keyauth
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var requestCount = regexp.MustCompile(`(?m)^keyauth_requests_total\{result="(\w+)"\} (\d+)$`)
+
+// requestCounts reads the counters that are not 0 from a plugin's socket of metrics.
+func requestCounts(t *testing.T, socket string) map[string]int {
+	t.Helper()
+	c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	defer c.CloseIdleConnections()
+	r, err := c.Get("http://metrics/metrics")
+	require.NoError(t, err)
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	counts := map[string]int{}
+	for _, m := range requestCount.FindAllStringSubmatch(string(text), -1) {
+		if n, _ := strconv.Atoi(m[2]); n > 0 {
+			counts[m[1]] = n
+		}
+	}
+	return counts
+}
