@@ -32,7 +32,7 @@ func (c *Config) Access(kong *pdk.PDK) {
 	kept := !v.requestID || remote.Kept(rules.MaxRate(request), remote.Draw(l.requestID))
 	p := planOf(s, mode, l, kept)
 
-	inBody := rules.Needs().Body && isGoverned(l.contentType)
+	inBody := rules.Needs().Body && remote.ReadsBody(l.contentType)
 	var decision remote.Decision
 	if !inBody {
 		decision = rules.Govern(request)

@@ -6,18 +6,11 @@ import (
 	"github.com/Kong/go-pdk"
 
 	"kong-go-plugins/internal/pluginserver"
-	"kong-go-plugins/moesif/content"
 	"kong-go-plugins/moesif/remote"
 )
 
 // governedBytes is the largest request body that rules look into, whatever is captured.
 const governedBytes = maxEventBytes
-
-// isGoverned reports whether rules look into bodies of a media type.
-func isGoverned(contentType string) bool {
-	media := content.MediaType(contentType)
-	return media == "application/json" || media == "application/graphql" || strings.HasSuffix(media, "+json")
-}
 
 // refuseUngoverned answers a request while the rules are not known and must be.
 func refuseUngoverned(kong *pdk.PDK) {

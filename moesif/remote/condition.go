@@ -93,7 +93,7 @@ func (c *condition) late(r *Request) bool {
 	case factStatus:
 		return r.Status == 0
 	case factBody:
-		return r.Body == nil && r.bodyKind() != notGraphQL
+		return r.Body == nil && (r.ContentType == "" || ReadsBody(r.ContentType))
 	default:
 		return false
 	}

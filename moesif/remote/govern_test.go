@@ -167,7 +167,8 @@ func TestDefectsOfTheLuaPlugin(t *testing.T) {
 	t.Run("parameters of the media type do not matter", func(t *testing.T) {
 		t.Parallel()
 		s := snapshot(t, "{}", graphQL)
-		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "Application/JSON ;charset=x", "application/vnd.api+json"} {
+		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "Application/JSON ;charset=x", "application/vnd.api+json",
+			"application/json, application/json", "text/plain;a=b, application/json;c=d"} {
 			assert.True(t, s.Govern(&Request{ContentType: contentType, Body: []byte(`{"operationName":"Export"}`)}).Blocked, contentType)
 		}
 		for _, contentType := range []string{"", "text/plain", "application/jsonx", "application/graphql"} {
@@ -256,6 +257,14 @@ func TestKnown(t *testing.T) {
 	assert.False(t, snapshot(t, "{}", "").Known())
 	assert.False(t, snapshot(t, "", "[]").Known())
 	assert.True(t, snapshot(t, "{}", "[]").Known())
+}
+
+func TestReadsBody(t *testing.T) {
+	t.Parallel()
+	for contentType, want := range map[string]bool{"": false, "text/plain": false, "multipart/form-data; x=application/json": false, "application/xml": false,
+		"application/json": true, "APPLICATION/GraphQL ; x": true, "a/b+json": true, ",application/json": true} {
+		assert.Equal(t, want, ReadsBody(contentType), contentType)
+	}
 }
 
 func TestNeeds(t *testing.T) {

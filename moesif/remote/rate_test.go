@@ -77,6 +77,7 @@ func TestMaxRate(t *testing.T) {
 		{"status known", status, Request{Verb: "GET", Status: 200}, 10},
 		{"status not known, the last matches always", status, Request{Verb: "PUT"}, 90},
 		{"body not known", body, Request{ContentType: "application/json"}, 40},
+		{"body not known, nor its type", body, Request{}, 40},
 		{"body not known, no body to look into", body, Request{ContentType: "text/plain"}, 3},
 		{"body known", body, Request{ContentType: "application/json", Body: []byte{}}, 3},
 	} {

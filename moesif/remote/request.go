@@ -28,23 +28,28 @@ type Request struct {
 }
 
 const (
-	notGraphQL = iota // no body that conditions can look into
+	opaque = iota // conditions cannot look into it
 	graphQLText
 	jsonText
 )
 
-// bodyKind says by the media type, without its parameters, how conditions read the body.
-func (r *Request) bodyKind() int {
-	media, _, _ := strings.Cut(r.ContentType, ";")
-	media = strings.ToLower(strings.TrimSpace(media))
-	switch {
-	case media == "application/graphql":
-		return graphQLText
-	case media == "application/json", strings.HasSuffix(media, "+json"):
-		return jsonText
-	default:
-		return notGraphQL
+// ReadsBody reports whether conditions can look into a body of this Content-Type.
+func ReadsBody(contentType string) bool { return bodyKind(contentType) != opaque }
+
+// bodyKind says by the media type, without its parameters, how conditions read a body. Of a header that was sent several
+// times the first type that can be read counts: nobody knows which one the upstream takes.
+func bodyKind(contentType string) int {
+	for part := range strings.SplitSeq(contentType, ",") {
+		media, _, _ := strings.Cut(part, ";")
+		media = strings.ToLower(strings.TrimSpace(media))
+		switch {
+		case media == "application/graphql":
+			return graphQLText
+		case media == "application/json", strings.HasSuffix(media, "+json"):
+			return jsonText
+		}
 	}
+	return opaque
 }
 
 // inBody returns the values of the body's member. A JSON array is a batch with the values of all its objects, so that
@@ -53,7 +58,7 @@ func (r *Request) inBody(name string) []string {
 	if r.Body == nil {
 		return nil
 	}
-	switch r.bodyKind() {
+	switch bodyKind(r.ContentType) {
 	case graphQLText:
 		if name == "query" && len(r.Body) > 0 {
 			return []string{string(r.Body)}
