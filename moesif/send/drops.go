@@ -12,15 +12,17 @@ import (
 // dropInterval is how often dropped events are spoken of: a little more than the minute in which a cause is said once.
 const dropInterval = time.Minute + time.Second
 
-// drops counts the events that a queue lost and says so at once, then once a minute as long as there are more.
+// drops counts the events that a queue lost and says so at once, then once a minute as long as there are more, or as long
+// as the collector fails.
 type drops struct {
 	metrics *Metrics
 	say     func(cause, text string)
 
-	mu     sync.Mutex
-	counts map[string]int // since the last line, by reason
-	timer  *time.Timer    // runs while lines are held back
-	closed bool
+	mu      sync.Mutex
+	counts  map[string]int // since the last line, by reason
+	trouble func() string  // says what the collector's trouble is; nil when it has none
+	timer   *time.Timer    // runs while lines are held back
+	closed  bool
 }
 
 func newDrops(m *Metrics, say func(cause, text string)) *drops {
@@ -48,19 +50,32 @@ func (d *drops) add(reason string, n int) {
 	}
 }
 
+// failing begins to repeat the text of trouble, which was said just now; nil ends that.
+func (d *drops) failing(trouble func() string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.trouble = trouble
+	if trouble != nil && d.timer == nil && !d.closed {
+		d.timer = time.AfterFunc(dropInterval, d.tick)
+	}
+}
+
 func (d *drops) tick() {
 	d.mu.Lock()
-	text := d.takeLocked()
+	text, trouble := d.takeLocked(), d.trouble
 	switch {
 	case d.closed:
-	case text == "":
+	case text == "" && trouble == nil:
 		d.timer = nil
 	default:
 		d.timer.Reset(dropInterval)
 	}
 	d.mu.Unlock()
+	if trouble != nil {
+		text = strings.TrimPrefix(text+"; "+trouble(), "; ")
+	}
 	if text != "" {
-		d.say("dropped", text)
+		d.say("summary", text)
 	}
 }
 

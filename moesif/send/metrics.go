@@ -14,6 +14,8 @@ type Metrics struct {
 	dropped     *prometheus.CounterVec // reason
 	batches     *prometheus.CounterVec // result
 	sendSeconds prometheus.Histogram
+	inFlight    prometheus.Gauge
+	circuits    *prometheus.GaugeVec // state
 
 	mu     sync.Mutex
 	queues map[*Queue]bool // those that have not ended, for the gauges
@@ -31,7 +33,7 @@ const (
 
 // NewMetrics returns metrics at zero. reasons are those for which events are dropped before they reach a queue.
 func NewMetrics(reasons ...string) *Metrics {
-	return &Metrics{
+	m := &Metrics{
 		queued: counter("events_queued_total", "Events put into a queue."),
 		sent:   counter("events_sent_total", "Events that the collector took."),
 		dropped: vector("events_dropped_total", "Events that were lost, by reason.", "reason",
@@ -40,8 +42,15 @@ func NewMetrics(reasons ...string) *Metrics {
 			sent.String(), retry.String(), split.String(), hold.String()),
 		sendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "moesif", Name: "send_seconds",
 			Help: "Duration of uploads, failed ones included.", Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "moesif", Name: "uploads_in_flight", Help: "Uploads on their way."}),
+		circuits: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "moesif", Name: "circuits",
+			Help: "Queues by what their collector does: takes events (closed), fails (open), or refuses to take any (held)."}, []string{"state"}),
 		queues: map[*Queue]bool{},
 	}
+	for _, s := range []state{closed, open, held} {
+		m.circuits.WithLabelValues(s.String())
+	}
+	return m
 }
 
 func counter(name, help string) prometheus.Counter {
@@ -65,7 +74,7 @@ func (m *Metrics) Register(r prometheus.Registerer) {
 			return float64(read(m.size()))
 		})
 	}
-	r.MustRegister(m.queued, m.sent, m.dropped, m.batches, m.sendSeconds,
+	r.MustRegister(m.queued, m.sent, m.dropped, m.batches, m.sendSeconds, m.inFlight, m.circuits,
 		gauge("queue_events", "Events waiting or on their way.", func(events, _ int) int { return events }),
 		gauge("queue_bytes", "Memory of the events waiting or on their way.", func(_, bytes int) int { return bytes }))
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 )
 
@@ -27,4 +28,12 @@ func counterValue(t testing.TB, c prometheus.Collector) float64 {
 func droppedBy(t testing.TB, m *Metrics, reason string) float64 {
 	t.Helper()
 	return counterValue(t, m.dropped.WithLabelValues(reason))
+}
+
+// gaugeValue returns the value of a gauge.
+func gaugeValue(t testing.TB, g prometheus.Gauge) float64 {
+	t.Helper()
+	var m dto.Metric
+	require.NoError(t, g.Write(&m))
+	return m.GetGauge().GetValue()
 }

@@ -1,6 +1,7 @@
 package send
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -28,6 +29,21 @@ type outcome struct {
 	status int           // 0: there was no answer
 	after  time.Duration // Retry-After; 0 for none
 	err    error         // why there was no answer
+
+	configTag, rulesTag string // the versions of what else the collector has for us, "" when the answer does not name them
+}
+
+// why says what went wrong, behind "the collector".
+func (o outcome) why() string {
+	if o.status == 0 {
+		return "is out of reach: " + o.err.Error()
+	}
+	return fmt.Sprintf("answered %d", o.status)
+}
+
+// asksForTime reports whether the collector has understood and takes the events later, so that they are not to blame.
+func (o outcome) asksForTime() bool {
+	return o.after > 0 || o.status == http.StatusRequestTimeout || o.status == http.StatusTooEarly || o.status == http.StatusTooManyRequests
 }
 
 // classify says what an answer means.

@@ -19,14 +19,15 @@ type HTTPOptions struct {
 // where the configuration says.
 func NewTransport(o HTTPOptions, connectTimeout, keepalive time.Duration) *http.Transport {
 	t := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
-		TLSHandshakeTimeout: connectTimeout,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
-		ForceAttemptHTTP2:   true,
-		DisableKeepAlives:   keepalive == 0,
-		IdleConnTimeout:     keepalive,
-		MaxIdleConnsPerHost: 1,
-		DisableCompression:  true,
+		DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		TLSHandshakeTimeout:    connectTimeout,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
+		ForceAttemptHTTP2:      true,
+		DisableKeepAlives:      keepalive == 0,
+		IdleConnTimeout:        keepalive,
+		MaxIdleConnsPerHost:    maxUploads,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
 	}
 	if o.Proxy != nil {
 		t.Proxy = http.ProxyURL(o.Proxy)

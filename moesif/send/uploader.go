@@ -1,21 +1,18 @@
 package send
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
+	"sync/atomic"
 	"time"
-
-	"github.com/klauspost/compress/gzip"
 )
 
-// An uploader sends batches to one collector under one application id. It does one request at a time and never retries:
-// the queue decides what happens next.
+// An uploader sends batches to one collector under one application id. It never retries: the delivery decides what happens
+// next. Safe for concurrent use.
 type uploader struct {
 	url           string
 	applicationID string
@@ -23,8 +20,8 @@ type uploader struct {
 	timeout       time.Duration
 	compress      bool
 	http          *http.Client
-	gzip          *gzip.Writer // made on first use
-	failed        bool         // the last upload had no answer
+	failed        atomic.Bool // the last upload had no answer
+	measure       atomic.Bool // the collector wants to know the length of what is sent before it is
 }
 
 func newUploader(s Settings, env Env) *uploader {
@@ -44,7 +41,7 @@ func newUploader(s Settings, env Env) *uploader {
 // answerTime is how long the rest of an answer, whose status is known, is waited for.
 const answerTime = 250 * time.Millisecond
 
-// upload sends one event or more as one JSON array. Only one goroutine may call it.
+// upload sends one event or more as one JSON array.
 func (u *uploader) upload(ctx context.Context, events [][]byte) outcome {
 	ctx, cancel := context.WithTimeout(ctx, u.timeout)
 	defer cancel()
@@ -52,13 +49,12 @@ func (u *uploader) upload(ctx context.Context, events [][]byte) outcome {
 	if err != nil {
 		return outcome{class: retry, err: err}
 	}
-	if u.failed { // HTTP/2 would keep using a connection that nobody answers on
-		u.failed = false
+	if u.failed.CompareAndSwap(true, false) { // HTTP/2 would keep using a connection that nobody answers on
 		u.http.CloseIdleConnections()
 	}
 	response, err := u.http.Do(request)
 	if err != nil {
-		u.failed = true
+		u.failed.Store(true)
 		return outcome{class: retry, err: u.cause(err)}
 	}
 	defer func() {
@@ -66,75 +62,42 @@ func (u *uploader) upload(ctx context.Context, events [][]byte) outcome {
 		_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // so that the connection can be used again
 		_ = response.Body.Close()
 	}()
-	o := outcome{class: classify(response.StatusCode), status: response.StatusCode}
+	o := outcome{
+		class:     classify(response.StatusCode),
+		status:    response.StatusCode,
+		configTag: response.Header.Get("X-Moesif-Config-Etag"),
+		rulesTag:  response.Header.Get("X-Moesif-Rules-Tag"),
+	}
 	if o.class == retry {
 		o.after = retryAfter(response.Header.Get("Retry-After"), time.Now())
+	}
+	if o.status == http.StatusLengthRequired && u.compress && !u.measure.Swap(true) {
+		o.class = retry
 	}
 	return o
 }
 
 func (u *uploader) request(ctx context.Context, events [][]byte) (*http.Request, error) {
-	body, length := u.body(events)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.url, body())
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.url, nil)
 	if err != nil {
-		return nil, err
+		return nil, u.cause(err)
 	}
-	// A connection that the collector closed while it was idle is replaced without a failed upload.
-	request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(body()), nil }
-	request.ContentLength = length
+	body := func() (io.ReadCloser, error) { return io.NopCloser(&array{events: events}), nil }
+	request.ContentLength = (&array{events: events}).size()
+	if u.compress {
+		body = func() (io.ReadCloser, error) { return newPacked(events), nil }
+		request.ContentLength = -1
+		if u.measure.Load() {
+			request.ContentLength = packedSize(events)
+		}
+		request.Header.Set("Content-Encoding", "gzip")
+	}
+	request.Body, _ = body()
+	request.GetBody = body // for a connection that turns out to be closed
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("X-Moesif-Application-Id", u.applicationID)
 	request.Header.Set("User-Agent", u.userAgent)
-	if u.compress {
-		request.Header.Set("Content-Encoding", "gzip")
-	}
 	return request, nil
-}
-
-// body returns the events as one array, readable any number of times, and its length. Uncompressed it is read from the
-// events themselves, compressed it runs through gzip: the array as a whole never exists. The buffer is a new one each
-// time, because the transport may still read from it after a failed request has returned.
-func (u *uploader) body(events [][]byte) (read func() io.Reader, length int64) {
-	if u.compress {
-		packed := u.pack(events)
-		return func() io.Reader { return bytes.NewReader(packed) }, int64(len(packed))
-	}
-	length = int64(1 + max(len(events), 1))
-	for _, e := range events {
-		length += int64(len(e))
-	}
-	return func() io.Reader {
-		readers := make([]io.Reader, 0, 2*len(events)+1)
-		for i, e := range events {
-			readers = append(readers, bytes.NewReader(opener(i)), bytes.NewReader(e))
-		}
-		return io.MultiReader(append(readers, strings.NewReader("]"))...)
-	}, length
-}
-
-// pack returns the events as a gzipped array.
-func (u *uploader) pack(events [][]byte) []byte {
-	var packed bytes.Buffer
-	if u.gzip == nil {
-		u.gzip = gzip.NewWriter(&packed)
-	} else {
-		u.gzip.Reset(&packed)
-	}
-	for i, e := range events { // a buffer takes everything, so nothing here can fail
-		_, _ = u.gzip.Write(opener(i))
-		_, _ = u.gzip.Write(e)
-	}
-	_, _ = u.gzip.Write([]byte{']'})
-	_ = u.gzip.Close()
-	return packed.Bytes()
-}
-
-// opener returns what stands before the ith event of an array.
-func opener(i int) []byte {
-	if i == 0 {
-		return []byte{'['}
-	}
-	return []byte{','}
 }
 
 var errNoAnswer = errors.New("no answer")
