@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -14,15 +15,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
 	"kong-go-plugins/keyauth/store/storetest"
 )
 
 // fixtures has one for each type of the package that is a store.
 var fixtures = map[string]storetest.Fixture{ // read-only
-	"Snapshot": {Open: openInline, NotUTF8: true},
-	"Journal":  {Open: openJournal, NotUTF8: true},
-	"Chain":    {Open: openChain, NotUTF8: true},
+	"Snapshot":    {Open: openInline, NotUTF8: true},
+	"Journal":     {Open: openJournal, NotUTF8: true},
+	"Declarative": {Open: openDeclarative, Hints: true},
+	"Chain":       {Open: openChain, NotUTF8: true},
 }
 
 func TestConformance(t *testing.T) {
@@ -113,3 +116,33 @@ func openJournal(t *testing.T, given []storetest.Given) store.Store {
 }
 
 var quiet = slog.New(slog.DiscardHandler) // read-only
+
+func openDeclarative(t *testing.T, given []storetest.Given) store.Store {
+	t.Helper()
+	var consumers, keys []map[string]any
+	seen := map[string]bool{}
+	for _, g := range given {
+		k := map[string]any{
+			"id": g.ID, "key": g.Key, "consumer": g.ConsumerRef, "created_at": g.CreatedAt, "expires_at": g.ExpiresAt, "not_before": g.NotBefore,
+			"disabled": g.Disabled, "groups": g.Groups, "scopes": g.Scopes, "cidrs": g.CIDRs, "hint": g.Hint, "tags": g.Tags,
+		}
+		c := g.Consumer
+		if c.ID != "" {
+			k["consumer"] = c.ID
+		}
+		if c.ID != "" && !seen[c.ID] {
+			seen[c.ID] = true
+			consumers = append(consumers, map[string]any{
+				"id": c.ID, "username": c.Username, "custom_id": c.CustomID, "tags": c.Tags, "created_at": c.CreatedAt, "updated_at": c.UpdatedAt,
+			})
+		}
+		keys = append(keys, k)
+	}
+	text, err := json.Marshal(map[string]any{"_format_version": "3.0", "consumers": consumers, "keyauth_credentials": keys})
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "kong.json")
+	require.NoError(t, os.WriteFile(path, text, 0o600))
+	d := store.OpenDeclarative(path, &key.Hasher{}, quiet)
+	require.NoError(t, d.Health())
+	return d
+}

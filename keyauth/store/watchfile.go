@@ -129,9 +129,9 @@ func (w *watched) failed(err error) {
 	switch {
 	case recovered:
 		w.text = ""
-		w.log.Info("keyauth: the file is read again", "file", w.path)
+		w.log.Info("keyauth: the file is good again", "file", w.path)
 	case err != nil && (err.Error() != w.text || time.Since(w.logged) >= reportEvery):
 		w.text, w.logged = err.Error(), time.Now()
-		w.log.Error("keyauth: a file cannot be used; what it said before stays", "file", w.path, "error", w.text)
+		w.log.Error("keyauth: something is wrong with a file; where it cannot be used, what it said before stays", "file", w.path, "error", w.text)
 	}
 }

@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync/atomic"
+
+	"kong-go-plugins/keyauth/key"
+)
+
+// A Declarative follows a file in Kong's own declarative format. Keys in clear are hashed when they are read.
+type Declarative struct {
+	file   watched
+	hasher *key.Hasher
+	now    atomic.Pointer[Snapshot] // nil until the file could be read
+}
+
+// maxDeclarative is the largest file that is read, in bytes: parsing takes ten times as much memory. More keys belong
+// into a keys file.
+const maxDeclarative = 64 << 20
+
+// OpenDeclarative reads the file and follows it. When the file cannot be used, lookups fail until it can; once it could, what it said
+// last stays.
+func OpenDeclarative(path string, hasher *key.Hasher, log *slog.Logger) *Declarative {
+	d := &Declarative{file: watched{path: path, log: log}, hasher: hasher}
+	d.file.load = d.load
+	d.file.start()
+	return d
+}
+
+// Lookup returns the entry of a digest.
+func (d *Declarative) Lookup(ctx context.Context, digest key.Digest) (*Entry, error) {
+	s := d.now.Load()
+	if s == nil {
+		return nil, fmt.Errorf("%s: %w", d.file.path, d.file.health())
+	}
+	return s.Lookup(ctx, digest)
+}
+
+// Refresh looks at the file now.
+func (d *Declarative) Refresh() { d.file.look(false) }
+
+// Health returns why the file cannot be used, or which keys of it were left out.
+func (d *Declarative) Health() error { return d.file.health() }
+
+// Len is the number of keys.
+func (d *Declarative) Len() int {
+	if s := d.now.Load(); s != nil {
+		return s.Len()
+	}
+	return 0
+}
+
+// Close ends following.
+func (d *Declarative) Close() error {
+	d.file.close()
+	return nil
+}
+
+func (d *Declarative) load() error {
+	f, err := os.Open(d.file.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("the file does not exist; create it, or remove it from the configuration")
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxDeclarative+1))
+	if err != nil {
+		return err
+	}
+	if len(text) > maxDeclarative {
+		return fmt.Errorf("the file has more than %d MiB; keyauth keys import turns it into a keys file, which may be larger", maxDeclarative>>20)
+	}
+	consumers, credentials, refused, err := ParseDeclarative(text, d.hasher)
+	if err != nil {
+		return err
+	}
+	b := NewBuilder(len(credentials))
+	for _, c := range consumers {
+		if err := b.PutConsumer(c); err != nil {
+			return err
+		}
+	}
+	for _, c := range credentials {
+		if err := b.Put(c.Hash.Digest, c.Entry); err != nil {
+			return err
+		}
+	}
+	d.now.Store(b.Snapshot())
+	return refused
+}
