@@ -455,3 +455,34 @@ func TestRuleLabelsAreBounded(t *testing.T) {
 	assert.InDelta(t, 1000-maxRuleLabels+1, blocked[`moesif_blocked_total{rule="other"}`], 0)
 	assert.InDelta(t, 1000, blocked["moesif_blocked_total{rule=\"\ufffd\"}"], 0)
 }
+
+// Requests are decided while versions come and go, each by one version as a whole.
+func TestRequestsDuringChanges(t *testing.T) {
+	t.Parallel()
+	polling(t, func(t *testing.T, c *fakeCollector, s *Source, _ *said) {
+		s.Start()
+		var requests sync.WaitGroup
+		for range 8 {
+			requests.Go(func() {
+				for i := range 200 {
+					d := s.Snapshot().Govern(&Request{User: "u", Route: "/"})
+					if d.Blocked {
+						assert.Equal(t, d.RuleID, string(d.Body))
+					}
+					s.Saw(strconv.Itoa(i/10), strconv.Itoa(i/10))
+					time.Sleep(time.Second)
+				}
+			})
+		}
+		for i := range 20 {
+			id := strconv.Itoa(i)
+			c.set("/v1/config", 200, `{"user_rules":{"u":[{"rules":"`+id+`"}]}}`, configTagHeader, id, rulesTagHeader, id)
+			c.set("/v1/rules", 200, `[{"_id":"`+id+`","type":"user","block":true,"response":{"body":"`+id+`"}}]`, rulesTagHeader, id)
+			time.Sleep(10 * time.Second)
+		}
+		requests.Wait()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Equal(t, "19", s.Snapshot().Govern(&Request{User: "u"}).RuleID)
+	})
+}
