@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"kong-go-plugins/moesif/spool"
 )
 
 // Metrics are those of all queues of a process. Make them with NewMetrics.
@@ -14,6 +16,7 @@ type Metrics struct {
 	dropped     *prometheus.CounterVec // reason
 	batches     *prometheus.CounterVec // result
 	sendSeconds prometheus.Histogram
+	adopted     prometheus.Counter
 	inFlight    prometheus.Gauge
 	circuits    *prometheus.GaugeVec // state
 
@@ -37,7 +40,8 @@ func NewMetrics(reasons ...string) *Metrics {
 		queued: counter("events_queued_total", "Events put into a queue."),
 		sent:   counter("events_sent_total", "Events that the collector took."),
 		dropped: vector("events_dropped_total", "Events that were lost, by reason.", "reason",
-			append(reasons, dropQueueFull, dropTooLarge, dropRefused, dropShutdown, dropClosed, dropPanic)...),
+			append(reasons, spool.Full, spool.Aged, spool.Corrupt, spool.IO, dropQueueFull, dropTooLarge, dropRefused, dropShutdown, dropClosed, dropPanic)...),
+		adopted: counter("spool_adopted_total", "Events in the spool that an ended process has left and that this one sends."),
 		batches: vector("batches_total", "Uploads by result.", "result",
 			sent.String(), retry.String(), split.String(), hold.String()),
 		sendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "moesif", Name: "send_seconds",
@@ -69,14 +73,16 @@ func vector(name, help, label string, values ...string) *prometheus.CounterVec {
 
 // Register adds the metrics to r.
 func (m *Metrics) Register(r prometheus.Registerer) {
-	gauge := func(name, help string, read func(events, bytes int) int) prometheus.GaugeFunc {
+	gauge := func(name, help string, read func(q *Queue) int) prometheus.GaugeFunc {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "moesif", Name: name, Help: help}, func() float64 {
-			return float64(read(m.size()))
+			return float64(m.sum(read))
 		})
 	}
-	r.MustRegister(m.queued, m.sent, m.dropped, m.batches, m.sendSeconds, m.inFlight, m.circuits,
-		gauge("queue_events", "Events waiting or on their way.", func(events, _ int) int { return events }),
-		gauge("queue_bytes", "Memory of the events waiting or on their way.", func(_, bytes int) int { return bytes }))
+	r.MustRegister(m.queued, m.sent, m.dropped, m.batches, m.sendSeconds, m.adopted, m.inFlight, m.circuits,
+		gauge("queue_events", "Events waiting or on their way.", func(q *Queue) int { events, _ := q.Size(); return events }),
+		gauge("queue_bytes", "Memory of the events waiting or on their way.", func(q *Queue) int { _, bytes := q.Size(); return bytes }),
+		gauge("spool_events", "Events on disk that are not sent.", func(q *Queue) int { events, _ := q.SpoolSize(); return events }),
+		gauge("spool_bytes", "What the spool takes on disk.", func(q *Queue) int { _, bytes := q.SpoolSize(); return int(bytes) }))
 }
 
 // Drop counts an event that is lost before it reaches a queue.
@@ -88,16 +94,14 @@ func (m *Metrics) uploaded(o outcome, took time.Duration) {
 	m.sendSeconds.Observe(took.Seconds())
 }
 
-// size returns how much all queues hold.
-func (m *Metrics) size() (events, bytes int) {
+// sum adds up what read returns for each queue.
+func (m *Metrics) sum(read func(q *Queue) int) (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for q := range m.queues {
-		e, b := q.Size()
-		events += e
-		bytes += b
+		n += read(q)
 	}
-	return events, bytes
+	return n
 }
 
 func (m *Metrics) started(q *Queue) {

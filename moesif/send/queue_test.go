@@ -368,7 +368,7 @@ func TestAnEmptyQueueIsSmall(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		require.Len(t, c.got(), 100000)
-		assert.LessOrEqual(t, cap(q.events), keepRoom)
+		assert.LessOrEqual(t, cap(q.window.events), keepRoom)
 		q.end(t, time.Second)
 	})
 }
