@@ -37,6 +37,8 @@ type capturedBody struct {
 // bodyBuffers are what captureBody may write JSON into; its result can point into them.
 type bodyBuffers struct{ compact, masked []byte }
 
+func (b *bodyBuffers) cap() int { return cap(b.compact) + cap(b.masked) }
+
 // captureBody decides what of a body goes into the event.
 //
 // JSON is sent as JSON when it is valid, everything else as base64 of its bytes, nothing ever cut. With masks, a body

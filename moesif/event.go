@@ -1,8 +1,10 @@
 package moesif
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
+	"sync"
 
 	"kong-go-plugins/moesif/rawjson"
 )
@@ -13,34 +15,47 @@ const timeFormat = "2006-01-02T15:04:05.000Z"
 // maxEventBytes is the largest event that the collector takes (1 MB, in the stricter reading of it).
 const maxEventBytes = 1000000
 
+// An encoder is memory for one event, used again for the next.
+type encoder struct {
+	event             []byte
+	request, response bodyBuffers
+}
+
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
+
+// maxKeptBytes is the largest memory of an encoder that is used again: a rare large event does not keep it for ever.
+const maxKeptBytes = 1 << 20
+
 // encodeEvent writes the event of one exchange as the collector wants it. It is a pure function; the result is always
 // valid JSON in UTF-8, and is encoded once: batches only join it. An event that would be too large goes without the larger
 // body, and if need be without both.
 func encodeEvent(x *exchange, s *settings) []byte {
+	e := encoders.Get().(*encoder)
 	requestBody := captureBody(wireBody{x.requestBody, x.request.joined("content-type"), x.request.joined("content-encoding")},
-		bodyRules{s.requestBodyLimit, s.decode, s.skipTypes, s.requestMasks, s.sendUnmaskable}, new(bodyBuffers))
+		bodyRules{s.requestBodyLimit, s.decode, s.skipTypes, s.requestMasks, s.sendUnmaskable}, &e.request)
 	responseBody := captureBody(wireBody{x.responseBody, x.response.joined("content-type"), x.response.joined("content-encoding")},
-		bodyRules{s.responseBodyLimit, s.decode, s.skipTypes, s.responseMasks, s.sendUnmaskable}, new(bodyBuffers))
+		bodyRules{s.responseBodyLimit, s.decode, s.skipTypes, s.responseMasks, s.sendUnmaskable}, &e.response)
 	for {
-		b := appendEvent(x, s, requestBody, responseBody)
-		switch {
-		case len(b) <= maxEventBytes || requestBody.empty() && responseBody.empty():
-			if cap(b)-len(b) > len(b)/4 { // it may wait in the queue for long
-				b = slices.Clone(b)
-			}
-			return b
-		case requestBody.size() > responseBody.size():
+		e.event = appendEvent(e.event[:0], x, s, requestBody, responseBody)
+		if len(e.event) <= maxEventBytes || requestBody.empty() && responseBody.empty() {
+			break
+		}
+		if requestBody.size() > responseBody.size() {
 			requestBody = capturedBody{}
-		default:
+		} else {
 			responseBody = capturedBody{}
 		}
 	}
+	event := bytes.Clone(e.event) // it may wait in the queue for long
+	if cap(e.event)+e.request.cap()+e.response.cap() <= maxKeptBytes {
+		encoders.Put(e)
+	}
+	return event
 }
 
 // appendEvent writes the event with these bodies.
-func appendEvent(x *exchange, s *settings, requestBody, responseBody capturedBody) []byte {
+func appendEvent(b []byte, x *exchange, s *settings, requestBody, responseBody capturedBody) []byte {
 	user, company := s.identity.identify(x)
-	b := make([]byte, 0, 1536+len(x.url)+requestBody.size()+responseBody.size())
 	b = append(b, `{"request":{"time":"`...)
 	b = x.started.UTC().AppendFormat(b, timeFormat)
 	b = append(b, `","uri":`...)

@@ -2,7 +2,9 @@ package moesif
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -149,16 +151,24 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-func BenchmarkEncodeEvent(b *testing.B) {
-	s := settingsOf(b, `{"application_id":"a"}`)
-	body := []byte(`{"items":[` + strings.Repeat(`{"sku":"A-1","qty":2},`, 90) + `{}]}`)
-	b.ReportAllocs()
-	for b.Loop() {
-		x, err := readExchange([]byte(kongLog), time.Unix(0, 0))
-		if err != nil {
-			b.Fatal(err)
-		}
-		x.requestBody, x.responseBody = body, body
-		encodeEvent(x, s)
+// Events that are made at the same time, in memory that is used again, are each their own.
+func TestEventsShareNothing(t *testing.T) {
+	s := settingsOf(t, `{"application_id":"a","request_body_masks":["k"]}`)
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			var events, want []string
+			for i := range 200 {
+				x := exchangeOf(t, `{"request":{"headers":{"content-type":"application/json"}}}`)
+				text := strings.Repeat(strconv.Itoa(worker), i*10)
+				x.requestBody = []byte(`{"k": 1, "text": "` + text + `"}`)
+				events = append(events, string(encodeEvent(x, s)))
+				want = append(want, `"body":{"text":"`+text+`"}`)
+			}
+			for i := range events {
+				assert.Contains(t, events[i], want[i])
+			}
+		})
 	}
+	wg.Wait()
 }

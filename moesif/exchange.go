@@ -1,9 +1,9 @@
 package moesif
 
 import (
-	"encoding/json"
 	"errors"
 	"math"
+	"strconv"
 	"time"
 
 	"kong-go-plugins/moesif/rawjson"
@@ -43,93 +43,140 @@ type exchange struct {
 }
 
 // A consumer is Kong's consumer; unset members are "".
-type consumer struct {
-	ID       string `json:"id"`
-	Username string `json:"username"`
-	CustomID string `json:"custom_id"`
-}
-
-// serialized is Kong's serialized log as far as it is used. The members that Kong versions write in different types are
-// kept raw.
-type serialized struct {
-	Request struct {
-		ID      string          `json:"id"`
-		URL     string          `json:"url"`
-		URI     string          `json:"uri"`
-		Method  string          `json:"method"`
-		Headers json.RawMessage `json:"headers"`
-	} `json:"request"`
-	Response struct {
-		Status  float64         `json:"status"`
-		Size    json.RawMessage `json:"size"`
-		Headers json.RawMessage `json:"headers"`
-	} `json:"response"`
-	Latencies struct {
-		Request float64 `json:"request"`
-	} `json:"latencies"`
-	Source              string    `json:"source"`
-	StartedAt           float64   `json:"started_at"`
-	ClientIP            string    `json:"client_ip"`
-	Consumer            *consumer `json:"consumer"`
-	AuthenticatedEntity *struct {
-		ID string `json:"id"`
-	} `json:"authenticated_entity"`
-	Route struct {
-		Name  string          `json:"name"`
-		Hosts json.RawMessage `json:"hosts"`
-	} `json:"route"`
-	Service struct {
-		Name string `json:"name"`
-	} `json:"service"`
-}
+type consumer struct{ ID, Username, CustomID string }
 
 var errNotAnObject = errors.New("kong's serialized log is not a JSON object")
 
-// readExchange reads Kong's serialized log. A member of an unexpected type is left unset: another plugin can change any
-// of them, and an event without it is better than none. Invalid UTF-8 becomes U+FFFD.
+// readExchange reads Kong's serialized log, as far as it is used. A member of an unexpected type is left unset: another
+// plugin can change any of them, and an event without it is better than none. Invalid UTF-8 becomes U+FFFD.
 func readExchange(log []byte, now time.Time) (*exchange, error) {
-	var s serialized
-	err := json.Unmarshal(log, &s)
-	if _, typed := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !typed || !rawjson.IsObject(log) {
+	if !rawjson.IsObject(log) || !rawjson.Readable(log) {
 		return nil, errNotAnObject
 	}
-	x := &exchange{
-		requestID:      s.Request.ID,
-		method:         s.Request.Method,
-		url:            s.Request.URL,
-		request:        parseHeaders(s.Request.Headers),
-		response:       parseHeaders(s.Response.Headers),
-		clientIP:       s.ClientIP,
-		answeredByKong: s.Source == "kong",
-		consumer:       s.Consumer,
-		routeName:      s.Route.Name,
-		serviceName:    s.Service.Name,
-	}
+	x := &exchange{}
+	var target string
+	var startedAt float64
+	h := newHeaderReader()
+	rawjson.Members(string(log), func(name, v string) { // all texts below are parts of this one
+		switch name {
+		case "request":
+			target = x.readRequest(v, &h)
+		case "response":
+			x.readResponse(v, &h)
+		case "latencies":
+			rawjson.Members(v, func(name, v string) {
+				if d := numberValue(v); name == "request" && d > 0 && d < maxTookMillis {
+					x.took = time.Duration(math.Round(d)) * time.Millisecond
+				}
+			})
+		case "source":
+			x.answeredByKong = textValue(v) == "kong"
+		case "started_at":
+			startedAt = numberValue(v)
+		case "client_ip":
+			x.clientIP = textValue(v)
+		case "consumer":
+			x.consumer = readConsumer(v)
+		case "authenticated_entity":
+			if x.authenticated = rawjson.IsObject(v); x.authenticated {
+				x.credentialID = textIn(v, "id")
+			}
+		case "route":
+			x.readRoute(v)
+		case "service":
+			x.serviceName = textIn(v, "name")
+		}
+	})
 	if x.url == "" {
-		x.url = s.Request.URI
+		x.url = target
 	}
-	_ = json.Unmarshal(s.Response.Size, &x.sent) // 0 when it is text, or absent
-	if status := s.Response.Status; status > 0 && status < 1000 {
-		x.status = int(status)
-	}
-	if d := s.Latencies.Request; d > 0 && d < maxTookMillis {
-		x.took = time.Duration(math.Round(d)) * time.Millisecond
-	}
-	if t := s.StartedAt; t > 0 && t < maxStartMillis {
-		x.started = time.UnixMilli(int64(t))
+	if startedAt > 0 && startedAt < maxStartMillis {
+		x.started = time.UnixMilli(int64(startedAt))
 	} else {
 		x.started = now.Add(-x.took)
 	}
-	if s.AuthenticatedEntity != nil {
-		x.authenticated = true
-		x.credentialID = s.AuthenticatedEntity.ID
-	}
-	rawjson.Elements([]byte(s.Route.Hosts), func(v []byte) {
-		if rawjson.IsString(v) {
-			x.routeHosts = append(x.routeHosts, rawjson.Unquote(v))
+	return x, nil
+}
+
+// readRequest returns the request's target besides.
+func (x *exchange) readRequest(object string, h *headerReader) (target string) {
+	rawjson.Members(object, func(name, v string) {
+		switch name {
+		case "id":
+			x.requestID = textValue(v)
+		case "url":
+			x.url = textValue(v)
+		case "uri":
+			target = textValue(v)
+		case "method":
+			x.method = textValue(v)
+		case "headers":
+			x.request = h.read(v)
 		}
 	})
-	return x, nil
+	return target
+}
+
+func (x *exchange) readResponse(object string, h *headerReader) {
+	rawjson.Members(object, func(name, v string) {
+		switch name {
+		case "status":
+			if status := numberValue(v); status > 0 && status < 1000 {
+				x.status = int(status)
+			}
+		case "size":
+			x.sent, _ = strconv.ParseInt(v, 10, 64) // 0 when it is text
+		case "headers":
+			x.response = h.read(v)
+		}
+	})
+}
+
+func (x *exchange) readRoute(object string) {
+	rawjson.Members(object, func(name, v string) {
+		switch name {
+		case "name":
+			x.routeName = textValue(v)
+		case "hosts":
+			rawjson.Elements(v, func(host string) {
+				if rawjson.IsString(host) {
+					x.routeHosts = append(x.routeHosts, textValue(host))
+				}
+			})
+		}
+	})
+}
+
+func readConsumer(object string) *consumer {
+	if !rawjson.IsObject(object) {
+		return nil
+	}
+	return &consumer{ID: textIn(object, "id"), Username: textIn(object, "username"), CustomID: textIn(object, "custom_id")}
+}
+
+// textValue returns a JSON text decoded, "" for another value.
+func textValue(v string) string { return rawjson.Unquote(v) }
+
+// textIn returns a member that is a text.
+func textIn(object, name string) (found string) {
+	rawjson.Members(object, func(n, v string) {
+		if n == name {
+			found = textValue(v)
+		}
+	})
+	return found
+}
+
+// numberValue returns a JSON number, 0 for another value.
+func numberValue(v string) float64 {
+	if v == "" || v[0] != '-' && (v[0] < '0' || v[0] > '9') {
+		return 0
+	}
+	n, err := strconv.ParseFloat(v, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // Bounds of Kong's times. No event ends after the year 9999, beyond which RFC 3339 has no time.

@@ -20,26 +20,38 @@ type headerField struct {
 // redacted is what Kong writes for the values of authorization and proxy-authorization.
 const redacted = "REDACTED"
 
-// parseHeaders reads the headers object of Kong's serialized log. A value is a text, a list of texts, or true.
-func parseHeaders(object []byte) headers {
-	var h headers
-	rawjson.Members(object, func(name string, value []byte) {
-		f := headerField{name: strings.ToLower(name)}
-		one := func(v []byte) {
-			if rawjson.IsString(v) {
-				f.values = append(f.values, rawjson.Unquote(v))
-			} else {
-				f.values = append(f.values, string(v))
-			}
-		}
-		if len(value) > 0 && value[0] == '[' {
-			rawjson.Elements(value, one)
+// A headerReader reads the headers objects of one log entry into few pieces of memory.
+type headerReader struct {
+	fields []headerField
+	values []string
+}
+
+func newHeaderReader() headerReader {
+	return headerReader{fields: make([]headerField, 0, 32), values: make([]string, 0, 32)}
+}
+
+// read reads the headers object of Kong's serialized log. A value is a text, a list of texts, or true.
+func (r *headerReader) read(object string) headers {
+	first := len(r.fields)
+	rawjson.Members(object, func(name, value string) {
+		start := len(r.values)
+		if value != "" && value[0] == '[' {
+			rawjson.Elements(value, r.value)
 		} else {
-			one(value)
+			r.value(value)
 		}
-		h = append(h, f)
+		r.fields = append(r.fields, headerField{strings.ToLower(name), slices.Clip(r.values[start:])})
 	})
-	return h
+	return slices.Clip(r.fields[first:])
+}
+
+func (r *headerReader) value(v string) {
+	if rawjson.IsString(v) {
+		v = rawjson.Unquote(v)
+	} else {
+		v = strings.ToValidUTF8(v, "\ufffd")
+	}
+	r.values = append(r.values, v)
 }
 
 // values returns what the message has under a lower-case name.

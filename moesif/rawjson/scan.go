@@ -65,11 +65,14 @@ func (s *scanner) document() bool {
 	return s.at == len(s.in)
 }
 
-// space skips white space.
+// space skips white space, of which there mostly is none.
 func (s *scanner) space() {
-	if s.at >= len(s.in) || s.in[s.at] > ' ' {
-		return
+	if s.at < len(s.in) && s.in[s.at] <= ' ' {
+		s.skip()
 	}
+}
+
+func (s *scanner) skip() {
 	end := SkipSpace(s.in, s.at)
 	if end > s.at && s.copies {
 		s.out = append(s.out, s.in[s.from:s.at]...)
