@@ -25,6 +25,7 @@ var fixtures = map[string]storetest.Fixture{ // read-only
 	"Snapshot":    {Open: openInline, NotUTF8: true},
 	"Journal":     {Open: openJournal, NotUTF8: true},
 	"Declarative": {Open: openDeclarative, Hints: true},
+	"Cache":       {Open: openCache, NotUTF8: true},
 	"Chain":       {Open: openChain, NotUTF8: true},
 }
 
@@ -145,4 +146,9 @@ func openDeclarative(t *testing.T, given []storetest.Given) store.Store {
 	d := store.OpenDeclarative(path, &key.Hasher{}, quiet)
 	require.NoError(t, d.Health())
 	return d
+}
+
+func openCache(t *testing.T, given []storetest.Given) store.Store {
+	t.Helper()
+	return store.NewCache(openInline(t, given), store.CacheOptions{})
 }
