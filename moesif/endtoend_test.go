@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +46,7 @@ type fullEvent struct {
 	UserID        string `json:"user_id"`
 	CompanyID     string `json:"company_id"`
 	TransactionID string `json:"transaction_id"`
+	BlockedBy     string `json:"blocked_by"`
 	Direction     string
 	Weight        int
 	Metadata      struct {
@@ -68,6 +71,25 @@ func (g testGateway) events(t *testing.T, n int) map[string]fullEvent {
 	}
 	require.Len(t, byPath, n, "every event has another path")
 	return byPath
+}
+
+// eventsOf waits for an event of each path and returns those; there may be others.
+func (g testGateway) eventsOf(t *testing.T, paths ...string) map[string]fullEvent {
+	t.Helper()
+	found := map[string]fullEvent{}
+	require.Eventually(t, func() bool {
+		for _, raw := range g.Collector.Events() {
+			var e fullEvent
+			require.NoError(t, json.Unmarshal(raw, &e))
+			u, err := url.Parse(e.Request.URI)
+			require.NoError(t, err)
+			if slices.Contains(paths, u.Path) {
+				found[u.Path] = e
+			}
+		}
+		return len(found) == len(paths)
+	}, 20*time.Second, 5*time.Millisecond, "of %q there are %d", paths, len(found))
+	return found
 }
 
 func TestEndToEnd(t *testing.T) {

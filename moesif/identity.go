@@ -64,14 +64,15 @@ func (r identityRules) userFromKong(x *exchange) string {
 			return u
 		}
 	}
-	if c := x.consumer; c != nil {
+	anonymous := isAnonymous(x)
+	if c := x.consumer; c != nil && !anonymous {
 		for _, id := range []string{c.CustomID, c.Username, c.ID} {
 			if id != "" {
 				return id
 			}
 		}
 	}
-	if r.trustConsumerHeaders {
+	if r.trustConsumerHeaders && !anonymous {
 		for _, name := range []string{"x-consumer-custom-id", "x-consumer-username", "x-consumer-id"} {
 			if u := x.request.first(name); u != "" {
 				return u
@@ -79,6 +80,12 @@ func (r identityRules) userFromKong(x *exchange) string {
 		}
 	}
 	return ""
+}
+
+// isAnonymous reports whether the consumer is the one that an authentication plugin falls back to, which is nobody. The
+// plugins say so in a header, which they take away from whoever authenticates; a client that forges it hides only itself.
+func isAnonymous(x *exchange) bool {
+	return !x.authenticated && strings.EqualFold(x.request.first("x-anonymous-consumer"), "true")
 }
 
 func (r identityRules) companyOf(x *exchange) string {

@@ -15,7 +15,8 @@ func fields(pairs ...string) headers {
 	return h
 }
 
-func TestIdentify(t *testing.T) {
+// D14, D15: who made the request.
+func TestIdentifyD14D15(t *testing.T) {
 	rules := identityRules{
 		userHeader: "x-user", companyHeader: "x-company", tokenHeaders: []string{"x-api-key", "authorization"},
 		userClaim: "sub", companyClaim: "org", trustConsumerHeaders: true,
@@ -50,6 +51,12 @@ func TestIdentify(t *testing.T) {
 		{"response headers last", rules, exchange{response: fields("x-user", "ru", "x-company", "rc")}, "ru", "rc"},
 		{"token before response headers", rules, exchange{request: fields("authorization", token), response: fields("x-user", "ru", "x-company", "rc")}, "token-user", "token-company"},
 		{"REDACTED is no token", rules, exchange{request: fields("authorization", redacted)}, "", ""},
+		{"D14: the anonymous consumer is nobody", rules, exchange{consumer: &consumer{ID: "i", Username: "anonymous"},
+			request: append(fields("x-anonymous-consumer", "true", "authorization", token), consumerHeaders...)}, "token-user", "token-company"},
+		{"D14: who authenticates is not anonymous, whatever a header says", rules, exchange{consumer: &consumer{ID: "i"}, authenticated: true,
+			request: fields("x-anonymous-consumer", "true")}, "i", ""},
+		{"D14: custom id, username, id", rules, exchange{consumer: &consumer{"i", "n", ""}}, "n", ""},
+		{"D16: an opaque key is no user", rules, exchange{request: fields("x-api-key", "0123456789abcdef")}, "", ""},
 		{"first of a repeated header", rules, exchange{request: headers{{"x-user", []string{"", "a", "b"}}}}, "a", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -143,6 +143,13 @@ func (v view) lookFurther(kong *pdk.PDK, l *look) error {
 		if found.Id != "" {
 			l.x.consumer = &consumer{ID: found.Id, Username: found.Username, CustomID: found.CustomId}
 		}
+		if l.x.consumer != nil && isAnonymous(&l.x) { // unless a client has forged that, to escape its quota
+			credential, err := pluginserver.CtxValue(kong, credentialKey)
+			if err != nil {
+				return err
+			}
+			l.x.authenticated = credential != nil
+		}
 	}
 	if v.buffering {
 		l.buffering, err = pluginserver.CtxValue(kong, bufferingKey)

@@ -13,7 +13,9 @@ import (
 // base64 of a JSON object. No signature is checked: Kong's authentication plugins do that; here a token only says under
 // whose name an event is shown. A value that is none of these gives nothing.
 func readToken(value, userClaim, companyClaim string) (user, company string) {
-	value = strings.TrimSpace(value)
+	if value = strings.TrimSpace(value); value == "" {
+		return "", ""
+	}
 	if credentials, ok := cutScheme(value, "Basic"); ok {
 		plain, ok := decodeBase64(credentials)
 		if !ok {

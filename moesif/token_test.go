@@ -17,7 +17,8 @@ func jwt(payload string) string {
 	return e([]byte(`{"alg":"HS256"}`)) + "." + e([]byte(payload)) + "." + e([]byte("signature"))
 }
 
-func TestReadToken(t *testing.T) {
+// D16.
+func TestReadTokenD16(t *testing.T) {
 	std := base64.StdEncoding.EncodeToString
 	both := `{"sub":"u1","org":{"id":"c1"}}`
 	for _, c := range []struct {
