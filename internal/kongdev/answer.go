@@ -136,7 +136,7 @@ func (q *request) writeHead(size int64, bodyless bool) {
 		q.in.Close, q.out.toEnd = true, true
 		h["Transfer-Encoding"] = []string{"identity"} // for Go's server: no chunks; it is not sent
 	}
-	length := len("HTTP/1.1 ") + 3 + len(" \r\n\r\n") + len(nginxStatusText(q.status)) + q.response.size()
+	length := len("HTTP/1.1 ") + 3 + len(" \r\n\r\n") + len(q.reasonPhrase()) + q.response.size()
 	if q.in.Close {
 		h["Connection"] = []string{"close"}
 		length += len("Connection: close\r\n")
@@ -155,6 +155,9 @@ func (q *request) writeHead(size int64, bodyless bool) {
 		h["Content-Type"] = nil // nginx guesses none
 	}
 	q.out.sent += length
+	if q.head != nil {
+		q.client.heads.sayStatus(q.status, q.reasonPhrase())
+	}
 	q.out.WriteHeader(q.status)
 	if q.status < 200 && q.status != http.StatusSwitchingProtocols {
 		q.out.broken = true // no answer follows, as in nginx: the client must not wait for one
@@ -166,11 +169,21 @@ var ownHeaders = map[string]bool{ // read-only
 	"Connection": true, "Content-Encoding": true, "Content-Length": true, "Content-Type": true, "Date": true, "Trailer": true, "Transfer-Encoding": true,
 }
 
-// nginxStatusText is the reason phrase as nginx sends it: it has fewer.
+// reasonPhrase is what follows the status: the upstream's as it came, else nginx's.
+func (q *request) reasonPhrase() string {
+	if status, text, _ := strings.Cut(q.upstreamReason, " "); status == strconv.Itoa(q.status) {
+		return text
+	}
+	return nginxStatusText(q.status)
+}
+
+// nginxStatusText is the reason phrase as nginx has it: it has fewer.
 func nginxStatusText(status int) string {
 	switch status {
 	case 302:
 		return "Moved Temporarily"
+	case 405:
+		return "Not Allowed"
 	case 408:
 		return "Request Time-out"
 	case 413:
@@ -183,7 +196,7 @@ func nginxStatusText(status int) string {
 		return "Service Temporarily Unavailable"
 	case 504:
 		return "Gateway Time-out"
-	case 418, 422, 423, 424, 426, 428, 431, 451, 506, 508, 510, 511:
+	case 203, 205, 207, 208, 226, 300, 305, 407, 417, 418, 422, 423, 424, 425, 426, 428, 431, 451, 506, 508, 510, 511:
 		return ""
 	}
 	return http.StatusText(status)

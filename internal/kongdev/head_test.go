@@ -150,6 +150,31 @@ func TestOldClients(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(text, "Connection: keep-alive\r\n"), text)
 }
 
+// The reason phrases are nginx's, or the upstream's where its response is passed on.
+func TestReasonPhrases(t *testing.T) {
+	for _, phases := range []string{`"access"`, `"response"`} {
+		testReasonPhrases(t, phases)
+	}
+}
+
+func testReasonPhrases(t *testing.T, phases string) {
+	b, _ := newFakeBench(t, phases, ignore, withUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		var status int
+		_, _ = fmt.Sscanf(r.URL.Path, "/%d", &status)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "HTTP/1.1 418 in the body\r\n")
+	}))
+	phrases := map[int]string{200: "OK", 302: "Moved Temporarily", 404: "Not Found", 405: "Not Allowed", 418: "", 419: "", 503: "Service Temporarily Unavailable"}
+	if phases == `"access"` {
+		phrases = map[int]string{200: "OK", 302: "Found", 418: "I'm a teapot", 419: "status code 419"} // that of Go's server
+	}
+	for status, want := range phrases {
+		text := b.answer(fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", status))
+		assert.True(t, strings.HasPrefix(text, fmt.Sprintf("HTTP/1.1 %d %s\r\n", status, want)), text)
+		assert.Contains(t, text, "HTTP/1.1 418 in the body\r\n")
+	}
+}
+
 // The route is found by the Host header, all else takes the target's host.
 func TestHostOfTheTarget(t *testing.T) {
 	b, _ := newFakeBench(t, `"access"`, func(c *fakeConn, _ string, _ int32) {

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,7 +42,13 @@ type headConn struct {
 	closed bool
 	asked  time.Time // the read deadline that Go's server wants
 	headBy time.Time // the one for a head that has begun
+
+	phrase atomic.Pointer[statusLine] // of the next answer; nil leaves Go's
 }
+
+// A statusLine is the one that nginx sends in the place of Go's, which begin
+// the same.
+type statusLine struct{ begin, whole string }
 
 type connState int
 
@@ -225,6 +234,26 @@ func (c *headConn) fill() error {
 		return nil
 	}
 	return err
+}
+
+// sayStatus makes the reason phrase of the answer that now begins another than Go's.
+func (c *headConn) sayStatus(status int, text string) {
+	if text == "" || text != http.StatusText(status) {
+		begin := "HTTP/1.1 " + strconv.Itoa(status) + " "
+		c.phrase.Store(&statusLine{begin, begin + text})
+	}
+}
+
+// Write implements net.Conn. An answer's head begins with a write of its own.
+func (c *headConn) Write(p []byte) (int, error) {
+	line := c.phrase.Load()
+	if line == nil || !bytes.HasPrefix(p, []byte(line.begin)) {
+		return c.Conn.Write(p)
+	}
+	c.phrase.Store(nil)
+	end := max(0, bytes.Index(p, []byte("\r\n")))
+	n, err := c.Conn.Write(append([]byte(line.whole), p[end:]...))
+	return max(0, min(n-len(line.whole)+end, len(p))), err
 }
 
 // current is the head of the request that Go's server now hands over.

@@ -63,6 +63,7 @@ type request struct {
 	tries           []*try
 	upstreamStatus  string // of every try, as nginx lists them; "" when not proxied or buffered
 	upstreamHeaders headerList
+	upstreamReason  string // the upstream's status with its reason phrase, when its response is passed on
 	buffered        struct {
 		done   bool
 		status int

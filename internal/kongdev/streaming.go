@@ -53,7 +53,7 @@ func (q *request) proxyStreaming() {
 		return
 	}
 	q.upstreamHeaders = upstreamLines(x.Response)
-	q.status = x.StatusCode
+	q.status, q.upstreamReason = x.StatusCode, x.Status
 	for _, h := range q.upstreamHeaders {
 		if singular[h.key] {
 			q.response.set(h.name, h.value)

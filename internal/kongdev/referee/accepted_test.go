@@ -26,18 +26,6 @@ var acceptedDifferences = []acceptedDifference{ // read-only
 			return a
 		},
 	},
-	{
-		what: "the reason phrase after a status that nginx has no text for, as 418",
-		why:  "Go's HTTP server writes one for every status; clients ignore it, and HTTP/2 has none",
-		without: func(a answer) answer {
-			for _, status := range []string{"HTTP/1.1 418", "HTTP/1.1 419"} {
-				if len(a.status) > len(status) && a.status[:len(status)] == status {
-					a.status = status
-				}
-			}
-			return a
-		},
-	},
 }
 
 // needed tells which accepted differences there are between two answers.
