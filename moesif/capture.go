@@ -37,7 +37,8 @@ type Capture struct {
 
 	serverFlags *flag.FlagSet
 	startOnce   sync.Once
-	mode        mode             // read by started
+	mode        mode // read by started
+	collector   collectorFlags
 	http        send.HTTPOptions // of every connection to a collector
 
 	applications *pluginserver.Registry[applicationKey, *application]

@@ -53,6 +53,7 @@ func (c *Capture) registerFlags(f *flag.FlagSet) {
 		c.mode.buffering = way
 		return nil
 	})
+	c.collector.register(f)
 	c.serverFlags = f
 }
 

@@ -29,5 +29,7 @@ func Plugin() pluginserver.Plugin {
 		Reports:  reports,
 		Metrics:  capture.Register,
 		Flags:    capture.registerFlags,
+
+		CheckFlags: capture.checkFlags,
 	}
 }

@@ -123,6 +123,9 @@ func parseOptions(p Plugin, args []string) (options, error) {
 			errs = append(errs, err)
 		}
 	}
+	if o.action == serveAction && p.CheckFlags != nil {
+		errs = append(errs, p.CheckFlags())
+	}
 	if prefix, err = filepath.Abs(prefix); err != nil {
 		errs = append(errs, fmt.Errorf("-kong-prefix %q: %w", prefix, err))
 	}

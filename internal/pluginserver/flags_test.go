@@ -3,6 +3,7 @@ package pluginserver
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -25,7 +26,17 @@ func (*threePhases) Certificate(*pdk.PDK) error { return nil }
 func flagsPlugin() Plugin {
 	p := demoPlugin("1.0.0")
 	p.New = func() any { return &threePhases{} }
-	p.Flags = func(f *flag.FlagSet) { f.Int("spool-mb", 64, "size of the spool in `MB`") }
+	var file string
+	p.Flags = func(f *flag.FlagSet) {
+		f.Int("spool-mb", 64, "size of the spool in `MB`")
+		f.StringVar(&file, "ca", "", "a `file`")
+	}
+	p.CheckFlags = func() error {
+		if file == "absent" {
+			return errors.New("-ca: not there")
+		}
+		return nil
+	}
 	return p
 }
 
@@ -72,6 +83,8 @@ func TestOptions(t *testing.T) {
 		{line: "demo -dump -check", err: "-check and -dump: one at a time"},
 		{line: "demo -spool-mb 5"},
 		{line: "demo -spool-mb x", err: "-spool-mb"},
+		{line: "demo -ca absent -refuse never", err: "-refuse \"never\": expected delayed or exit\n-ca: not there"},
+		{line: "demo -ca absent -dump", want: func(o *options) { o.action = dumpAction }},
 		{line: "demo -wat", err: "flag provided but not defined: -wat"},
 		{line: "demo serve", err: `argument "serve": not expected`},
 	} {

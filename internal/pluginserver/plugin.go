@@ -47,6 +47,10 @@ type Plugin struct {
 
 	Metrics func(prometheus.Registerer) // registers the plugin's collectors; optional
 	Flags   func(*flag.FlagSet)         // registers the plugin's own flags; optional
+
+	// CheckFlags says, before serving, what is wrong with the plugin's own flags. It may read files, and unlike the error
+	// of a flag's Set its text does not repeat the value, which may be secret. Optional.
+	CheckFlags func() error
 }
 
 type preparer interface{ Prepare() }

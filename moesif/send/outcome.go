@@ -66,6 +66,8 @@ func remedy(status int) string {
 		return "check application_id"
 	case http.StatusPaymentRequired:
 		return "check the plan of your Moesif account"
+	case http.StatusProxyAuthRequired:
+		return "check -collector-proxy: it wants other credentials"
 	}
 	return "check api_endpoint"
 }

@@ -1,0 +1,40 @@
+package moesif
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+
+	"kong-go-plugins/moesif/send"
+)
+
+// collectorFlags say how collectors are reached. They are flags, because Kong gives plugins no environment, and because
+// they belong to the machine rather than to a configuration.
+type collectorFlags struct{ ca, proxy string }
+
+func (c *collectorFlags) register(f *flag.FlagSet) {
+	f.StringVar(&c.ca, "collector-ca", "", "PEM `file` of authorities that may certify a collector, beside the system's")
+	f.StringVar(&c.proxy, "collector-proxy", "", "`URL` of the proxy to collectors: http://host:port, https:// or socks5:// (the environment's is not used)")
+}
+
+// options reads the file and the URL, or says what is wrong with them, without the password that a URL may hold.
+func (c *collectorFlags) options() (o send.HTTPOptions, err error) {
+	var wrong []error
+	if c.ca != "" {
+		if o.RootCAs, err = send.ReadCA(c.ca); err != nil {
+			wrong = append(wrong, fmt.Errorf("-collector-ca: %w", err))
+		}
+	}
+	if c.proxy != "" {
+		if o.Proxy, err = send.ParseProxy(c.proxy); err != nil {
+			wrong = append(wrong, fmt.Errorf("-collector-proxy: %w", err))
+		}
+	}
+	return o, errors.Join(wrong...)
+}
+
+// checkFlags takes over the flags that say how collectors are reached.
+func (c *Capture) checkFlags() (err error) {
+	c.http, err = c.collector.options()
+	return err
+}
