@@ -1,6 +1,8 @@
 package moesif
 
 import (
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -18,6 +20,10 @@ services:
   url: http://127.0.0.1:1
   routes:
   - {name: down, paths: [/down], hosts: [api.example.org]}
+- name: stream
+  url: http://stream.test
+  routes:
+  - {name: stream, paths: [/], strip_path: false, hosts: [stream.example.org]}
 consumers:
 - {username: ann, custom_id: custom-ann}
 plugins:
@@ -28,7 +34,10 @@ plugins:
 `
 
 // A testGateway is a gateway with the plugin, one that authenticates, and a collector.
-type testGateway struct{ *kongdevtest.Gateway }
+type testGateway struct {
+	*kongdevtest.Gateway
+	streams chan struct{} // each value ends one stream of stream.example.org
+}
 
 // startGateway starts it. program is the plugin's executable, config is added to the plugin's configuration, flags to its
 // flags.
@@ -43,9 +52,41 @@ func startGateway(t *testing.T, program string, flags []string, config ...string
 	for _, line := range config {
 		text += "    " + line + "\n"
 	}
-	return testGateway{kongdevtest.Start(t, kongdevtest.Options{
-		Config: text, Plugins: map[string]string{"moesif": program, "testauth": kongdevtest.Self}, Flags: map[string][]string{"moesif": flags},
-	})}
+	return startGatewayOf(t, text, map[string]string{"moesif": program, "testauth": kongdevtest.Self}, flags)
+}
+
+// startGatewayOf starts a gateway of a whole configuration with these plugins.
+func startGatewayOf(t *testing.T, text string, plugins map[string]string, flags []string) testGateway {
+	t.Helper()
+	g := testGateway{streams: make(chan struct{}, 10)}
+	byName := map[string][]string{"moesif": flags}
+	g.Gateway = kongdevtest.Start(t, kongdevtest.Options{
+		Config: text, Plugins: plugins, Flags: byName, Hosts: map[string]http.Handler{"stream.test": http.HandlerFunc(g.stream)},
+	})
+	return g
+}
+
+// stream answers an upgrade with an echo, and all else with an event stream that stays open after its first event.
+func (g testGateway) stream(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "" {
+		conn, both, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		line, _ := both.ReadString('\n')
+		_, _ = io.WriteString(conn, "echo "+line)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	_, _ = io.WriteString(w, "data: 1\n\n")
+	_ = http.NewResponseController(w).Flush()
+	select {
+	case <-g.streams:
+	case <-r.Context().Done():
+	}
+	_, _ = io.WriteString(w, "data: 2\n\n")
 }
 
 // builtPlugin is the executable of cmd/moesif, built from the source.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/Kong/go-pdk"
@@ -30,6 +31,8 @@ func TestMain(m *testing.M) {
 		servePlugin(Schema(), []string{"access", "response", "log"}, Priority, func() any { return New(capture) })
 	case "testauth":
 		servePlugin(schema.Plugin{Name: name}, []string{"access"}, 1000, func() any { return &testAuth{} })
+	case "testearly", "testlate":
+		servePlugin(schema.Plugin{Name: name}, []string{"access", "response"}, map[string]int{"testearly": 1000, "testlate": 1}[name], func() any { return &testBuffer{name: name} })
 	default:
 		_ = flag.Set("kong-prefix", "") // go-pdk's default is a folder of this machine
 		os.Exit(m.Run())
@@ -46,6 +49,20 @@ func servePlugin(s schema.Plugin, phases []string, priority int, newConfig func(
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// testBuffer wants the responses, and shows that it has got them. The one that runs before moesif says so.
+type testBuffer struct{ name string }
+
+func (b *testBuffer) Access(kong *pdk.PDK) {
+	if b.name == "testearly" {
+		_ = kong.Nginx.SetCtx(bufferingKey, b.name)
+	}
+}
+
+func (b *testBuffer) Response(kong *pdk.PDK) {
+	body, _ := kong.ServiceResponse.GetRawBody()
+	_ = kong.Response.SetHeader("X-"+b.name, strconv.Itoa(len(body)))
 }
 
 // testAuth authenticates the consumer that the header `as` names, and refuses with 401 what has `as: nobody`.
