@@ -124,6 +124,8 @@ func FuzzEvent(f *testing.F) {
 	f.Add([]byte(kongLog), []byte(`{"a":1}`), []byte("\xff"), "key")
 	f.Add([]byte("{\"request\":{\"headers\":{\"\xff\":[1,{},\"x\",[2]]},\"url\":\"?a=\xfe&a=b#\"},\"route\":{\"hosts\":[\"\\ud800\"]}}"), []byte{}, []byte(`[]`), "\xff")
 	plain := settingsOf(f, `{"application_id":"a"}`)
+	found := settingsOf(f, `{"application_id":"a","mask_detectors":["card_number","email","jwt"],"mask_action":"hash","mask_hash_key":"k","request_header_masks":["x-secret"],
+		"request_query_masks":["secret"],"request_body_masks":["secret"],"unmaskable_bodies":"send"}`)
 	masks := settingsOf(f, `{"application_id":"a","request_header_masks":["x-secret"],"response_header_masks":["x-secret"],"request_query_masks":["secret","a"],
 		"request_body_masks":["secret","a[0].b"],"response_body_masks":["$.*.x"],"user_id_header":"x-user","company_id_header":"x-company","authorization_company_id_field":"a.b"}`)
 	f.Fuzz(func(t *testing.T, log, requestBody, responseBody []byte, key string) {
@@ -133,7 +135,7 @@ func FuzzEvent(f *testing.F) {
 			return
 		}
 		x.requestBody, x.responseBody, x.credentialKey, x.transactionID = requestBody, responseBody, key, newUUID()
-		for _, s := range []*settings{plain, masks} {
+		for _, s := range []*settings{plain, masks, found} {
 			event := encodeEvent(x, s)
 			require.True(t, json.Valid(event) && utf8.Valid(event), "not JSON: %q", event)
 			var e struct {

@@ -1,14 +1,26 @@
 package moesif
 
 import (
+	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+const formType = "application/x-www-form-urlencoded"
+
+var base64Body = regexp.MustCompile(`"body":"([^"]*)","transfer_encoding":"base64"`)
+
+// multipartOf is one part of a form, between boundaries called b.
+func multipartOf(name, value string) string {
+	return "--b\r\nContent-Disposition: form-data; " + name + "\r\n\r\n" + value + "\r\n"
+}
 
 // Whatever way a masked value takes into a request, it is not in the event. Every secret below is "s3cret".
 func TestMaskedValuesStayOut(t *testing.T) {
@@ -22,6 +34,7 @@ func TestMaskedValuesStayOut(t *testing.T) {
 		request       string // bodies
 		response      string
 		credentialKey string
+		contentType   string
 	}{
 		"query":                           {log: request("http://h:80/?password=s3cret", ``)},
 		"query, escaped name":             {log: request("http://h:80/?p%61ssword=s3cret", ``)},
@@ -45,8 +58,21 @@ func TestMaskedValuesStayOut(t *testing.T) {
 		"JSON in a string, escaped":       {request: `{"message":"\u007b\u0022pass\\u0077ord\u0022:\"s3cret\"}"}`},
 		"JSON in a string in a string":    {request: `["[\"{\\\"password\\\":\\\"s3cret\\\"}\"]"]`},
 		"JSON in a string, at the top":    {request: `"{\"password\":\"s3cret\"}"`},
-		"form":                            {request: `password=s3cret`},
-		"XML":                             {request: `<password>s3cret</password>`},
+		"form under JSON's type":          {request: `password=s3cret`},
+		"XML under JSON's type":           {request: `<password>s3cret</password>`},
+		"form":                            {request: `a=1&p%61ssword=s3cret&b[password][]=s3cret&user.ssn=s3cret`, contentType: formType},
+		"form that is JSON":               {request: `{"password":"s3cret"}`, contentType: formType},
+		"JSON in a form":                  {request: `payload=%7B%22password%22%3A%22s3cret%22%7D`, contentType: formType},
+		"parts":                           {request: multipartOf("name=password", "s3cret") + "--b--", contentType: "multipart/form-data; boundary=b"},
+		"a file":                          {request: multipartOf("name=a; filename=f", "password=s3cret") + "--b--", contentType: "multipart/form-data; boundary=b"},
+		"JSON in a part":                  {request: multipartOf("name=a\r\nContent-Type: application/json", `{"password":"s3cret"}`) + "--b--", contentType: "multipart/form-data; boundary=b"},
+		"SOAP":                            {request: `<s:Envelope xmlns:s="u"><s:Body password="s3cret"><x:password xmlns:x="y">s3cret</x:password></s:Body></s:Envelope>`, contentType: "application/soap+xml"},
+		"XML in XML":                      {request: `<a>&lt;password&gt;s3cret&lt;/password&gt;<![CDATA[<password>s3cret</password>]]><!--s3cret--></a>`, contentType: "text/xml"},
+		"XML with entities":               {request: `<!DOCTYPE a [<!ENTITY e "s3cret">]><a><password>&e;</password></a>`, contentType: "text/xml"},
+		"XML in JSON":                     {request: `{"a":"<password>s3cret</password>"}`},
+		"text":                            {request: `password=s3cret`, contentType: "text/plain"},
+		"GraphQL variables":               {request: `{"query":"mutation($password: String!){login(password:$password)}","variables":{"password":"s3cret"}}`},
+		"JSON-RPC":                        {request: `[{"jsonrpc":"2.0","method":"login","params":{"password":"s3cret"},"id":1}]`},
 		"broken JSON":                     {request: `{"password":"s3cret"`},
 		"NDJSON":                          {request: "{\"password\":\"s3cret\"}\n{\"password\":\"s3cret\"}"},
 		"BOM":                             {request: "\xef\xbb\xbf{\"password\":\"s3cret\"}"},
@@ -66,7 +92,7 @@ func TestMaskedValuesStayOut(t *testing.T) {
 				log := c.log
 				if log == "" {
 					coding := map[bool]string{true: `,"content-encoding":"gzip"`}[gzip]
-					headers := `"headers":{"content-type":"application/json"` + coding + `}`
+					headers := `"headers":{"content-type":"` + cmp.Or(c.contentType, "application/json") + `"` + coding + `}`
 					log = `{"request":{` + headers + `},"response":{` + headers + `}}`
 					if gzip {
 						c.request, c.response = gzipped(t, c.request), gzipped(t, c.response)
@@ -76,7 +102,12 @@ func TestMaskedValuesStayOut(t *testing.T) {
 				x.requestBody, x.responseBody, x.credentialKey = []byte(c.request), []byte(c.response), c.credentialKey
 				event := string(encodeEvent(x, s))
 				assert.NotContains(t, event, "s3cret")
-				assert.NotContains(t, event, `"transfer_encoding":"base64"`, "what masks cannot be applied to is left out")
+				for _, encoded := range base64Body.FindAllStringSubmatch(event, -1) {
+					assert.NotEmpty(t, c.contentType, "what masks cannot be applied to is left out")
+					plain, err := base64.StdEncoding.DecodeString(encoded[1])
+					require.NoError(t, err)
+					assert.NotContains(t, string(plain), "s3cret")
+				}
 				assert.True(t, json.Valid([]byte(event)), event)
 			})
 		}

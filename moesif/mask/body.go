@@ -2,6 +2,7 @@ package mask
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"kong-go-plugins/moesif/content"
@@ -76,8 +77,11 @@ func follow(active []*node, name string) (next []*node, end bool) {
 	return next, end
 }
 
-// reach adds n and the nodes behind steps that may be left out.
+// reach adds n and the nodes behind steps that may be left out, each once: a hostile body must not multiply them.
 func reach(list []*node, n *node) []*node {
+	if slices.Contains(list, n) {
+		return list
+	}
 	list = append(list, n)
 	if n.all != nil {
 		list = reach(list, n.all)

@@ -149,6 +149,17 @@ func TestBodiesThatAreRefused(t *testing.T) {
 	}
 }
 
+// Paths in which every step may be anything are no way to make a body expensive.
+func TestWildcardsDoNotMultiply(t *testing.T) {
+	path := "$" + strings.Repeat(".*", 12) + ".k"
+	deep := strings.Repeat("<a>", maxElements-1) + "<k>s3cret</k>" + strings.Repeat("</a>", maxElements-1)
+	shown, ok := named(t, path).Body(xmlType, []byte(deep))
+	require.True(t, ok)
+	assert.NotContains(t, string(shown), "s3cret")
+	assert.True(t, named(t, path).field(strings.Repeat("a.1.", 6)+"k"))
+	assert.False(t, named(t, path).field(strings.Repeat("a.1.", 10000)+"k"))
+}
+
 // A text may hold a document that holds a text that holds a document, but not for ever.
 func TestNestingEnds(t *testing.T) {
 	m := named(t, "password")

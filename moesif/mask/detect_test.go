@@ -84,6 +84,7 @@ func TestDetectEverywhere(t *testing.T) {
 		{"text/csv; charset=ISO-8859-1", "a,4111111111111111\r\n", "a,*****\r\n"},
 		{"application/x-www-form-urlencoded", "a=bob%40example.com&b=%2B1", "a=*****&b=%2B1"},
 		{"application/xml", "<a b='bob@example.com'>&#x62;ob@example.com<![CDATA[<4111111111111111>]]><!--bob@example.com--></a>", "<a b='*****'>*****&lt;*****&gt;<!--*****--></a>"},
+		{partType, parts("name=a; filename=\"bob@example.com.txt\"\nContent-Type: text/plain\n\nbob@example.com"), parts("name=a; filename=\"*****\"\nContent-Type: text/plain\n\n*****")},
 	} {
 		shown, ok := m.Body(c.contentType, []byte(c.in))
 		assert.True(t, ok)

@@ -57,6 +57,7 @@ func TestJSON(t *testing.T) {
 		{"not in an inner array", []string{"items[1]"}, `{"items":[[1,2],3]}`, `{"items":[[1,2]]}`},
 		{"inside one element", []string{"items[1].k"}, `{"items":[{"k":1},{"k":2}]}`, `{"items":[{"k":1},{}]}`},
 		{"all elements", []string{"items[*]"}, `{"items":[1,2],"a":3}`, `{"items":[],"a":3}`},
+		{"steps that may be anything", []string{"$.*.*.*.k", "$[*][*].k"}, `[[{"k":1},[{"k":2},{"a":{"k":3}}]],{"a":{"b":{"k":4}}}]`, `[[{},[{},{"a":{"k":3}}]],{"a":{"b":{}}}]`},
 		{"through arrays not mentioned", []string{"$.items.card"}, `{"items":[{"card":1},[{"card":2}]]}`, `{"items":[{},[{}]]}`},
 		{"an array at the top", []string{"$[*].k"}, `[{"k":1},{"a":2}]`, `[{},{"a":2}]`},
 		{"any member", []string{"$.*.k"}, `{"a":{"k":1},"b":{"k":2},"k":3}`, `{"a":{},"b":{},"k":3}`},

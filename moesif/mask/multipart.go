@@ -50,6 +50,7 @@ func (m *Masks) multipart(body []byte, boundary string) (shown []byte, ok bool) 
 		}
 		if keep {
 			out = append(out, body[at:head]...)
+			header, _ = m.detectIn(header) // a file's name
 			out = append(out, header...)
 			out = append(out, "\r\n\r\n"...)
 			out = append(out, value...)
