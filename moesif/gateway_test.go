@@ -36,7 +36,8 @@ plugins:
 // A testGateway is a gateway with the plugin, one that authenticates, and a collector.
 type testGateway struct {
 	*kongdevtest.Gateway
-	streams chan struct{} // each value ends one stream of stream.example.org
+	opened  chan struct{} // has a value for each stream of stream.example.org
+	streams chan struct{} // each value ends one
 }
 
 // startGateway starts it. program is the plugin's executable, config is added to the plugin's configuration, flags to its
@@ -58,7 +59,7 @@ func startGateway(t *testing.T, program string, flags []string, config ...string
 // startGatewayOf starts a gateway of a whole configuration with these plugins.
 func startGatewayOf(t *testing.T, text string, plugins map[string]string, flags []string) testGateway {
 	t.Helper()
-	g := testGateway{streams: make(chan struct{}, 10)}
+	g := testGateway{opened: make(chan struct{}, 10), streams: make(chan struct{}, 10)}
 	byName := map[string][]string{"moesif": flags}
 	g.Gateway = kongdevtest.Start(t, kongdevtest.Options{
 		Config: text, Plugins: plugins, Flags: byName, Hosts: map[string]http.Handler{"stream.test": http.HandlerFunc(g.stream)},
@@ -82,6 +83,7 @@ func (g testGateway) stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	_, _ = io.WriteString(w, "data: 1\n\n")
 	_ = http.NewResponseController(w).Flush()
+	g.opened <- struct{}{}
 	select {
 	case <-g.streams:
 	case <-r.Context().Done():
