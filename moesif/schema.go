@@ -44,16 +44,16 @@ func Schema() schema.Plugin {
 			boolean("disable_capture_request_body", false, "Leaves request bodies out of the events."),
 			boolean("disable_capture_response_body", false, "Leaves response bodies out of the events."),
 			names("request_masks", "Deprecated name of request_body_masks, used when that is empty.", ""),
-			names("request_body_masks", "Members that are removed from JSON request bodies.", bodyMaskDoc),
-			names("request_header_masks", "Request headers that are left out, whatever their case.", ""),
+			names("request_body_masks", "Members of JSON request bodies, fields of forms, elements and attributes of XML that are masked.", bodyMaskDoc),
+			names("request_header_masks", "Request headers that are masked, whatever their case.", ""),
 			names("response_masks", "Deprecated name of response_body_masks, used when that is empty.", ""),
-			names("response_body_masks", "Members that are removed from JSON response bodies.", bodyMaskDoc),
-			names("response_header_masks", "Response headers that are left out, whatever their case.", ""),
+			names("response_body_masks", "Members of JSON response bodies, fields of forms, elements and attributes of XML that are masked.", bodyMaskDoc),
+			names("response_header_masks", "Response headers that are masked, whatever their case.", ""),
 			names("request_query_masks", "Query arguments whose value is sent as *****.", "Exact names, after percent-decoding; every occurrence."),
 			number("batch_size", "events", 50, 1, 1000, "Events in one upload at most."),
 			boolean("disable_transaction_id", false, "Leaves the header X-Moesif-Transaction-Id alone."),
 			boolean("debug", false, "Logs every upload on the plugin's own output; never bodies, never keys."),
-			boolean("disable_gzip_payload_decompression", false, "Sends captured gzip bodies as they are, in base64."),
+			boolean("disable_gzip_payload_decompression", false, "Sends captured bodies under gzip, deflate, br or zstd as they are, in base64."),
 			text("user_id_header", nil, "Request or response header that holds the user's id."),
 			text("company_id_header", nil, "Request or response header that holds the company's id."),
 			text("authorization_header_name", "authorization", "Request headers that may hold a token, in order, separated by commas; an empty text means none."),
@@ -84,7 +84,7 @@ func Schema() schema.Plugin {
 			schema.Field{Name: "mask_hash_key", Type: schema.String, Referenceable: true, Encrypted: true,
 				Description: "Secret key of the hashes that mask_action and session_token_mode make."},
 			schema.Field{Name: "mask_detectors", Type: schema.Set, Default: []string{}, Elements: &schema.Field{Type: schema.String, OneOf: []any{"card_number", "email", "jwt"}},
-				Description: "Kinds of values that are masked wherever they stand: in bodies, header values and query arguments.",
+				Description: "Kinds of values that are masked wherever they stand: in bodies, header values and URLs.",
 				Doc:         "Card numbers must have a valid check digit. What is found becomes `*****`, or a hash with mask_action hash; the text around it stays."},
 			choice("unmaskable_bodies", []any{"drop", "send"}, "drop", "What happens to a body that the set masks cannot be applied to: it is left out, or sent as it is."),
 			schema.Field{Name: "skip_body_types", Type: schema.Array, Elements: &schema.Field{Type: schema.String}, Default: []string{},
@@ -105,8 +105,8 @@ const (
 	defaultSpool = prefixWord + "/moesif-spool"
 )
 
-const bodyMaskDoc = "A name is removed at every depth, in its exact case. An entry that starts with `$` or holds `.` or `[` is a " +
-	"path from the top: `$.user.ssn`, `items[*].card`. A body that is not JSON is then left out."
+const bodyMaskDoc = "A name counts at every depth, in its exact case. An entry that starts with `$` or holds `.` or `[` is a " +
+	"path from the top: `$.user.ssn`, `items[*].card`. See Masks for bodies of other types."
 
 func number(name, unit string, standard, least, most float64, description string) schema.Field {
 	return schema.Field{Name: name, Type: schema.Number, Unit: unit, Default: standard, Between: []float64{least, most}, Description: description}
