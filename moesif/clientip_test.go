@@ -9,7 +9,7 @@ import (
 	"kong-go-plugins/moesif/mask"
 )
 
-func TestParseAddress(t *testing.T) {
+func TestParseAddressD17(t *testing.T) {
 	for in, want := range map[string]string{
 		"203.0.113.7": "203.0.113.7", " 203.0.113.7 ": "203.0.113.7", "203.0.113.7:80": "203.0.113.7",
 		"2001:db8::1": "2001:db8::1", "[2001:db8::1]": "2001:db8::1", "[2001:db8::1]:443": "2001:db8::1", "2001:DB8:0::1": "2001:db8::1",
@@ -24,7 +24,7 @@ func TestParseAddress(t *testing.T) {
 	}
 }
 
-func TestClientIP(t *testing.T) {
+func TestClientIPD17(t *testing.T) {
 	h := func(pairs ...string) headers {
 		var h headers
 		for i := 0; i < len(pairs); i += 2 {

@@ -179,7 +179,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-func TestClientsTransactionID(t *testing.T) {
+// D21.
+func TestClientsTransactionIDD21(t *testing.T) {
 	c, events := capturing(t, "")
 	for sent, kept := range map[string]bool{"my-id": true, "a, b": true, "  ": false, "a\xff": false, strings.Repeat("x", 1000): false} {
 		k := newFakeKong(t)

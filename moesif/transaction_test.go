@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestNewUUID(t *testing.T) {
+func TestNewUUIDD21(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {
 		id := newUUID()
@@ -29,7 +29,7 @@ func TestClientTransactionID(t *testing.T) {
 }
 
 // A client that repeats an id it has seen does not get the collector to take two requests for one.
-func TestOwnTransactionID(t *testing.T) {
+func TestOwnTransactionIDD21(t *testing.T) {
 	c := New(newTestCapture(t))
 	id := newUUID()
 	c.capture.issued.put(id, struct{}{})
