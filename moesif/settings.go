@@ -100,7 +100,7 @@ func (c *Config) check() (*settings, error) {
 			MaxEvents:      c.EventQueueSize,
 			MaxBytes:       c.QueueMaxBytes,
 			DropNewest:     c.DropPolicy == "newest",
-			SpoolDir:       c.spoolFolder(),
+			SpoolDir:       c.spoolFolder(endpoint),
 			SpoolMaxBytes:  int64(c.SpoolMaxBytes),
 			SpoolMaxAge:    time.Duration(c.SpoolMaxAge) * time.Second,
 			BatchEvents:    c.BatchSize,
@@ -125,8 +125,11 @@ func (c *Config) masks(body, headers []string) (*mask.Masks, error) {
 	})
 }
 
-// spoolFolder returns the folder of the spool, "" for none.
-func (c *Config) spoolFolder() string {
+// spoolFolder returns the folder of the spool, "" for none: a dry run leaves nothing behind but its events.
+func (c *Config) spoolFolder(endpoint string) string {
+	if _, dry, _ := send.CheckSink(endpoint); dry {
+		return ""
+	}
 	rest, underPrefix := strings.CutPrefix(c.SpoolDir, prefixWord)
 	prefix := c.capture.started().prefix
 	switch {
@@ -148,10 +151,14 @@ func checkApplicationID(id string) error {
 	return nil
 }
 
-// checkEndpoint returns the base URL, whose scheme the schema has checked, without a trailing slash. Its errors do not repeat the value, which may hold a
-// password.
+// checkEndpoint returns the base URL, whose scheme the schema has checked, without a trailing slash, or the place of a dry
+// run. Its errors do not repeat the value, which may hold a password.
 func checkEndpoint(s string) (string, error) {
-	u, err := url.Parse(strings.TrimSpace(s))
+	s = strings.TrimSpace(s)
+	if sink, ok, err := send.CheckSink(s); ok {
+		return sink, err
+	}
+	u, err := url.Parse(s)
 	switch {
 	case err != nil:
 		return "", errors.New("not a URL; write https://host, for instance https://api.moesif.net")

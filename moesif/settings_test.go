@@ -34,7 +34,7 @@ func TestSchemaFitsConfig(t *testing.T) {
 }
 
 // The defaults are those of Moesif's Lua plugin 2.1, but for the smaller queue.
-func TestDefaults(t *testing.T) {
+func TestDefaultsD1(t *testing.T) {
 	c := configOf(t, newTestCapture(t), `{"application_id":"app"}`)
 	c.capture, c.resolve = nil, nil
 	assert.Equal(t, &Config{
@@ -93,8 +93,10 @@ func TestBadSettings(t *testing.T) {
 		`{"application_id":"a","api_endpoint":"http://u:topsecret@h"}`:                                           {"api_endpoint: must not hold a user name"},
 		`{"application_id":"a","api_endpoint":"http://h/?topsecret"}`:                                            {"api_endpoint: must not hold a query"},
 		`{"application_id":"a","api_endpoint":"ftp://h","request_body_masks":["a..b"],"response_masks":["[x]"]}`: {"api_endpoint:", "request_body_masks:", "response_body_masks:"},
+		`{"application_id":"a","api_endpoint":"file:///tmp/"}`:                                                   {"api_endpoint: names a folder"},
 		`{"application_id":"a","api_endpoint":"file://relative"}`:                                                {"api_endpoint: must start with https://"},
 		`{"application_id":"a","mask_action":"hash"}`:                                                            {"mask_hash_key", "mask_action hash wants mask_hash_key"},
+		`{"application_id":"a","mask_action":"hash","mask_hash_key":""}`:                                         {"mask_hash_key"},
 		`{"application_id":"a","mask_action":"blur"}`:                                                            {"mask_action: expected one of: remove, stars, hash"},
 		`{"application_id":"a","drop_policy":"all","session_token_mode":"x","mask_detectors":["iban"]}`:          {"drop_policy", "session_token_mode", "mask_detectors"},
 		`{"application_id":"a","batch_size":0,"send_timeout":"x"}`:                                               {"batch_size", "send_timeout"},

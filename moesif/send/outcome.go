@@ -1,6 +1,7 @@
 package send
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -33,12 +34,15 @@ type outcome struct {
 	configTag, rulesTag string // the versions of what else the collector has for us, "" when the answer does not name them
 }
 
-// why says what went wrong, behind "the collector".
+// why says what went wrong.
 func (o outcome) why() string {
-	if o.status == 0 {
-		return "is out of reach: " + o.err.Error()
+	switch {
+	case errors.Is(o.err, errUnwritable):
+		return o.err.Error()
+	case o.status == 0:
+		return "the collector is out of reach: " + o.err.Error()
 	}
-	return fmt.Sprintf("answered %d", o.status)
+	return fmt.Sprintf("the collector answered %d", o.status)
 }
 
 // asksForTime reports whether the collector has understood and takes the events later, so that they are not to blame.

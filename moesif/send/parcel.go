@@ -127,7 +127,7 @@ func (d *delivery) fail(p *parcel, o outcome) {
 	case o.asksForTime() || p.failures < halveAfter && !slow:
 		d.parcels = append(d.parcels, p)
 	case p.len() == 1 && p.suspicion >= giveUpAfter && (time.Since(p.suspect) >= giveUpTime || len(d.parcels) > maxParcelsUp/2):
-		d.q.env.Notice("poison", "the collector fails at one event again and again ("+o.why()+") and takes others: it is given up")
+		d.q.env.Notice("poison", "one event fails again and again and others do not, so it is given up: "+o.why())
 		d.drop(dropRefused, p)
 	case p.len() == 1 || !p.suspected() && len(d.parcels) >= maxParcels && !d.oldest(p):
 		d.parcels = append(d.parcels, p)
@@ -147,14 +147,14 @@ func (d *delivery) oldest(p *parcel) bool {
 // interrupt stops the uploads for a while.
 func (d *delivery) interrupt(o outcome) {
 	if o.class != hold {
-		d.circuit.interrupt("the collector "+o.why(), d.bounded(max(backoff(d.circuit.failures), o.after)))
+		d.circuit.interrupt(o.why(), d.bounded(max(backoff(d.circuit.failures), o.after)))
 		return
 	}
 	wait := probeEvery
 	if d.circuit.failures < opinions {
 		wait = firstBackoff
 	}
-	d.circuit.hold("the collector "+o.why()+": "+remedy(o.status), d.bounded(wait))
+	d.circuit.hold(o.why()+": "+remedy(o.status), d.bounded(wait))
 	if d.patience > 0 && d.patience < probeEvery {
 		d.q.cancel() // nobody will act in the seconds that are left
 	}

@@ -28,7 +28,8 @@ type Queue struct {
 	window  window // those that wait in memory
 	count   int    // in memory, those on their way included
 	bytes   int
-	reading bool // events are on their way from disk to the window
+	granted int64 // memory that the garbage collector was told of
+	reading bool  // events are on their way from disk to the window
 	ended   bool
 	// patience is the longest pause while closing.
 	patience time.Duration
@@ -36,13 +37,15 @@ type Queue struct {
 
 // A sender makes one attempt to send events.
 type sender interface {
-	upload(ctx context.Context, events [][]byte) outcome // called by one goroutine at a time
-	close()                                              // gives idle connections back; may be called at any time
+	// upload may be called by several goroutines at a time. The events must not be changed, not even afterwards: a
+	// connection that was given up may still read them.
+	upload(ctx context.Context, events [][]byte) outcome
+	close() // gives up what is idle; may be called at any time
 }
 
 // NewQueue starts a queue. Close ends it.
 func NewQueue(set Settings, env Env) *Queue {
-	return newQueue(set, env, func(set Settings) sender { return newUploader(set, env) })
+	return newQueue(set, env, func(set Settings) sender { return newSender(set, env) })
 }
 
 func newQueue(set Settings, env Env, build func(Settings) sender) *Queue {
