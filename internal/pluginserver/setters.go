@@ -29,6 +29,28 @@ func ClearServiceHeader(kong *pdk.PDK, name string) error {
 	return tell(kong, methods["kong.service.request.clear_header"], appendBytesField(buf[:0], 1, name))
 }
 
+// A ServiceHeader is a header of the request to the upstream. An empty value clears it.
+type ServiceHeader struct{ Name, Value string }
+
+// SetServiceHeaders is ServiceRequest.SetHeaders: one call, which costs Kong less than one per header.
+func SetServiceHeaders(kong *pdk.PDK, headers ...ServiceHeader) error {
+	var buf [512]byte
+	args := buf[:0]
+	for _, h := range headers {
+		var scratch [96]byte
+		entry := appendBytesField(scratch[:0], 1, h.Name)
+		if h.Value == "" {
+			entry = append(entry, 2<<3|2, 2, valueList<<3|2, 0) // a Value that is an empty list
+		} else {
+			entry = protowire.AppendTag(entry, 2, protowire.BytesType)
+			entry = protowire.AppendVarint(entry, uint64(1+protowire.SizeBytes(len(h.Value))))
+			entry = appendBytesField(entry, valueString, h.Value)
+		}
+		args = appendBytesField(args, 1, entry)
+	}
+	return tell(kong, methods["kong.service.request.set_headers"], args)
+}
+
 // SetServiceQuery is ServiceRequest.SetRawQuery.
 func SetServiceQuery(kong *pdk.PDK, query string) error {
 	return tell(kong, methods["kong.service.request.set_raw_query"], textMessage(query))

@@ -9,6 +9,8 @@ import (
 	"github.com/Kong/go-pdk/entities"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // The setters write what the PDK's own write.
@@ -43,6 +45,20 @@ func TestSettersAreThePDKs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Headers of one call are what Kong understands: texts, and empty lists for those that are to go.
+func TestSetServiceHeaders(t *testing.T) {
+	var calls []pdkCall
+	onBothServers(t, func(call pdkCall) ([]byte, bool) { calls = append(calls, call); return nil, true }, func(t *testing.T, kong *pdk.PDK) {
+		assert.NoError(t, SetServiceHeaders(kong, ServiceHeader{"X-A", "b"}, ServiceHeader{"X-Gone", ""}, ServiceHeader{"X-Long", strings.Repeat("long ", 500)}))
+	})
+	require.Len(t, calls, 2)
+	assert.Equal(t, calls[0], calls[1])
+	assert.True(t, areHeaders(calls[0].args), "it waits for nothing")
+	var got structpb.Struct
+	require.NoError(t, proto.Unmarshal(calls[0].args, &got))
+	assert.Equal(t, map[string]any{"X-A": "b", "X-Gone": []any{}, "X-Long": strings.Repeat("long ", 500)}, got.AsMap())
 }
 
 // Bytes that are not UTF-8 and large bodies pass, and the stream stays in step.
