@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"flag"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ type Gate struct {
 	prefix    *flag.Flag // -kong-prefix; nil outside of a plugin server
 	consumers consumers
 	stores    *pluginserver.Registry[storeID, *openStore]
-	open      func(storeSettings) (store.Store, error)
+	open      func(storeSettings, *slog.Logger) (store.Store, error)
 }
 
 // A storeID tells the stores of different settings apart. It is a hash, because peppers are among them.
@@ -36,7 +37,7 @@ type storeID [sha256.Size]byte
 
 // NewGate returns a Gate that reports errors to report, which says a cause at most once a minute.
 func NewGate(report func(cause, text string)) *Gate {
-	g := &Gate{schema: Schema(), stats: newStats(), report: report, open: storeSettings.openAll}
+	g := &Gate{schema: Schema(), stats: newStats(), report: report, open: storeSettings.open}
 	g.stores = pluginserver.NewRegistry[storeID](storeGrace, (*openStore).close)
 	return g
 }

@@ -35,40 +35,27 @@ func identify(kong *pdk.PDK, consumer *entities.Consumer, e *store.Entry) error 
 		}
 		err = errors.Join(err, kong.Ctx.SetShared(groupsSharedKey, groups))
 	}
-	return errors.Join(err, nameConsumer(kong, consumer), setOrClear(kong, headerCredential, e.ID), pluginserver.ClearServiceHeader(kong, headerAnonymous))
+	return errors.Join(err, setIdentity(kong, consumer, e.ID, ""))
 }
 
 // identifyAnonymous makes the anonymous consumer that of the request.
 func identifyAnonymous(kong *pdk.PDK, consumer *entities.Consumer) error {
-	return errors.Join(
-		pluginserver.Authenticate(kong, consumer, nil),
-		nameConsumer(kong, consumer),
-		pluginserver.ClearServiceHeader(kong, headerCredential),
-		pluginserver.SetServiceHeader(kong, headerAnonymous, "true"),
-	)
-}
-
-func nameConsumer(kong *pdk.PDK, c *entities.Consumer) error {
-	return errors.Join(
-		setOrClear(kong, headerConsumerID, c.Id),
-		setOrClear(kong, headerCustomID, c.CustomId),
-		setOrClear(kong, headerUsername, c.Username),
-		pluginserver.ClearServiceHeader(kong, headerOldUsername),
-	)
-}
-
-// setOrClear clears for an empty value, which Kong would send as a blank.
-func setOrClear(kong *pdk.PDK, name, value string) error {
-	if value == "" {
-		return pluginserver.ClearServiceHeader(kong, name)
-	}
-	return pluginserver.SetServiceHeader(kong, name, value)
+	return errors.Join(pluginserver.Authenticate(kong, consumer, nil), setIdentity(kong, consumer, "", "true"))
 }
 
 // forgetClaims clears what a client says of itself.
-func forgetClaims(kong *pdk.PDK) error {
-	return errors.Join(nameConsumer(kong, &entities.Consumer{}),
-		pluginserver.ClearServiceHeader(kong, headerCredential), pluginserver.ClearServiceHeader(kong, headerAnonymous))
+func forgetClaims(kong *pdk.PDK) error { return setIdentity(kong, &entities.Consumer{}, "", "") }
+
+// setIdentity sets or clears every header that tells the upstream who asks.
+func setIdentity(kong *pdk.PDK, c *entities.Consumer, credentialID, isAnonymous string) error {
+	return pluginserver.SetServiceHeaders(kong,
+		pluginserver.ServiceHeader{Name: headerConsumerID, Value: c.Id},
+		pluginserver.ServiceHeader{Name: headerCustomID, Value: c.CustomId},
+		pluginserver.ServiceHeader{Name: headerUsername, Value: c.Username},
+		pluginserver.ServiceHeader{Name: headerCredential, Value: credentialID},
+		pluginserver.ServiceHeader{Name: headerOldUsername},
+		pluginserver.ServiceHeader{Name: headerAnonymous, Value: isAnonymous},
+	)
 }
 
 // owner returns the consumer of an entry: as the store knows it, or else as Kong does; nil when there is none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,14 +61,14 @@ const (
 	closedStore  = "/closed"
 )
 
-func openOrFail(s storeSettings) (store.Store, error) {
+func openOrFail(s storeSettings, log *slog.Logger) (store.Store, error) {
 	switch s.file {
 	case closedStore:
 		return nil, errors.New("it cannot be opened")
 	case failingStore:
 		return brokenStore{}, nil
 	}
-	return s.openAll()
+	return s.open(log)
 }
 
 // A brokenStore cannot answer.

@@ -1,6 +1,7 @@
 package keyauth
 
 import (
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,7 +70,9 @@ func (l *lease) get(g *Gate, s *settings) (o *openStore, done func()) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	o, release := g.stores.Acquire(s.stores.id, func() *openStore { return &openStore{open: func() (store.Store, error) { return g.open(s.stores) }} })
+	o, release := g.stores.Acquire(s.stores.id, func() *openStore {
+		return &openStore{open: func() (store.Store, error) { return g.open(s.stores, slog.New(storeLog{report: g.report})) }}
+	})
 	if l.ended {
 		return o, release
 	}

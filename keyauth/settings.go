@@ -92,7 +92,7 @@ func (c *Config) check() (*settings, error) {
 	if wrong != nil {
 		return nil, errors.Join(wrong...)
 	}
-	s.stores.order = c.Stores
+	s.stores.order, s.stores.hasher = c.Stores, s.hasher
 	s.stores.file, s.stores.snapshot = c.gate.path(c.File), c.gate.path(c.Snapshot)
 	s.stores.id = c.storeID()
 	s.first = s.firstQuestions()

@@ -1,6 +1,9 @@
 package keyauth
 
 import (
+	"log/slog"
+
+	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
 )
 
@@ -11,28 +14,44 @@ type storeSettings struct {
 	credentials []store.Credential
 	file        string // path, or ""
 	snapshot    string // path, or ""
+	hasher      *key.Hasher
 }
 
 // openers make the stores that the field stores can name; read-only.
-var openers = map[string]func(storeSettings) (store.Store, error){
+var openers = map[string]func(s storeSettings, log *slog.Logger) (store.Store, error){
 	"node": openNode,
 }
 
-// openAll opens the stores in their order.
-func (s storeSettings) openAll() (store.Store, error) {
+// open opens the stores in their order.
+func (s storeSettings) open(log *slog.Logger) (store.Store, error) {
 	var chain store.Chain
 	for _, name := range s.order {
-		opened, err := openers[name](s)
+		opened, err := openers[name](s, log)
 		if err != nil {
 			_ = chain.Close()
 			return nil, err
 		}
-		chain = append(chain, store.Named{Name: name, Store: opened})
+		if inner, ok := opened.(store.Chain); ok {
+			chain = append(chain, inner...)
+		} else {
+			chain = append(chain, store.Named{Name: name, Store: opened})
+		}
 	}
 	return chain, nil
 }
 
-// openNode is what every node has: the credentials of the configuration.
-func openNode(s storeSettings) (store.Store, error) {
-	return store.NewInline(s.credentials)
+// openNode is what every node has without more: the credentials of the configuration, and its files.
+func openNode(s storeSettings, log *slog.Logger) (store.Store, error) {
+	inline, err := store.NewInline(s.credentials)
+	if err != nil {
+		return nil, err
+	}
+	chain := store.Chain{{Name: "credentials", Store: inline}}
+	if s.file != "" {
+		chain = append(chain, store.Named{Name: "file", Store: store.OpenDeclarative(s.file, s.hasher, log)})
+	}
+	if s.snapshot != "" {
+		chain = append(chain, store.Named{Name: "snapshot", Store: store.OpenJournal(s.snapshot, log)})
+	}
+	return chain, nil
 }
