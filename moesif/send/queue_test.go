@@ -648,24 +648,3 @@ func TestManyProducers(t *testing.T) {
 		assert.ElementsMatch(t, want, c.got())
 	})
 }
-
-func BenchmarkQueueAdd(b *testing.B) {
-	q := newQueue(Settings{MaxEvents: 1 << 30, MaxBytes: 1 << 62, BatchEvents: 50, FlushAfter: time.Second}, quietEnv(),
-		func(Settings) sender { return &fakeDiscard{} })
-	event := make([]byte, 2048)
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			q.Add(event)
-		}
-	})
-	b.StopTimer()
-	q.Close(b.Context())
-}
-
-type fakeDiscard struct{}
-
-func (*fakeDiscard) upload(context.Context, [][]byte) outcome {
-	return outcome{class: sent, status: 201}
-}
-func (*fakeDiscard) close() {}

@@ -63,7 +63,7 @@ func (q *Queue) addLocked(event []byte) (refused bool, evicted int, reason strin
 	}
 	reason = dropQueueFull
 	if q.spool != nil {
-		id, held, refusal := q.spool.Append(event, e.at, !q.reading && q.roomLocked(size(event)))
+		id, held, refusal := q.spool.Append(event, e.at, !q.reading && q.bytes < windowBytes && q.roomLocked(size(event)))
 		switch {
 		case held:
 			e.id = id
@@ -97,8 +97,7 @@ func (q *Queue) roomLocked(size int) bool {
 
 func (q *Queue) pushLocked(e queued) {
 	q.window.push(e)
-	q.count++
-	q.bytes += size(e.event)
+	q.accountLocked(1, size(e.event))
 	if n := q.window.len(); n == 1 || n%q.set.BatchEvents == 0 || q.bytes >= maxBatchBytes {
 		q.signal()
 	}
@@ -107,8 +106,7 @@ func (q *Queue) pushLocked(e queued) {
 // evictLocked gives the oldest waiting event up.
 func (q *Queue) evictLocked() {
 	e := q.window.pop()
-	q.count--
-	q.bytes -= size(e.event)
+	q.accountLocked(-1, -size(e.event))
 	if q.spool != nil {
 		q.spool.Done([]spool.ID{e.id})
 	}
@@ -158,18 +156,17 @@ func (q *Queue) fillLocked() (unread bool) {
 		if q.spool.Unread() == 0 {
 			return false
 		}
-		if q.window.len() >= q.set.BatchEvents || q.count > 0 && !q.roomLocked(0) {
+		if q.window.len() >= q.set.BatchEvents || q.count > 0 && (q.bytes >= windowBytes || !q.roomLocked(0)) {
 			return true
 		}
-		room := max(q.set.MaxBytes-q.bytes, 1)
+		room := max(min(q.set.MaxBytes, windowBytes)-q.bytes, 1)
 		events := q.readUnlocked(max(min(q.set.MaxEvents-q.count, room/eventOverhead), 1), min(room, maxBatchBytes))
 		if len(events) == 0 {
 			return true
 		}
 		for _, e := range events {
 			q.window.push(queued{e.Data, e.At, e.ID})
-			q.count++
-			q.bytes += size(e.Data)
+			q.accountLocked(1, size(e.Data))
 		}
 	}
 }
@@ -182,11 +179,12 @@ func (q *Queue) readUnlocked(events, bytes int) []spool.Event {
 
 // settle takes events off the account that were sent or dropped: all of a batch or a part of it.
 func (q *Queue) settle(b batch) {
-	q.mu.Lock()
-	q.count -= b.len()
+	bytes := 0
 	for _, e := range b.events {
-		q.bytes -= size(e)
+		bytes += size(e)
 	}
+	q.mu.Lock()
+	q.accountLocked(-b.len(), -bytes)
 	q.mu.Unlock()
 	if q.spool != nil {
 		q.spool.Done(b.ids)
@@ -227,7 +225,8 @@ func (q *Queue) SpoolSize() (events int, bytes int64) {
 func (q *Queue) leave(ctx context.Context) (lost int) {
 	q.mu.Lock()
 	lost = q.count
-	q.count, q.bytes, q.window = 0, 0, window{}
+	q.accountLocked(-q.count, -q.bytes)
+	q.window = window{}
 	q.mu.Unlock()
 	if q.spool != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spoolCloseTime)

@@ -26,6 +26,8 @@ func size(event []byte) int { return cap(event) + eventOverhead }
 type window struct {
 	events []queued // [:head] is gone
 	head   int
+
+	granted int64 // memory that the garbage collector was told of
 }
 
 func (w *window) len() int { return len(w.events) - w.head }

@@ -34,7 +34,7 @@ const (
 	pollEvery    = time.Second            // look for folders of ended processes, and for our own
 	retryEvery   = time.Second            // after a failed write
 	openPatience = 2 * time.Second        // how long Read waits for a disk that does not answer at the start
-	maxTail      = 16 << 20               // bytes that wait for their write at most
+	maxTail      = 8 << 20                // bytes that wait for their write at most
 	writeBytes   = 1 << 20                // in one write, about
 	readBytes    = 256 << 10              // in one read, about
 	maxUnsynced  = 64                     // segments that are full and wait for their fsync
