@@ -38,26 +38,26 @@ func (m *Masks) Body(contentType string, body []byte) (shown []byte, ok bool) {
 }
 
 // field reports whether the field of a form is masked, by its whole name or by a part of it: user[ssn], user.ssn and
-// items[0][card] are written for members of members. An index in a path counts as all of them.
-func (m *Masks) field(name string) bool {
-	if m.named([]byte(name)) {
-		return true
+// items[0][card] are written for members of members. An index in a path counts as all of them. If it is not masked, paths
+// go on below it at active.
+func (m *Masks) field(name string) (active []*node, hit bool) {
+	if name = strings.TrimSpace(name); m.named([]byte(name)) {
+		return nil, true
 	}
-	var active []*node
 	if m.paths != nil {
 		active = reach(nil, m.paths)
 	}
 	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '[' || r == ']' || r == '.' }) {
 		next, hit := follow(active, part)
 		if hit || m.named([]byte(part)) {
-			return true
+			return nil, true
 		}
 		if strings.Trim(part, "0123456789") == "" { // an index
 			next = append(next, active...)
 		}
 		active = next
 	}
-	return false
+	return active, false
 }
 
 // follow returns where paths go on below a member, for formats without arrays: an index, or all of them, may be written

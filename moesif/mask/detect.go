@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"kong-go-plugins/moesif/rawjson"
 )
@@ -221,12 +222,22 @@ func partEnd(text []byte, i int) int {
 
 // isTokenHeader reports whether a part decodes to a JSON object. White space before the object is tolerated.
 func isTokenHeader(part []byte) bool {
-	if len(part) < 3 || bytes.IndexByte([]byte("eICD"), part[0]) < 0 { // the first six bits of { and of white space
+	var head [3]byte
+	if n, err := base64.RawURLEncoding.Decode(head[:], part[:min(len(part), 4)]); err != nil || n < 2 || !beginsObject(head) {
 		return false
 	}
 	plain := make([]byte, base64.RawURLEncoding.DecodedLen(len(part)))
 	n, err := base64.RawURLEncoding.Decode(plain, part)
 	return err == nil && rawjson.IsObject(plain[:n]) && json.Valid(plain[:n])
+}
+
+// beginsObject reports whether a text that begins so can be a JSON object; most words cannot.
+func beginsObject(head [3]byte) bool {
+	const white = " \t\r\n"
+	if head[0] == '{' {
+		return strings.IndexByte(white+`"}`, head[1]) >= 0
+	}
+	return strings.IndexByte(white, head[0]) >= 0
 }
 
 func isBase64URL(c byte) bool {

@@ -37,7 +37,7 @@ func (m *Masks) formField(f string) (shown string, keep bool) {
 	for start := 0; ; {
 		end := start + indexAny(f[start:], "=;")
 		if end < len(f) && f[end] == '=' {
-			if name := unescape(f[start:end]); m.field(strings.TrimSpace(name)) {
+			if _, hit := m.field(unescape(f[start:end])); hit {
 				if !m.remove {
 					return m.replaced(f[:end+1], f[end+1:]), true
 				}
@@ -53,7 +53,8 @@ func (m *Masks) formField(f string) (shown string, keep bool) {
 	name, value, _ := strings.Cut(f, "=")
 	switch plain := unescape(value); firstByte([]byte(plain)) {
 	case '{', '[', '"', '<':
-		if inner, changed := m.text([]byte(plain), 0); changed {
+		below, _ := m.field(unescape(name))
+		if inner, changed := m.text([]byte(plain), 0, below); changed {
 			return m.detectEscaped(name) + "=" + url.QueryEscape(string(inner)), true
 		}
 	}

@@ -16,10 +16,7 @@ func (m *Masks) JSON(dst, v []byte) (shown []byte, changed bool) {
 		return v, false
 	}
 	w := jsonMasker{m: m, in: v}
-	if m.paths != nil {
-		w.nodes = append(w.space[:0], m.paths)
-	}
-	return w.run(dst)
+	return w.run(dst, nil)
 }
 
 // A jsonMasker copies one value.
@@ -37,9 +34,13 @@ type jsonMasker struct {
 	space [16]*node
 }
 
-// run masks the value and reports whether anything has changed; if not, it returns the value as it was.
-func (w *jsonMasker) run(dst []byte) (shown []byte, changed bool) {
+// run masks the value and reports whether anything has changed; if not, it returns the value as it was. Paths begin at
+// the value, and go on from below.
+func (w *jsonMasker) run(dst []byte, below []*node) (shown []byte, changed bool) {
 	w.out = dst
+	if w.m.paths != nil {
+		w.nodes = append(append(w.space[:0], below...), w.m.paths)
+	}
 	w.value(0)
 	if !w.changed {
 		return w.in, false
@@ -63,7 +64,7 @@ func (w *jsonMasker) value(level int) {
 	case '[':
 		w.array(level)
 	case '"':
-		w.text()
+		w.text(w.nodes[level:])
 	default:
 		start := w.at
 		w.at = rawjson.ValueEnd(w.in, start)
@@ -84,8 +85,8 @@ func (w *jsonMasker) number(start int) {
 	}
 }
 
-// text reads a string, as a value or a name.
-func (w *jsonMasker) text() {
+// text reads a string, as a value, below which paths may go on, or as a name.
+func (w *jsonMasker) text(below []*node) {
 	start := w.at
 	w.at = rawjson.StringEnd(w.in, start)
 	inner := w.in[start+1 : w.at-1]
@@ -100,7 +101,7 @@ func (w *jsonMasker) text() {
 	var shown []byte
 	var changed bool
 	if nested {
-		shown, changed = w.m.text(inner, w.nesting)
+		shown, changed = w.m.text(inner, w.nesting, below)
 	} else {
 		shown, changed = w.m.detectIn(inner)
 	}
@@ -169,7 +170,7 @@ func (w *jsonMasker) object(level int) {
 		case !hit:
 			kept = true
 			if w.m.detect.any() {
-				w.text()
+				w.text(nil)
 			}
 			w.at = end + 1 // behind the colon
 			w.value(below)

@@ -69,6 +69,8 @@ func TestJSON(t *testing.T) {
 		{"JSON in a text, escaped", []string{"k"}, `["\u0020\n\u007b\u0022\u006b\u0022:1}"]`, `["{}"]`},
 		{"JSON in a text in a text", []string{"k"}, `["[\"{\\\"k\\\":1}\"]"]`, `["[\"{}\"]"]`},
 		{"a text without masked members", []string{"k"}, `["{\"a\": 1}","\"x\""]`, `["{\"a\": 1}","\"x\""]`},
+		{"a path into a text", []string{"$.user.ssn"}, `{"user":"{\"ssn\":1,\"a\":2}","b":"{\"user\":{\"ssn\":1},\"ssn\":2}"}`, `{"user":"{\"a\":2}","b":"{\"user\":{},\"ssn\":2}"}`},
+		{"a path into XML in a text", []string{"$.user.ssn"}, `{"user":"<ssn a='1'/>","a":"<ssn>1</ssn>"}`, `{"user":"<ssn>*****</ssn>","a":"<ssn>1</ssn>"}`},
 		{"XML in a text", []string{"k"}, `["<a><k>1</k>2</a>","<k>"]`, `["<a>2</a>","<k>"]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -147,8 +147,8 @@ func (m *Masks) instead(value string) string {
 const maxNesting = 6
 
 // text returns a text that stands in a body as it may be shown, and whether that is another than it was. JSON and XML
-// that travel in it lose what the names say, paths being about the body itself.
-func (m *Masks) text(text []byte, nesting int) (shown []byte, changed bool) {
+// that travel in it are masked, too: paths begin there anew, and those that lead to the text, which are at below, go on.
+func (m *Masks) text(text []byte, nesting int, below []*node) (shown []byte, changed bool) {
 	switch firstByte(text) {
 	case '{', '[', '"':
 		compact, ok := rawjson.Compact(text)
@@ -159,12 +159,12 @@ func (m *Masks) text(text []byte, nesting int) (shown []byte, changed bool) {
 			return []byte(`"` + Stars + `"`), true
 		}
 		w := jsonMasker{m: m, in: compact, nesting: nesting + 1}
-		return w.run(nil)
+		return w.run(nil, below)
 	case '<':
 		if nesting == maxNesting {
 			return []byte(Stars), true
 		}
-		w := xmlMasker{m: m, in: text, nesting: nesting + 1}
+		w := xmlMasker{m: m, in: text, nesting: nesting + 1, below: below}
 		if shown, changed, ok := w.run(); ok {
 			return shown, changed
 		}

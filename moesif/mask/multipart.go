@@ -66,8 +66,9 @@ func (m *Masks) part(head, value []byte) (shown []byte, keep, ok bool) {
 	if !ok {
 		return nil, false, false
 	}
+	below, hit := m.partNamed(p.name)
 	switch {
-	case m.partNamed(p.name):
+	case hit:
 		if m.remove {
 			return nil, false, true
 		}
@@ -75,7 +76,7 @@ func (m *Masks) part(head, value []byte) (shown []byte, keep, ok bool) {
 	case !p.plain:
 		return nil, false, true
 	case !p.file && (p.contentType == "" || content.MediaType(p.contentType) == "text/plain"):
-		if inner, changed := m.text(value, 0); changed {
+		if inner, changed := m.text(value, 0, below); changed {
 			value = inner
 		}
 		return value, true, true
@@ -84,7 +85,8 @@ func (m *Masks) part(head, value []byte) (shown []byte, keep, ok bool) {
 		if !ok {
 			return nil, false, true
 		}
-		shown, _ = m.JSON(nil, compact)
+		w := jsonMasker{m: m, in: compact}
+		shown, _ = w.run(nil, below)
 		return shown, true, true
 	case strings.HasPrefix(content.MediaType(p.contentType), "multipart/"):
 		return nil, false, true
@@ -93,14 +95,19 @@ func (m *Masks) part(head, value []byte) (shown []byte, keep, ok bool) {
 	return value, keep, true
 }
 
-// partNamed reports whether the part of that name is masked. Browsers escape quotes and line ends with %, others with \,
-// of which package mime leaves some.
-func (m *Masks) partNamed(name string) bool {
+// partNamed is field for the name of a part. Browsers escape quotes and line ends with %, others with \, of which package
+// mime leaves some.
+func (m *Masks) partNamed(name string) (active []*node, hit bool) {
 	plain, err := url.PathUnescape(name)
 	if err != nil {
 		plain = name
 	}
-	return m.field(name) || m.field(plain) || m.field(strings.ReplaceAll(name, `\`, ""))
+	for _, n := range []string{strings.ReplaceAll(name, `\`, ""), plain, name} {
+		if active, hit = m.field(n); hit {
+			break
+		}
+	}
+	return active, hit
 }
 
 // A partHead is what the head of a part says.

@@ -19,6 +19,7 @@ const maxElements = 200
 type xmlMasker struct {
 	m       *Masks
 	nesting int
+	below   []*node // where paths go on that lead to the text in which the document stands
 	in      []byte
 	at      int
 	from    int // what lies between from and at is not copied yet
@@ -92,7 +93,7 @@ func (w *xmlMasker) next() bool {
 			return false
 		}
 		end += w.at
-		if shown, changed := w.leaf(w.in[w.at+9 : end]); changed {
+		if shown, changed := w.leaf(w.in[w.at+9:end], w.open[len(w.open)-1].active); changed {
 			w.put(w.at, end+3, escapeXML(shown))
 		}
 		w.at = end + 3
@@ -142,18 +143,18 @@ func (w *xmlMasker) text(start, end int) bool {
 	if !ok {
 		return false
 	}
-	if shown, changed := w.leaf(plain); changed {
+	if shown, changed := w.leaf(plain, w.open[len(w.open)-1].active); changed {
 		w.put(start, end, escapeXML(shown))
 	}
 	return true
 }
 
-// leaf masks the decoded text of an element or attribute.
-func (w *xmlMasker) leaf(plain []byte) (shown []byte, changed bool) {
+// leaf masks the decoded text of an element or attribute; paths may go on below it.
+func (w *xmlMasker) leaf(plain []byte, below []*node) (shown []byte, changed bool) {
 	if w.hidden >= 0 {
 		return plain, false
 	}
-	return w.m.text(plain, w.nesting)
+	return w.m.text(plain, w.nesting, below)
 }
 
 func (w *xmlMasker) endTag() bool {
@@ -199,7 +200,7 @@ func (w *xmlMasker) startTag() bool {
 	local := localName(name)
 	hit := w.m.named([]byte(local))
 	if w.m.paths != nil {
-		var parents []*node
+		parents := w.below
 		if len(w.open) > 0 {
 			parents = w.open[len(w.open)-1].active
 		}
@@ -277,7 +278,7 @@ func (w *xmlMasker) attributes(at int, active []*node, hide bool) (end int, ok b
 		at = end + 1
 		space := name == "xmlns" || strings.HasPrefix(name, "xmlns:")
 		local := localName(name)
-		_, hit := follow(active, local)
+		below, hit := follow(active, local)
 		hit = hit || w.m.named([]byte(local))
 		switch {
 		case hide:
@@ -290,7 +291,7 @@ func (w *xmlMasker) attributes(at int, active []*node, hide bool) (end int, ok b
 		case hit:
 			w.put(start, end, w.m.instead(string(plain)))
 		default:
-			if shown, changed := w.leaf(plain); changed {
+			if shown, changed := w.leaf(plain, below); changed {
 				w.put(start, end, escapeXML(shown))
 			}
 		}
