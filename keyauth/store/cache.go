@@ -254,7 +254,7 @@ func (c *Cache) changed(ch Change) {
 		c.bad.InvalidateAll()
 	case ch.ConsumerID != "":
 		for d, r := range c.good.All() {
-			if r.entry.Consumer.ID == ch.ConsumerID || r.entry.ConsumerRef == ch.ConsumerID {
+			if owner := r.entry.Consumer; ch.ConsumerID == owner.ID || ch.ConsumerID == owner.Username || ch.ConsumerID == r.entry.ConsumerRef {
 				c.good.Invalidate(d)
 			}
 		}

@@ -27,7 +27,7 @@ const maxDeclarative = 64 << 20
 // OpenDeclarative reads the file and follows it. When the file cannot be used, lookups fail until it can; once it could, what it said
 // last stays.
 func OpenDeclarative(path string, hasher *key.Hasher, log *slog.Logger) *Declarative {
-	d := &Declarative{file: watched{path: path, log: log}, hasher: hasher}
+	d := &Declarative{file: newWatched(path, log), hasher: hasher}
 	d.file.load = d.load
 	d.file.start()
 	return d

@@ -34,7 +34,7 @@ type view struct {
 // OpenJournal reads the file and follows it. A file that does not exist holds no keys. When the file cannot be used, lookups fail
 // until it can; once it could, what it said last stays.
 func OpenJournal(path string, log *slog.Logger) *Journal {
-	j := &Journal{file: watched{path: path, log: log}}
+	j := &Journal{file: newWatched(path, log)}
 	j.file.load = j.load
 	j.file.start()
 	return j

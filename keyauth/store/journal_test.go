@@ -317,7 +317,11 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("KEYAUTH_TEST_WRITER"); path != "" {
 		writeForever(path, os.Getenv("KEYAUTH_TEST_NAME"))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, f := range ended {
+		f()
+	}
+	os.Exit(code)
 }
 
 // writeForever creates keys and prints the name of each one that was accepted.

@@ -82,12 +82,12 @@ type Credential struct {
 // A Change names what a store no longer says as before. Zero fields do not apply.
 type Change struct {
 	Digest     key.Digest // a key was made, changed or removed
-	ConsumerID string     // a consumer was
+	ConsumerID string     // a consumer with this id or username was
 	All        bool       // anything may have been
 }
 
 // A Watcher is a store that learns of changes made by others. Notify is called before the store is first used, at most
-// once; f must return quickly, and is not called after Close.
+// once, and starts following; f must return quickly, and is not called after Close.
 type Watcher interface {
 	Notify(f func(Change))
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -14,22 +15,16 @@ import (
 // links by which Kubernetes replaces a mounted Secret.
 const pollEvery = time.Second
 
-// reportEvery is how often one lasting problem is logged.
-const reportEvery = time.Minute
-
 // A watched file calls load at the start and whenever the file changes. load keeps what it had when it returns an error.
 type watched struct {
 	path string
 	load func() error
-	log  *slog.Logger
 
 	looking sync.Mutex
 
-	mu     sync.Mutex
-	err    error // of the last load
+	status health
 	seen   stamp // what the last load found, good or not
-	logged time.Time
-	text   string // of the error that was logged
+	loaded error // of the last load
 
 	stop chan struct{}
 	done chan struct{}
@@ -59,6 +54,10 @@ func stampOfInfo(info fs.FileInfo) stamp {
 		s.dev, s.ino = uint64(sys.Dev), sys.Ino
 	}
 	return s
+}
+
+func newWatched(path string, log *slog.Logger) watched {
+	return watched{path: path, status: health{what: "the file " + path, log: log}}
 }
 
 // start loads the file once and follows it until close.
@@ -92,46 +91,20 @@ func (w *watched) look(first bool) {
 	defer w.looking.Unlock()
 	defer func() {
 		if r := recover(); r != nil {
-			w.failed(errors.New("panic while the file was read"))
-			w.log.Error("keyauth: panic while a file was read", "file", w.path, "panic", r)
+			w.status.set(fmt.Errorf("panic while the file was read: %v", r))
 		}
 	}()
 	s, err := stampOf(w.path)
-	if err == nil && (first || s != w.lastSeen()) {
-		w.mu.Lock()
+	if err != nil {
+		w.status.set(err)
+		return
+	}
+	if first || s != w.seen {
 		w.seen = s // before reading: a change during it is seen next time
-		w.mu.Unlock()
-		err = w.load()
-	} else if err == nil {
-		err = w.health()
+		w.loaded = errors.New("reading it did not end")
+		w.loaded = w.load()
 	}
-	w.failed(err)
+	w.status.set(w.loaded)
 }
 
-func (w *watched) lastSeen() stamp {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.seen
-}
-
-func (w *watched) health() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
-}
-
-// failed keeps err, and logs it when it is new or lasts.
-func (w *watched) failed(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	recovered := w.err != nil && err == nil
-	w.err = err
-	switch {
-	case recovered:
-		w.text = ""
-		w.log.Info("keyauth: the file is good again", "file", w.path)
-	case err != nil && (err.Error() != w.text || time.Since(w.logged) >= reportEvery):
-		w.text, w.logged = err.Error(), time.Now()
-		w.log.Error("keyauth: something is wrong with a file; where it cannot be used, what it said before stays", "file", w.path, "error", w.text)
-	}
-}
+func (w *watched) health() error { return w.status.last() }

@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"kong-go-plugins/keyauth/key"
+)
+
+// PostgresOptions are for OpenPostgres; zero fields have the defaults named here.
+type PostgresOptions struct {
+	DSN       string        // a URL or key=value pairs, as libpq takes them
+	Workspace string        // default
+	Pool      int           // connections: 8
+	Timeout   time.Duration // of a query, and of connecting: 3 s
+	Poll      time.Duration // how often changes are looked for: 2 s
+}
+
+// Postgres reads the tables of a Kong that runs with a database, so that keys made through Kong's Admin API work, and follows
+// the events by which Kong's own nodes learn of changes. It needs SELECT on keyauth_credentials, consumers, workspaces
+// and cluster_events, and writes nothing. It belongs behind a Cache.
+type Postgres struct {
+	pool   *pgxpool.Pool
+	o      PostgresOptions
+	hasher *key.Hasher
+	health health
+
+	start  sync.Once
+	notify func(Change)
+	stop   context.CancelFunc
+	done   chan struct{}
+}
+
+var errNeedsKey = errors.New("this store can only be searched by the key itself")
+
+// OpenPostgres checks the DSN and returns at once. While the database cannot be reached, lookups fail.
+func OpenPostgres(o PostgresOptions, hasher *key.Hasher, log *slog.Logger) (*Postgres, error) {
+	setDefault(&o.Workspace, "default")
+	setDefault(&o.Pool, 8)
+	setDefault(&o.Timeout, 3*time.Second)
+	setDefault(&o.Poll, 2*time.Second)
+	if o.DSN == "" {
+		return nil, errors.New("postgres.dsn: it is missing; want for instance postgres://reader:PASSWORD@db.internal:5432/kong")
+	}
+	config, err := pgxpool.ParseConfig(o.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("postgres.dsn: it cannot be read: %s", dsnReason(err))
+	}
+	config.MaxConns = int32(o.Pool)
+	config.ConnConfig.ConnectTimeout = o.Timeout
+	params := config.ConnConfig.RuntimeParams
+	params["timezone"] = "UTC"
+	if params["application_name"] == "" {
+		params["application_name"] = "keyauth"
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, fmt.Errorf("postgres.dsn: %s", dsnReason(err))
+	}
+	return &Postgres{pool: pool, o: o, hasher: hasher, health: health{log: log, what: "Kong's database"}}, nil
+}
+
+// dsnReason is err without the DSN, which holds a password.
+func dsnReason(err error) string {
+	text := err.Error()
+	if end := strings.LastIndex(text, "`: "); end >= 0 {
+		text = text[end+3:]
+	}
+	return text
+}
+
+// Notify begins to follow changes.
+func (p *Postgres) Notify(f func(Change)) {
+	p.start.Do(func() {
+		p.notify, p.done = f, make(chan struct{})
+		ctx, stop := context.WithCancel(context.Background())
+		p.stop = stop
+		go func() {
+			defer close(p.done)
+			p.follow(ctx)
+		}()
+	})
+}
+
+// Close ends following and closes the connections.
+func (p *Postgres) Close() error {
+	p.start.Do(func() {}) // none is started from now on
+	if p.stop != nil {
+		p.stop()
+		<-p.done
+	}
+	p.pool.Close()
+	return nil
+}
+
+// Health returns why changes cannot be followed at the moment.
+func (p *Postgres) Health() error { return p.health.last() }
+
+// Lookup always fails: Kong's table has the keys in clear.
+func (p *Postgres) Lookup(context.Context, key.Digest) (*Entry, error) { return nil, errNeedsKey }
+
+// The workspace comes first, so that one which does not exist can be told from a key which does not.
+const keyQuery = `
+SELECT k.id::text, coalesce(floor(extract(epoch FROM k.created_at))::bigint, 0), coalesce(floor(extract(epoch FROM k.ttl))::bigint, 0), k.tags,
+  c.id::text, coalesce(c.username, ''), coalesce(c.custom_id, ''), c.tags,
+  coalesce(floor(extract(epoch FROM c.created_at))::bigint, 0), coalesce(floor(extract(epoch FROM c.updated_at))::bigint, 0)
+FROM workspaces w
+LEFT JOIN (keyauth_credentials k JOIN consumers c ON c.id = k.consumer_id AND c.ws_id = k.ws_id) ON k.ws_id = w.id AND k.key = $1
+WHERE w.name = $2`
+
+// RawLookup asks the database. A key whose ttl has passed is returned with it.
+func (p *Postgres) RawLookup(ctx context.Context, raw []byte, _ key.Digest) (*Entry, error) {
+	if len(raw) == 0 || !utf8.Valid(raw) || strings.IndexByte(string(raw), 0) >= 0 {
+		return nil, ErrNotFound // no text of the database, and an error of its own if it were sent
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
+	defer cancel()
+	var e Entry
+	var id, consumerID *string
+	c := &e.Consumer
+	err := p.pool.QueryRow(ctx, keyQuery, string(raw), p.o.Workspace).Scan(
+		&id, &e.CreatedAt, &e.ExpiresAt, &e.Tags, &consumerID, &c.Username, &c.CustomID, &c.Tags, &c.CreatedAt, &c.UpdatedAt)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, fmt.Errorf("postgres.workspace: the database has no workspace %q; is it Kong's?", p.o.Workspace)
+	case err != nil:
+		return nil, postgresError(err)
+	case id == nil || consumerID == nil:
+		return nil, ErrNotFound
+	}
+	e.ID, c.ID = *id, *consumerID
+	e.Hint = key.Hint(string(raw))
+	return &e, nil
+}
+
+// postgresError adds what to do to the errors that a first set-up runs into.
+func postgresError(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	remedy := map[string]string{
+		"28P01": "correct the password in postgres.dsn",
+		"28000": "correct the user in postgres.dsn, or the server's pg_hba.conf",
+		"3D000": "correct the database's name in postgres.dsn",
+		"42P01": "is it Kong's database? If so, run kong migrations",
+		"42703": "this Kong is older than 3.8; run kong migrations",
+		"42501": "GRANT SELECT ON keyauth_credentials, consumers, workspaces, cluster_events TO the user of postgres.dsn",
+	}[pg.Code]
+	if remedy == "" {
+		return fmt.Errorf("postgres: %s (%s)", pg.Message, pg.Code)
+	}
+	return fmt.Errorf("postgres: %s (%s); %s", pg.Message, pg.Code, remedy)
+}
