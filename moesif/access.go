@@ -39,6 +39,7 @@ func (c *Config) Access(kong *pdk.PDK) {
 	}
 	err = l.more(kong, more{
 		body:      inBody || p.readRequest || decision.Blocked && p.keepRequest,
+		coding:    inBody,
 		limit:     max(s.requestBodyLimit, governedBytes),
 		requestID: inBody || p.readRequest || decision.Blocked,
 		buffering: p.exempt && v.any() && !decision.Blocked,

@@ -2,8 +2,6 @@ package moesif
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,6 +12,7 @@ import (
 
 	"kong-go-plugins/moesif/remote"
 	"kong-go-plugins/moesif/send"
+	"kong-go-plugins/moesif/spool"
 )
 
 // An application is what the configurations of one Moesif application share: the queue of its events, and what the
@@ -29,11 +28,9 @@ type applicationKey struct {
 	id       string // secret
 }
 
-// fingerprint names the application where its id must not be seen.
-func (k applicationKey) fingerprint() string {
-	sum := sha256.Sum256([]byte(k.endpoint + "\x00" + k.id))
-	return hex.EncodeToString(sum[:16])
-}
+// folder is where the application's files are below dir. Its last part names the application where the id must not be
+// seen.
+func (k applicationKey) folder(dir string) string { return spool.Folder(dir, k.endpoint, k.id) }
 
 // nothing is the state of an application whose rules and rates are not known.
 var nothing remote.Snapshot // never changed
@@ -75,7 +72,7 @@ func (c *Capture) newApplication(key applicationKey, s *settings) *application {
 	if strings.HasPrefix(s.endpoint, "http") {
 		keepIn := ""
 		if s.queue.SpoolDir != "" {
-			keepIn = filepath.Join(s.queue.SpoolDir, key.fingerprint())
+			keepIn = filepath.Join(key.folder(s.queue.SpoolDir), "remote")
 		}
 		a.source = remote.NewSource(remote.Options{
 			Endpoint: s.endpoint, ApplicationID: s.applicationID, UserAgent: userAgent, Timeout: s.queue.ConnectTimeout,
@@ -84,6 +81,9 @@ func (c *Capture) newApplication(key applicationKey, s *settings) *application {
 		})
 		env.Tags = a.source.Saw
 		a.source.Start()
+	}
+	if s.queue.SpoolDir == "" {
+		notice("memory only", "spool_dir is empty: events wait in memory, and what waits is lost with the process")
 	}
 	a.queue = send.NewQueue(s.queue, env)
 	return a

@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/Kong/go-pdk"
@@ -36,5 +37,5 @@ func (c *Config) block(kong *pdk.PDK, s *settings, d remote.Decision, id transac
 
 // blockedKey is where a request carries the rule that has blocked it, should log run in another process than access.
 func blockedKey(s *settings) string {
-	return "moesif_blocked_by_" + applicationKey{s.endpoint, s.applicationID}.fingerprint()
+	return "moesif_blocked_by_" + filepath.Base(applicationKey{s.endpoint, s.applicationID}.folder(""))
 }

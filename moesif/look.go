@@ -161,6 +161,7 @@ func (v view) lookFurther(kong *pdk.PDK, l *look) error {
 // more is what access asks when the first answers call for it.
 type more struct {
 	body      bool
+	coding    bool  // and how it is encoded
 	limit     int64 // of the body
 	requestID bool
 	buffering bool
@@ -168,11 +169,15 @@ type more struct {
 
 // more asks Kong again, for what is not known yet.
 func (l *look) more(kong *pdk.PDK, m more) (err error) {
+	m.coding = m.coding && l.contentEncoding == ""
 	m.requestID = m.requestID && l.requestID == ""
 	m.buffering = m.buffering && !l.known
 	var questions []pluginserver.Question
 	if m.body {
-		questions = append(questions, pluginserver.AskRequestBody(), pluginserver.AskVar("http_content_encoding"))
+		questions = append(questions, pluginserver.AskRequestBody())
+	}
+	if m.coding {
+		questions = append(questions, pluginserver.AskVar(codingVariable))
 	}
 	if m.requestID {
 		questions = append(questions, pluginserver.AskVar(requestIDVariable))
@@ -184,7 +189,9 @@ func (l *look) more(kong *pdk.PDK, m more) (err error) {
 	if m.body {
 		l.body, _, l.bodyError = pluginserver.RequestBody(kong, m.limit)
 		l.bodyRead = true
-		if l.contentEncoding, err = pluginserver.Var(kong, "http_content_encoding"); err != nil {
+	}
+	if m.coding {
+		if l.contentEncoding, err = pluginserver.Var(kong, codingVariable); err != nil {
 			return err
 		}
 	}
@@ -224,4 +231,8 @@ func plainBody(body []byte, encoding string) []byte {
 	return plain
 }
 
-const requestIDVariable = "kong_request_id"
+// Variables of nginx.
+const (
+	requestIDVariable = "kong_request_id"
+	codingVariable    = "http_content_encoding"
+)
