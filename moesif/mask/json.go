@@ -163,7 +163,7 @@ func (w *jsonMasker) object(level int) {
 		below := len(w.nodes)
 		hit := w.m.named(name)
 		for _, n := range w.nodes[level:below] {
-			hit = w.enter(n.names[string(name)]) || hit
+			hit = w.enter(n.child(name)) || hit
 			hit = w.enter(n.all) || hit
 		}
 		switch {

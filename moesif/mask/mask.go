@@ -32,8 +32,8 @@ type Rules struct {
 // Masks are compiled rules. They are never changed; nil masks nothing.
 type Masks struct {
 	names   map[string]bool
-	lengths uint64 // of the names, modulo 64
-	paths   *node  // nil when there are none
+	lengths lengths // of the names
+	paths   *node   // nil when there are none
 	headers map[string]bool
 	query   map[string]bool
 
@@ -88,7 +88,7 @@ func Compile(r Rules) (*Masks, error) {
 func (m *Masks) addBody(entry string) error {
 	if !strings.HasPrefix(entry, "$") {
 		m.names[entry] = true
-		m.lengths |= 1 << (len(entry) & 63)
+		m.lengths.add(len(entry))
 		if !strings.ContainsAny(entry, ".[") {
 			return nil
 		}
@@ -112,7 +112,7 @@ func (m *Masks) byName() bool { return len(m.names) > 0 || m.paths != nil }
 
 // named reports whether members of that name are masked, wherever they stand.
 func (m *Masks) named(name []byte) bool {
-	return m.lengths&(1<<(len(name)&63)) != 0 && m.names[string(name)]
+	return m.lengths.has(len(name)) && m.names[string(name)]
 }
 
 // HidesHeader reports whether the header of that name, in lower case, is masked.

@@ -17,6 +17,7 @@ type step struct {
 type node struct {
 	end     bool // a path ends here
 	names   map[string]*node
+	lengths lengths // of the names
 	indexes map[int]*node
 	all     *node
 	through *node // what of it holds for the elements of an array that a path does not mention: the names
@@ -47,6 +48,7 @@ func (n *node) add(steps []step) {
 			if next = n.names[s.name]; next == nil {
 				next = new(node)
 				n.names[s.name] = next
+				n.lengths.add(len(s.name))
 			}
 		}
 		n = next
@@ -54,10 +56,24 @@ func (n *node) add(steps []step) {
 	n.end = true
 }
 
+// child returns where paths go on below the member of that name, or nil.
+func (n *node) child(name []byte) *node {
+	if !n.lengths.has(len(name)) {
+		return nil
+	}
+	return n.names[string(name)]
+}
+
+// lengths is a set of lengths modulo 64, which spares most look-ups in a map.
+type lengths uint64
+
+func (l *lengths) add(n int)     { *l |= 1 << (n & 63) }
+func (l lengths) has(n int) bool { return l&(1<<(n&63)) != 0 }
+
 // link completes the nodes when all paths are in.
 func (n *node) link() {
 	if n.names != nil {
-		n.through = &node{names: n.names}
+		n.through = &node{names: n.names, lengths: n.lengths}
 		n.through.through = n.through
 	}
 	for _, c := range n.names {
