@@ -87,7 +87,7 @@ func (r *repository) isThere(word string) bool {
 	word = strings.TrimSuffix(strings.TrimPrefix(word, "./"), "/...")
 	first, _, hasSlash := strings.Cut(word, "/")
 	switch {
-	case strings.HasPrefix(word, "/") || strings.Contains(word, "://") || strings.ContainsAny(word, "$:@"):
+	case strings.HasPrefix(word, "/") || strings.HasPrefix(word, "<kong-prefix>/") || strings.Contains(word, "://") || strings.ContainsAny(word, "$:@"):
 		return true // elsewhere
 	case !hasSlash:
 		return path.Ext(word) != ".go" || r.goFiles[word]
