@@ -1,0 +1,202 @@
+// Package benchmark measures the plugin through kongdev against a plugin that does nothing, in one run on one machine:
+// absolute numbers of two runs cannot be compared, ratios of one can.
+package benchmark
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/Kong/go-pdk"
+	"github.com/Kong/go-pdk/server"
+
+	"kong-go-plugins/internal/kongdev/kongdevtest"
+)
+
+// noop has the phases of moesif and does nothing in them.
+type noop struct{}
+
+func (*noop) Access(*pdk.PDK)   {}
+func (*noop) Response(*pdk.PDK) {}
+func (*noop) Log(*pdk.PDK)      {}
+
+// TestMain makes this test binary the tests, or the plugin noop on go-pdk's own server.
+func TestMain(m *testing.M) {
+	if executable, err := os.Executable(); err == nil && filepath.Base(executable) == "noop" {
+		if err := server.StartServer(func() any { return &noop{} }, "1.0.0", 5); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const (
+	rounds  = 7
+	slice   = 700 * time.Millisecond
+	clients = 16
+)
+
+// A variant is one way to run a plugin under the same load.
+type variant struct {
+	name, plugin string
+	flags        []string
+	config       string // of the plugin, after its application
+	headers      []string
+}
+
+func variants() []variant {
+	return []variant{
+		{name: "noop", plugin: "noop"},
+		{name: "full", plugin: "moesif"},
+		{name: "masked", plugin: "moesif", config: "request_body_masks: [password, $.user.ssn, 'items[*].card'], response_body_masks: [token, secret], enable_compression: true"},
+		{name: "opted-out", plugin: "moesif", config: "disable_transaction_id: true, disable_capture_request_body: true, disable_capture_response_body: true"},
+		{name: "event-stream", plugin: "moesif", config: "disable_transaction_id: true, disable_capture_request_body: true", headers: []string{"Accept", "text/event-stream"}},
+		{name: "on-demand", plugin: "moesif", flags: []string{"-phases", "access,log", "-buffer", "on-demand"}},
+		{name: "access,log", plugin: "moesif", flags: []string{"-phases", "access,log"}},
+		{name: "log", plugin: "moesif", flags: []string{"-phases", "log"}},
+	}
+}
+
+// BenchmarkGateway prints requests/s of each variant and, of all but the first, their ratio to the first: medians of
+// rounds that take turns. Run it with -benchtime 1x.
+func BenchmarkGateway(b *testing.B) {
+	body := `{"items":[` + strings.TrimSuffix(strings.Repeat(`{"id":12345,"name":"a thing","price":9.95,"tags":["x","y"]},`, 32), ",") + `]}`
+	upstream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, body)
+	})
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, map[string]string{"/v1/config": "{}", "/v1/rules": "[]"}[r.URL.Path])
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusCreated)
+	}))
+	defer collector.Close()
+
+	list := variants()
+	gateways := make([]*kongdevtest.Gateway, len(list))
+	for i, v := range list {
+		gateways[i] = kongdevtest.Start(b, kongdevtest.Options{
+			Config: fmt.Sprintf(`{_format_version: "3.0", services: [{name: up, url: "http://up.test", routes: [{name: all, paths: [/]}]}], plugins: [{name: %s%s}]}`,
+				v.plugin, configOf(v, collector.URL)),
+			Plugins: map[string]string{v.plugin: map[string]string{"noop": kongdevtest.Self}[v.plugin]},
+			Flags:   map[string][]string{v.plugin: v.flags}, Hosts: map[string]http.Handler{"up.test": upstream}, Untraced: true, LogLevel: "notice",
+		})
+	}
+	for b.Loop() {
+		rates, plugin, gateway := make([][]float64, len(list)), make([][]float64, len(list)), make([][]float64, len(list))
+		for round := range rounds + 1 {
+			for i, v := range list {
+				pid := gateways[i].PluginPID(v.plugin)
+				ours, theirs := cpu(b, os.Getpid(), false), cpu(b, pid, true)
+				rate, requests := load(b, gateways[i], v, body)
+				gateways[i].WaitIdle()
+				if round > 0 { // the first one warms up
+					rates[i] = append(rates[i], rate)
+					gateway[i] = append(gateway[i], (cpu(b, os.Getpid(), false)-ours)/requests)
+					plugin[i] = append(plugin[i], (cpu(b, pid, true)-theirs)/requests)
+				}
+			}
+		}
+		for i, v := range list {
+			b.ReportMetric(median(rates[i]), v.name+"-req/s")
+			b.ReportMetric(median(gateway[i]), v.name+"-gateway-us")
+			b.ReportMetric(median(plugin[i]), v.name+"-plugin-us")
+			if i > 0 {
+				b.ReportMetric(median(rates[i])/median(rates[0]), v.name+"-ratio")
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func configOf(v variant, collector string) string {
+	if v.plugin == "noop" {
+		return ""
+	}
+	config := `, config: {application_id: bench, api_endpoint: "` + collector + `", spool_dir: ""`
+	if v.config != "" {
+		config += ", " + v.config
+	}
+	return config + "}"
+}
+
+// cpu is the processor time of a process in microseconds, its children's included if they are wanted.
+func cpu(b *testing.B, pid int, children bool) (us float64) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	for _, ticks := range fields[11:13] { // utime, stime
+		n, _ := strconv.ParseFloat(ticks, 64)
+		us += n * 10000 // of 100 a second
+	}
+	if children {
+		list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		for child := range strings.FieldsSeq(string(list)) {
+			n, _ := strconv.Atoi(child)
+			us += cpu(b, n, true)
+		}
+	}
+	return us
+}
+
+// load sends requests for a slice of time and returns how many a second, and how many.
+func load(b *testing.B, g *kongdevtest.Gateway, v variant, body string) (rate, requests float64) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients, DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	var sent atomic.Int64
+	var all sync.WaitGroup
+	start := time.Now()
+	for range clients {
+		all.Go(func() {
+			for time.Since(start) < slice {
+				request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, g.URL()+"/orders?limit=5", strings.NewReader(body))
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				request.Header.Set("Content-Type", "application/json")
+				for i := 0; i+1 < len(v.headers); i += 2 {
+					request.Header.Set(v.headers[i], v.headers[i+1])
+				}
+				response, err := client.Do(request)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				if response.StatusCode != http.StatusOK {
+					b.Errorf("%s: status %d", v.name, response.StatusCode)
+					return
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return float64(sent.Load()) / time.Since(start).Seconds(), float64(sent.Load())
+}
+
+func median(list []float64) float64 {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return list[len(list)/2]
+}
