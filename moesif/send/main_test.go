@@ -10,6 +10,8 @@ import (
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // thousands of collectors that answer again
 	switch dir := os.Getenv("SEND_TEST_DIR"); os.Getenv("SEND_TEST_ROLE") {
+	case "gateway":
+		gateway(dir)
 	case "million":
 		offerMillion(dir)
 	default:
