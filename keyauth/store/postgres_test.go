@@ -88,8 +88,8 @@ func changes(t *testing.T, db *kongDB, o store.PostgresOptions) (*store.Postgres
 		defer mu.Unlock()
 		return append([]store.Change{}, got...)
 	}
-	require.Eventually(t, func() bool { return len(take()) == 1 }, time.Minute, 5*time.Millisecond)
-	assert.Equal(t, []store.Change{{All: true}}, take(), "nobody knows what happened before")
+	require.Eventually(t, func() bool { return len(take()) > 0 }, time.Minute, 5*time.Millisecond)
+	assert.Equal(t, store.Change{All: true}, take()[0], "nobody knows what happened before")
 	return s, func() []store.Change { return take()[1:] }
 }
 
