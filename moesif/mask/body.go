@@ -1,7 +1,6 @@
 package mask
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -30,9 +29,11 @@ func (m *Masks) Body(contentType string, body []byte) (shown []byte, ok bool) {
 		w := xmlMasker{m: m, in: body}
 		shown, _, ok = w.run()
 		return shown, ok
-	case (strings.HasPrefix(media, "text/") || media == "application/graphql") && !m.byName() && bytes.IndexByte(body, 0) < 0:
-		shown, _ = m.detectIn(body)
-		return shown, true
+	case (strings.HasPrefix(media, "text/") || media == "application/graphql") && !m.byName() && isText(body):
+		if shown, changed := m.text(body, 0, nil); changed {
+			return shown, true
+		}
+		return body, true
 	}
 	return nil, false
 }
@@ -90,6 +91,17 @@ func reach(list []*node, n *node) []*node {
 		list = reach(list, c)
 	}
 	return list
+}
+
+// isText reports whether a body has no control characters, so that it is not something compressed or in UTF-16 whose
+// headers do not say so.
+func isText(body []byte) bool {
+	for _, c := range body {
+		if c < ' ' && c != '\t' && c != '\r' && c != '\n' && c != '\f' && c != 0x1b || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // asOther masks a body that is not what its type says but begins as JSON or XML: clients send JSON as a form when nobody

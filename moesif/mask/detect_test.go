@@ -81,6 +81,7 @@ func TestDetectEverywhere(t *testing.T) {
 	assert.Equal(t, "session=*****", shown)
 	for _, c := range []struct{ contentType, in, want string }{
 		{"text/plain", "hi bob@example.com \xff", "hi ***** \xff"},
+		{"text/plain", "{\"a\": \"bob\\u0040example.com\"}", "{\"a\":\"*****\"}"},
 		{"text/csv; charset=ISO-8859-1", "a,4111111111111111\r\n", "a,*****\r\n"},
 		{"application/x-www-form-urlencoded", "a=bob%40example.com&b=%2B1", "a=*****&b=%2B1"},
 		{"application/xml", "<a b='bob@example.com'>&#x62;ob@example.com<![CDATA[<4111111111111111>]]><!--bob@example.com--></a>", "<a b='*****'>*****&lt;*****&gt;<!--*****--></a>"},

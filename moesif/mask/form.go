@@ -1,9 +1,9 @@
 package mask
 
 import (
-	"bytes"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // form masks application/x-www-form-urlencoded. As in a URL, a field begins behind & or ; and its value ends only
@@ -13,7 +13,7 @@ func (m *Masks) form(body []byte) (shown []byte, ok bool) {
 	case '{', '[', '"', '<':
 		return m.asOther(body)
 	}
-	if bytes.IndexByte(body, 0) >= 0 {
+	if !isText(body) || !utf8.Valid(body) {
 		return nil, false
 	}
 	out := make([]byte, 0, len(body))

@@ -79,7 +79,7 @@ func (m *Masks) part(head, value []byte) (shown []byte, keep, ok bool) {
 		if inner, changed := m.text(value, 0, below); changed {
 			value = inner
 		}
-		return value, true, true
+		return value, isText(value), true
 	case content.IsJSON(p.contentType):
 		compact, ok := rawjson.Compact(value)
 		if !ok {

@@ -43,7 +43,7 @@ type element struct {
 func (w *xmlMasker) run() (shown []byte, changed, ok bool) {
 	w.hidden = -1
 	w.at = len(bomOf(w.in))
-	if !utf8.Valid(w.in) || bytes.IndexByte(w.in, 0) >= 0 {
+	if !utf8.Valid(w.in) || !isText(w.in) {
 		return nil, false, false
 	}
 	for w.at < len(w.in) {
