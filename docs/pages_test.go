@@ -77,10 +77,11 @@ func TestPages(t *testing.T) {
 		}
 		require.Contains(t, r.flags[b], "-version", "the help of %s was understood", b)
 	}
-	for _, part := range []string{"check", "replay"} {
-		texts["kongdev "+part] = help(t, dir, "kongdev", part)
-		for _, m := range helpFlag.FindAllStringSubmatch(texts["kongdev "+part], -1) {
-			r.flags["kongdev"][m[1]] = true
+	for _, command := range [][2]string{{"kongdev", "check"}, {"kongdev", "replay"}, {"moesif", "replay"}} {
+		binary, part := command[0], command[1]
+		texts[binary+" "+part] = help(t, dir, binary, part)
+		for _, m := range helpFlag.FindAllStringSubmatch(texts[binary+" "+part], -1) {
+			r.flags[binary][m[1]] = true
 		}
 	}
 	shown := map[string]bool{}

@@ -1,4 +1,5 @@
-// Command moesif is the Kong plugin moesif: run with -help it says how Kong starts it.
+// Command moesif is the Kong plugin moesif: run with -help it says how Kong starts it. "moesif replay" sends what a spool
+// folder holds.
 package main
 
 import (
@@ -8,4 +9,9 @@ import (
 	"kong-go-plugins/moesif"
 )
 
-func main() { os.Exit(pluginserver.Run(moesif.Plugin())) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "replay" {
+		os.Exit(moesif.Replay(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(pluginserver.Run(moesif.Plugin()))
+}

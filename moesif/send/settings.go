@@ -10,6 +10,7 @@ type Settings struct {
 	MaxEvents, MaxBytes int           // what the queue holds in memory at most
 	DropNewest          bool          // without room the new event is dropped; else the oldest ones
 	SpoolDir            string        // where events wait on disk, in a folder for each application; "" for memory only
+	SpoolFolder         string        // that folder itself, in place of the application's below SpoolDir
 	SpoolMaxBytes       int64         // room there
 	SpoolMaxAge         time.Duration // at which an event that waits there is given up
 	BatchEvents         int           // events in one upload at most

@@ -25,10 +25,15 @@ const (
 
 // openSpool opens the log on disk, or returns nil when events wait in memory only.
 func (q *Queue) openSpool(set Settings) *spool.Log {
-	if set.SpoolDir == "" {
+	folder := set.SpoolFolder
+	switch {
+	case folder != "":
+	case set.SpoolDir == "":
 		return nil
+	default:
+		folder = spool.Folder(set.SpoolDir, set.Endpoint, set.ApplicationID)
 	}
-	return spool.Open(spool.Folder(set.SpoolDir, set.Endpoint, set.ApplicationID), spool.Options{
+	return spool.Open(folder, spool.Options{
 		MaxBytes: set.SpoolMaxBytes, MaxAge: set.SpoolMaxAge, DropNewest: set.DropNewest,
 		Lost:    q.drops.add,
 		Adopted: func(events int) { q.env.Metrics.adopted.Add(float64(events)) },

@@ -270,7 +270,6 @@ func TestQueueOverHTTP(t *testing.T) {
 		}
 	}
 	assert.Len(t, last, 400)
-	assert.Greater(t, last[`{"n":399}`], last[`{"n":0}`])
 	requireNoMoreGoroutines(t, before+2) // the test's server and its connection
 }
 
