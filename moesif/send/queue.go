@@ -28,8 +28,7 @@ type Queue struct {
 	window  window // those that wait in memory
 	count   int    // in memory, those on their way included
 	bytes   int
-	granted int64 // memory that the garbage collector was told of
-	reading bool  // events are on their way from disk to the window
+	reading bool // events are on their way from disk to the window
 	ended   bool
 	// patience is the longest pause while closing.
 	patience time.Duration
