@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // benchmarkLog is what Kong 3.9.1 writes for a request of a consumer, whole.
@@ -32,6 +33,7 @@ func BenchmarkEvent(b *testing.B) {
 	body := []byte(`{"user":{"name":"A Name","ssn":"078-05-1120"},"password":"x","items":[` + strings.Repeat(`{"sku":"A-1","qty":2,"price":12.50,"card":"4111","note":"a line\nand more"},`, 25) + `{}]}`)
 	require.InDelta(b, 2048, len(body), 100)
 	b.ReportAllocs()
+	before := processorTime(b)
 	for b.Loop() {
 		x, err := readExchange(log, time.Time{})
 		if err != nil {
@@ -42,5 +44,12 @@ func BenchmarkEvent(b *testing.B) {
 		x.requestBody, x.responseBody = body, body
 		encodeEvent(x, s)
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(float64(b.N)/(processorTime(b)-before).Seconds(), "events/cpu-s")
+}
+
+// processorTime is what this process has used of its processors: on a busy machine it says more than a clock.
+func processorTime(b *testing.B) time.Duration {
+	var used unix.Rusage
+	require.NoError(b, unix.Getrusage(unix.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
