@@ -25,7 +25,9 @@ type Config struct {
 	Snapshot        string       `json:"snapshot"`
 	Pepper          string       `json:"pepper"`           // secret: never logged
 	PreviousPeppers []string     `json:"previous_peppers"` // secret: never logged
-	ConsumerTTLMS   int          `json:"consumer_ttl_ms"`
+	Postgres        Postgres     `json:"postgres"`
+	CacheTTLMS      int          `json:"cache_ttl_ms"`
+	CacheSize       int          `json:"cache_size"` // keys
 	NegativeTTLMS   int          `json:"negative_ttl_ms"`
 	StaleMS         int          `json:"stale_ms"`
 	MaxBodyBytes    int          `json:"max_body_bytes"`
@@ -58,6 +60,14 @@ type Credential struct {
 	Scopes    []string `json:"scopes"`
 	CIDRs     []string `json:"cidrs"`
 	Hint      string   `json:"hint"`
+}
+
+// A Postgres is a Kong's database.
+type Postgres struct {
+	DSN       string `json:"dsn"` // secret: never logged
+	Workspace string `json:"workspace"`
+	Pool      int    `json:"pool"` // connections
+	TimeoutMS int    `json:"timeout_ms"`
 }
 
 // New returns a configuration with the defaults, which shares g with all others.

@@ -44,7 +44,7 @@ func NewGate(report func(cause, text string)) *Gate {
 
 // Register adds the plugin's metrics to r.
 func (g *Gate) Register(r prometheus.Registerer) {
-	r.MustRegister(g.stats.requests, g.stats.configErrors)
+	r.MustRegister(g.stats.requests, g.stats.configErrors, storeMetrics{g})
 }
 
 // reportStore says that a store fails. Errors of stores hold no keys.
@@ -73,6 +73,8 @@ func (g *Gate) path(p string) string {
 
 // storeID is that of the stores that c describes.
 func (c *Config) storeID() storeID {
-	text, _ := json.Marshal([]any{c.Stores, c.Credentials, c.File, c.Snapshot, c.Pepper, c.PreviousPeppers}) // texts and numbers always marshal
+	text, _ := json.Marshal([]any{ // texts and numbers always marshal
+		c.Stores, c.Credentials, c.File, c.Snapshot, c.Pepper, c.PreviousPeppers, c.Postgres, c.CacheTTLMS, c.CacheSize, c.NegativeTTLMS, c.StaleMS,
+	})
 	return sha256.Sum256(text)
 }

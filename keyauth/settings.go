@@ -59,7 +59,7 @@ func (c *Config) check() (*settings, error) {
 		inHeader: c.KeyInHeader, inQuery: c.KeyInQuery, inBody: c.KeyInBody, hide: c.HideCredentials,
 		anonymous: c.Anonymous, preflight: c.RunOnPreflight, maxBody: int64(c.MaxBodyBytes),
 		answers:   newAnswers(c.Compat, c.Realm),
-		consumers: times{positive: millis(c.ConsumerTTLMS), negative: millis(c.NegativeTTLMS), stale: millis(c.StaleMS)},
+		consumers: times{positive: millis(c.CacheTTLMS), negative: millis(c.NegativeTTLMS), stale: millis(c.StaleMS)},
 	}
 	for i, name := range c.KeyNames {
 		if !isName(name) {
@@ -75,6 +75,9 @@ func (c *Config) check() (*settings, error) {
 		if slices.Contains(c.Stores[:i], name) {
 			fail(fmt.Sprintf("stores[%d]", i), fmt.Errorf("%s is listed twice", name))
 		}
+	}
+	if slices.Contains(c.Stores, "postgres") && c.Postgres.DSN == "" {
+		fail("postgres.dsn", errors.New("required, because stores names postgres; write for instance postgres://reader:PASSWORD@db.internal:5432/kong"))
 	}
 	hasher, err := key.NewHasher(c.Pepper, c.PreviousPeppers...)
 	if err != nil {
@@ -94,6 +97,12 @@ func (c *Config) check() (*settings, error) {
 	}
 	s.stores.order, s.stores.hasher = c.Stores, s.hasher
 	s.stores.file, s.stores.snapshot = c.gate.path(c.File), c.gate.path(c.Snapshot)
+	s.stores.postgres = store.PostgresOptions{
+		DSN: c.Postgres.DSN, Workspace: c.Postgres.Workspace, Pool: c.Postgres.Pool, Timeout: millis(c.Postgres.TimeoutMS),
+	}
+	s.stores.cache = store.CacheOptions{
+		Size: c.CacheSize, Positive: millis(c.CacheTTLMS), Negative: orNever(millis(c.NegativeTTLMS)), Stale: orNever(millis(c.StaleMS)),
+	}
 	s.stores.id = c.storeID()
 	s.first = s.firstQuestions()
 	if slices.ContainsFunc(c.IdentityRealms, func(r IdentityRealm) bool { return r.Scope != "cp" }) {
@@ -185,3 +194,11 @@ func isName(s string) bool {
 }
 
 func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// orNever says "never" for 0, in the way of CacheOptions.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}

@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, &Config{
 		KeyNames: []string{"apikey"}, KeyInHeader: true, KeyInQuery: true, RunOnPreflight: true,
 		Stores: []string{"node"}, Credentials: []Credential{}, Snapshot: "<kong-prefix>/keyauth/keys.jsonl", PreviousPeppers: []string{},
-		ConsumerTTLMS: 60000, NegativeTTLMS: 5000, StaleMS: 30000, MaxBodyBytes: 1 << 20, Compat: "3.9",
+		Postgres: Postgres{Workspace: "default", Pool: 8, TimeoutMS: 3000}, CacheTTLMS: 60000, CacheSize: 100000, NegativeTTLMS: 5000, StaleMS: 30000, MaxBodyBytes: 1 << 20, Compat: "3.9",
 	}, c)
 	s, err := New(newTestGate(t)).check()
 	require.NoError(t, err)
@@ -63,18 +63,20 @@ func TestBadSettings(t *testing.T) {
 		return `{"credentials":[{"digest":"` + digest + `","consumer":"bob",` + rest + `}]}`
 	}
 	for config, want := range map[string][]string{
-		`{"key_names":["api key"]}`:                                         {"key_names[0]: bad header name, allowed characters are A-Z, a-z, 0-9, '_', and '-'"},
-		`{"key_names":["ok",""]}`:                                           {"key_names[1]"},
-		`{"key_names":"apikey"}`:                                            {"key_names: expected an array"},
-		`{"consumer_id":"x"}`:                                               {"consumer: a key says who the consumer is"},
-		`{"realm":"a\u0007b"}`:                                              {"realm: holds a control character"},
-		`{"stores":[]}`:                                                     {"stores"},
-		`{"stores":["node","node"]}`:                                        {"stores[1]: node is listed twice"},
-		`{"stores":["nodes"]}`:                                              {"stores[0]: expected one of: node"},
-		`{"credentials":[{"consumer":"bob"}]}`:                              {"credentials[0].digest: required field missing"},
-		`{"credentials":[{"digest":"` + digest + `"}]}`:                     {"credentials[0].consumer: required field missing"},
-		`{"credentials":[{"digest":"topsecret","consumer":"bob"}]}`:         {"credentials[0].digest: must be sha256::DIGEST"},
-		`{"credentials":[{"digest":"sha256::topsecret","consumer":"bob"}]}`: {"credentials[0].digest: the digest is not 43 characters"},
+		`{"key_names":["api key"]}`:  {"key_names[0]: bad header name, allowed characters are A-Z, a-z, 0-9, '_', and '-'"},
+		`{"key_names":["ok",""]}`:    {"key_names[1]"},
+		`{"key_names":"apikey"}`:     {"key_names: expected an array"},
+		`{"consumer_id":"x"}`:        {"consumer: a key says who the consumer is"},
+		`{"realm":"a\u0007b"}`:       {"realm: holds a control character"},
+		`{"stores":[]}`:              {"stores"},
+		`{"stores":["node","node"]}`: {"stores[1]: node is listed twice"},
+		`{"stores":["nodes"]}`:       {"stores[0]: expected one of: node"},
+		`{"stores":["postgres"]}`:    {"postgres.dsn: required, because stores names postgres"},
+
+		`{"credentials":[{"consumer":"bob"}]}`:                                                        {"credentials[0].digest: required field missing"},
+		`{"credentials":[{"digest":"` + digest + `"}]}`:                                               {"credentials[0].consumer: required field missing"},
+		`{"credentials":[{"digest":"topsecret","consumer":"bob"}]}`:                                   {"credentials[0].digest: must be sha256::DIGEST"},
+		`{"credentials":[{"digest":"sha256::topsecret","consumer":"bob"}]}`:                           {"credentials[0].digest: the digest is not 43 characters"},
 		`{"credentials":[{"digest":"` + peppered.Hash([]byte("k")).String() + `","consumer":"bob"}]}`: {"credentials[0].digest: pepper ", " is neither pepper nor one of previous_peppers"},
 		credential(`"id":"x"`):                        {"credentials[0].id: expected a valid UUID"},
 		credential(`"cidrs":["10.0.0.0/8","10.0.0"]`): {`credentials[0].cidrs[1]: "10.0.0" is no address or network`},

@@ -15,11 +15,14 @@ type storeSettings struct {
 	file        string // path, or ""
 	snapshot    string // path, or ""
 	hasher      *key.Hasher
+	postgres    store.PostgresOptions
+	cache       store.CacheOptions // of remote stores
 }
 
 // openers make the stores that the field stores can name; read-only.
 var openers = map[string]func(s storeSettings, log *slog.Logger) (store.Store, error){
-	"node": openNode,
+	"node":     openNode,
+	"postgres": openPostgres,
 }
 
 // open opens the stores in their order.
@@ -54,4 +57,13 @@ func openNode(s storeSettings, log *slog.Logger) (store.Store, error) {
 		chain = append(chain, store.Named{Name: "snapshot", Store: store.OpenJournal(s.snapshot, log)})
 	}
 	return chain, nil
+}
+
+// openPostgres is the database of a Kong.
+func openPostgres(s storeSettings, log *slog.Logger) (store.Store, error) {
+	p, err := store.OpenPostgres(s.postgres, s.hasher, log)
+	if err != nil {
+		return nil, err
+	}
+	return store.NewCache(p, s.cache), nil
 }

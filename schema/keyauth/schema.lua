@@ -16,7 +16,7 @@ return{name="keyauth",fields={
 {scope={type="string",default="cp",one_of={"cp","realm"}}},
 {id={type="string",uuid=true}},
 {region={type="string"}}}}}},
-{stores={type="array",required=true,default={"node"},len_min=1,elements={type="string",one_of={"node"}}}},
+{stores={type="array",required=true,default={"node"},len_min=1,elements={type="string",one_of={"node","postgres"}}}},
 {credentials={type="array",default={},elements={type="record",fields={
 {digest={type="string",required=true,match_any={patterns={"^sha256::[%w_%-]+$","^hmac%-sha256:[^:]+:[%w_%-]+$"},err="must be sha256::DIGEST or hmac-sha256:PEPPER-ID:DIGEST, the digest in base64url"}}},
 {consumer={type="string",required=true}},
@@ -32,7 +32,13 @@ return{name="keyauth",fields={
 {snapshot={type="string",default="<kong-prefix>/keyauth/keys.jsonl",len_min=0}},
 {pepper={type="string",len_min=16,referenceable=true,encrypted=true}},
 {previous_peppers={type="array",default={},elements={type="string",len_min=16,referenceable=true,encrypted=true}}},
-{consumer_ttl_ms={type="integer",default=60000,between={1000,3600000}}},
+{postgres={type="record",fields={
+{dsn={type="string",referenceable=true,encrypted=true}},
+{workspace={type="string",default="default"}},
+{pool={type="integer",default=8,between={1,1000}}},
+{timeout_ms={type="integer",default=3000,between={100,60000}}}}}},
+{cache_ttl_ms={type="integer",default=60000,between={1000,3600000}}},
+{cache_size={type="integer",default=100000,between={100,10000000}}},
 {negative_ttl_ms={type="integer",default=5000,between={0,3600000}}},
 {stale_ms={type="integer",default=30000,between={0,3600000}}},
 {max_body_bytes={type="integer",default=1048576,between={0,104857600}}},
