@@ -66,6 +66,7 @@ func (q *Queue) Configure(set Settings) {
 	q.mu.Lock()
 	changed := set != q.set
 	if changed {
+		q.configureSpoolLocked(set)
 		q.set = set
 		q.upload.close()
 		q.upload = q.build(set)

@@ -42,6 +42,17 @@ func (q *Queue) openSpool(set Settings) *spool.Log {
 	})
 }
 
+// configureSpoolLocked takes the spool's new bounds. It stays in its folder.
+func (q *Queue) configureSpoolLocked(set Settings) {
+	if set.SpoolDir != q.set.SpoolDir {
+		q.env.Notice("spool_dir", "spool_dir has changed: the new one is used from the next start of the plugin on")
+		set.SpoolDir = q.set.SpoolDir
+	}
+	if q.spool != nil {
+		q.spool.Configure(spool.Options{MaxBytes: set.SpoolMaxBytes, MaxAge: set.SpoolMaxAge, DropNewest: set.DropNewest})
+	}
+}
+
 // Add queues an event and reports whether it was taken on. It never blocks. When there is no room, the oldest events go, or
 // with DropNewest this one; what goes is counted. The event must not be changed afterwards.
 func (q *Queue) Add(event []byte) bool {

@@ -287,6 +287,31 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// Less room, and a shorter life: what is too much goes when the next event comes, and what is too old within a second.
+func TestConfigure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := openLog(t, t.TempDir(), func(o *Options) { o.MaxBytes = 8 << 20 })
+		event := strings.Repeat("x", 1000)
+		for range 4000 {
+			l.Append([]byte(event), time.Now(), false)
+		}
+		time.Sleep(time.Second)
+		l.Configure(Options{MaxBytes: 3 << 20})
+		l.Append([]byte(event), time.Now(), false)
+		time.Sleep(time.Second)
+		_, bytes := l.Size()
+		assert.LessOrEqual(t, bytes, int64(3<<20))
+		l.Configure(Options{MaxBytes: 1 << 20, DropNewest: true})
+		_, _, refusal := l.Append([]byte(event), time.Now(), false)
+		assert.Equal(t, Full, refusal)
+		l.Configure(Options{MaxBytes: 3 << 20, MaxAge: time.Minute})
+		time.Sleep(time.Hour)
+		assert.Empty(t, l.all(t, true))
+		assert.Equal(t, 4001, l.losses()[Full]+l.losses()[Aged])
+		l.Close(t.Context())
+	})
+}
+
 func mustGlob(t *testing.T, pattern string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(pattern)

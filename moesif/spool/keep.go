@@ -141,13 +141,14 @@ func (l *Log) look() {
 
 // age removes the segments whose events are all too old.
 func (l *Log) age() {
-	if l.o.MaxAge <= 0 {
-		return
-	}
-	oldest := time.Now().Add(-l.o.MaxAge)
 	lost := 0
 	var gone []string
 	l.mu.Lock()
+	if l.o.MaxAge <= 0 {
+		l.mu.Unlock()
+		return
+	}
+	oldest := time.Now().Add(-l.o.MaxAge)
 	for _, f := range append(l.adopted[:len(l.adopted):len(l.adopted)], l.own) {
 		for len(f.segments) > 0 && f.segments[0].newest.Before(oldest) && !(f == l.own && len(f.segments) == 1) {
 			n, path := l.dropSegmentLocked(f, 0)

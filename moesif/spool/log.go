@@ -71,6 +71,13 @@ func Open(dir string, o Options) *Log {
 	return l
 }
 
+// Configure changes the bounds: MaxBytes, MaxAge and DropNewest.
+func (l *Log) Configure(o Options) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.o.MaxBytes, l.o.MaxAge, l.o.DropNewest = o.MaxBytes, o.MaxAge, o.DropNewest
+}
+
 // Append takes an event that enters now. With hold, the caller offers to keep it in memory: if held is true it must, and
 // Read will not return it; it is false as long as Read has older ones. A refusal says why the event was not taken. The event
 // must not be changed afterwards.
