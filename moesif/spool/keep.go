@@ -93,7 +93,18 @@ func (l *Log) sync() {
 		current = nil
 	}
 	l.dirty = false
+	var folders []string
+	if l.entries {
+		folders = []string{l.own.path, l.dir}
+	}
+	l.entries = false
 	l.mu.Unlock()
+	for _, path := range folders {
+		if f, err := os.Open(path); err == nil {
+			l.syncFile(f)
+			_ = f.Close()
+		}
+	}
 	for _, f := range full {
 		l.syncFile(f)
 		_ = f.Close()

@@ -14,24 +14,11 @@ func (l *Log) Read(events, bytes int) []Event {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	for {
-		l.mu.Lock()
-		if l.unread == 0 || !l.readyLocked() {
-			l.mu.Unlock()
-			return nil
-		}
-		f := l.unreadFolderLocked()
-		if first := f.end - uint64(len(l.tail)); f == l.own && f.next >= first {
-			found := l.readTailLocked(int(f.next-first), events, bytes)
-			l.mu.Unlock()
+		found, f, s, from := l.nextUnread(events, bytes)
+		if f == nil {
 			return found
 		}
-		s, ok := f.segmentAt(f.next)
-		if from := max(f.next, s.first); ok && from > f.next {
-			l.skipLocked(f, from) // a gap that was counted when the folder was loaded
-		}
-		from := f.next
-		l.mu.Unlock()
-		if !ok { // cannot be; without this it would be an endless loop
+		if s.path == "" { // cannot be; without this it would be an endless loop
 			l.giveUp(f, from, f.end, Corrupt)
 			continue
 		}
@@ -39,6 +26,24 @@ func (l *Log) Read(events, bytes int) []Event {
 			return found
 		}
 	}
+}
+
+// nextUnread returns the next events when they are in memory, or else the segment to read on in, from the number from.
+func (l *Log) nextUnread(events, bytes int) (found []Event, f *folder, s segment, from uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unread == 0 || !l.readyLocked() {
+		return nil, nil, segment{}, 0
+	}
+	f = l.unreadFolderLocked()
+	if first := f.end - uint64(len(l.tail)); f == l.own && f.next >= first {
+		return l.readTailLocked(int(f.next-first), events, bytes), nil, segment{}, 0
+	}
+	s, ok := f.segmentAt(f.next)
+	if ok {
+		l.skipLocked(f, max(f.next, s.first)) // over a gap, which was counted when the folder was loaded
+	}
+	return nil, f, s, f.next
 }
 
 func (l *Log) unreadFolderLocked() *folder {
@@ -100,12 +105,24 @@ func (l *Log) readSegment(f *folder, s segment, from uint64, events, bytes int) 
 		}
 	}
 
-	l.mu.Lock()
-	if f.next != from {
-		l.mu.Unlock()
-		return nil, true // the segment had to go meanwhile
+	if !atEnd {
+		s.end = 0
 	}
-	damaged, aged := 0, 0
+	found, damaged, aged := l.accept(f, from, records, s.end)
+	l.lose(Corrupt, damaged)
+	l.lose(Aged, aged)
+	kick(l.stir)
+	return found, true
+}
+
+// accept moves on over records that were read, and up to the number end over those that are missing. When the segment had
+// to go meanwhile, it does nothing.
+func (l *Log) accept(f *folder, from uint64, records []record, end uint64) (found []Event, damaged, aged int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f.next != from {
+		return nil, 0, 0
+	}
 	oldest := time.Time{}
 	if l.o.MaxAge > 0 {
 		oldest = time.Now().Add(-l.o.MaxAge)
@@ -119,14 +136,8 @@ func (l *Log) readSegment(f *folder, s segment, from uint64, events, bytes int) 
 		found = append(found, Event{r.event, r.at, ID{f, r.number}})
 		l.skipLocked(f, r.number+1)
 	}
-	if atEnd {
-		damaged += l.missLocked(f, s.end)
-	}
-	l.mu.Unlock()
-	l.lose(Corrupt, damaged)
-	l.lose(Aged, aged)
-	kick(l.stir)
-	return found, true
+	damaged += l.missLocked(f, end)
+	return found, damaged, aged
 }
 
 // skipLocked moves on to the number to.
@@ -150,13 +161,14 @@ func (l *Log) missLocked(f *folder, to uint64) (events int) {
 
 // giveUp counts the events up to the number to that were not read since from.
 func (l *Log) giveUp(f *folder, from, to uint64, reason string) {
-	l.mu.Lock()
-	n := 0
-	if f.next == from {
-		n = l.missLocked(f, to)
-	}
-	l.mu.Unlock()
-	l.lose(reason, n)
+	l.lose(reason, func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if f.next != from {
+			return 0
+		}
+		return l.missLocked(f, to)
+	}())
 	kick(l.stir)
 }
 

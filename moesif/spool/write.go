@@ -82,17 +82,8 @@ func (l *Log) commit() (ok bool) {
 		return false
 	}
 	for {
-		l.mu.Lock()
-		n, size := 0, 0
-		for n < len(l.tail) && (n == 0 || size+recordSize(l.tail[n].event) <= min(writeBytes, l.segmentBytes()/2)) {
-			size += recordSize(l.tail[n].event)
-			n++
-		}
-		group := l.tail[:n:n] // the tail only grows at its end
-		first := l.own.end - uint64(len(l.tail))
-		recovering := l.failing
-		l.mu.Unlock()
-		if n == 0 {
+		group, first, size, recovering := l.group()
+		if len(group) == 0 {
 			if recovering {
 				l.recovered()
 			}
@@ -111,11 +102,23 @@ func (l *Log) commit() (ok bool) {
 			l.fail("cannot be written, new events wait in memory only", err)
 			return false
 		}
-		l.written(len(group), int64(size), group[n-1].at)
+		l.written(len(group), int64(size), group[len(group)-1].at)
 		if recovering {
 			l.recovered()
 		}
 	}
+}
+
+// group returns what is written next, the number of its first event and its size on disk.
+func (l *Log) group() (group []entry, first uint64, size int, failing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for n < len(l.tail) && (n == 0 || size+recordSize(l.tail[n].event) <= min(writeBytes, l.segmentBytes()/2)) {
+		size += recordSize(l.tail[n].event)
+		n++
+	}
+	return l.tail[:n:n], l.own.end - uint64(len(l.tail)), size, l.failing // the tail only grows at its end
 }
 
 func (l *Log) recovered() {
@@ -152,7 +155,7 @@ func (l *Log) begin(first uint64, size int) error {
 		return err
 	}
 	l.mu.Lock()
-	l.current, l.dirty = file, true
+	l.current, l.dirty, l.entries = file, true, true
 	l.own.segments = append(l.own.segments, segment{path: path, first: first, end: first, bytes: int64(len(magic))})
 	l.bytes += int64(len(magic))
 	l.mu.Unlock()
@@ -210,9 +213,16 @@ func (l *Log) dropTailLocked(n int) {
 
 // makeRoom removes the oldest segments until size more bytes fit.
 func (l *Log) makeRoom(size int64) {
+	lost, gone := l.overflow(size)
+	for _, path := range gone {
+		_ = os.Remove(path)
+	}
+	l.lose(Full, lost)
+}
+
+func (l *Log) overflow(size int64) (lost int, gone []string) {
 	l.mu.Lock()
-	lost := 0
-	var gone []string
+	defer l.mu.Unlock()
 	for l.bytes+size+int64(len(magic)) > l.o.MaxBytes {
 		f := l.own
 		for _, a := range l.adopted {
@@ -228,11 +238,7 @@ func (l *Log) makeRoom(size int64) {
 		lost += n
 		gone = append(gone, path)
 	}
-	l.mu.Unlock()
-	for _, path := range gone {
-		_ = os.Remove(path)
-	}
-	l.lose(Full, lost)
+	return lost, gone
 }
 
 // dropSegmentLocked takes the ith segment off a folder and returns how many of its events are lost: those that somebody
