@@ -131,7 +131,7 @@ func (st *started) makePrefix(plugins []string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("prefix: %w; name a folder that can be written with -prefix", err)
 		}
-		st.closers = append(st.closers, func() error { return os.RemoveAll(temporary) })
+		st.closers = append(st.closers, func() error { return kongdev.RemovePrefix(temporary) })
 		return temporary, nil
 	}
 	dir, err := filepath.Abs(dir)

@@ -71,7 +71,7 @@ func Start(t testing.TB, o Options) *Gateway {
 	t.Helper()
 	prefix, err := os.MkdirTemp("", "kd") // short: socket paths are limited
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(prefix) })
+	t.Cleanup(func() { _ = kongdev.RemovePrefix(prefix) })
 	config, err := kongdev.Parse("kong.yml", []byte(o.Config))
 	require.NoError(t, err)
 	g := &Gateway{
