@@ -44,6 +44,7 @@ type Log struct {
 	current     *os.File   // the segment that is written; nil: none
 	dirty       bool       // current has bytes that may not be on disk
 	full        []*os.File // segments before it that may not be on disk
+	entries     bool       // there is a new file, whose name may not be on disk
 }
 
 type entry struct {
