@@ -3,6 +3,7 @@ package keyauth
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func (c *Config) Access(kong *pdk.PDK) {
 	}
 	c.gate.stats.count(r)
 	if r >= missing {
-		s.refuse(kong, r, 0)
+		s.refuse(kong, r)
 	}
 }
 
@@ -96,9 +97,24 @@ func (c *Config) serve(kong *pdk.PDK, s *settings) (result, error) {
 	if found.bodyErr != nil {
 		c.gate.report("body", "a request's body cannot be searched for a key: "+found.bodyErr.Error())
 	}
+	hasKey := found.found == oneKey && found.key != ""
+	var client netip.Prefix
+	limited := false
+	if hasKey && s.limit.failures > 0 {
+		address, err := pluginserver.Var(kong, addressVariable)
+		if err != nil {
+			return broken, err
+		}
+		if client, limited = clientOf(address); limited && c.gate.throttle.isBlocked(client) {
+			return throttled, nil
+		}
+	}
 	e, consumer, r, err := c.authenticate(kong, s, &found)
 	if err != nil {
 		return broken, err
+	}
+	if r == unknown && limited {
+		c.gate.throttle.failed(client, s.limit)
 	}
 	if r == accepted {
 		return r, errors.Join(s.hideKey(kong, &found), identify(kong, consumer, e))
@@ -106,7 +122,7 @@ func (c *Config) serve(kong *pdk.PDK, s *settings) (result, error) {
 	if !r.isClients() || s.anonymous == "" {
 		return r, nil
 	}
-	if consumer, err = c.gate.consumers.find(loaderOf(kong), s.anonymous, s.consumers); err != nil {
+	if consumer, err = c.gate.consumers.find(loaderOf(kong), consumerRef{s.workspace, s.anonymous}, s.consumers); err != nil {
 		return broken, err
 	}
 	if consumer == nil {

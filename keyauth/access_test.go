@@ -50,6 +50,7 @@ func TestFlights(t *testing.T) {
 		{"header, preflight off", []string{"run_on_preflight: false"}, "GET", "/", "", []string{"apikey", bobsKey}, 200, 2},
 		{"header, body searched", body, "POST", "/", "a=b", append(form, "apikey", bobsKey), 200, 2},
 		{"header, everything set", slices.Concat(body, hide, []string{"anonymous: anon", "run_on_preflight: false"}), "GET", "/", "", []string{"apikey", bobsKey}, 200, 2},
+		{"header, throttle set", []string{"throttle: {failures: 10}"}, "GET", "/", "", []string{"apikey", bobsKey}, 200, 2},
 		{"header with a comma", nil, "GET", "/", "", []string{"apikey", "a,b"}, 401, 3},
 		{"query", nil, "GET", "/?apikey=" + bobsKey, "", nil, 200, 3},
 		{"query only", []string{"key_in_header: false"}, "GET", "/?apikey=" + bobsKey, "", nil, 200, 2},

@@ -30,12 +30,13 @@ type Config struct {
 	CacheSize       int          `json:"cache_size"` // keys
 	NegativeTTLMS   int          `json:"negative_ttl_ms"`
 	StaleMS         int          `json:"stale_ms"`
+	Throttle        Throttle     `json:"throttle"`
 	MaxBodyBytes    int          `json:"max_body_bytes"`
 	Compat          string       `json:"compat"`
 
 	gate     *Gate
-	decoded  error                     // what Schema found wrong in Kong's JSON
-	consumer bool                      // the configuration is for a consumer
+	decoded  error // what Schema found wrong in Kong's JSON
+	scope    scope
 	resolve  func() (*settings, error) // check, run once
 	reported atomic.Bool
 	lease    lease
@@ -70,6 +71,13 @@ type Postgres struct {
 	TimeoutMS int    `json:"timeout_ms"`
 }
 
+// A Throttle limits clients that send wrong keys.
+type Throttle struct {
+	Failures int `json:"failures"` // 0 limits nobody
+	WindowS  int `json:"window_s"` // seconds
+	PauseS   int `json:"pause_s"`
+}
+
 // New returns a configuration with the defaults, which shares g with all others.
 func New(g *Gate) *Config {
 	c := &Config{gate: g}
@@ -81,11 +89,14 @@ func New(g *Gate) *Config {
 // UnmarshalJSON reads Kong's configuration. It never fails: what is wrong is answered and reported by the requests.
 func (c *Config) UnmarshalJSON(data []byte) error {
 	c.decoded = c.gate.schema.Decode(data, (*plainConfig)(c))
-	var scope struct {
-		ConsumerID string `json:"consumer_id"`
-	}
-	c.consumer = json.Unmarshal(data, &scope) == nil && scope.ConsumerID != ""
+	_ = json.Unmarshal(data, &c.scope) // where it is not JSON, Decode has said so
 	return nil
+}
+
+// A scope is what Kong adds to a configuration of where it is used.
+type scope struct {
+	ConsumerID string `json:"consumer_id"`
+	Workspace  string `json:"__ws_id"` // consumers of one name can be in each
 }
 
 // Check says everything that is wrong with the configuration, each with its field; -validate asks.

@@ -17,8 +17,14 @@ import (
 // answer, nothing counts as "away" for the grace time.
 type consumers struct {
 	mu      sync.RWMutex
-	known   map[string]knownConsumer
+	known   map[consumerRef]knownConsumer
 	flights singleflight.Group
+}
+
+// A consumerRef names a consumer as credentials do.
+type consumerRef struct {
+	workspace string // Kong's id of it: consumers of one name can be in each
+	name      string // id or username
 }
 
 // A knownConsumer is Kong's last answer.
@@ -37,15 +43,15 @@ type times struct {
 const maxConsumers = 100_000
 
 // A loader asks Kong for a consumer by id or username: Client.LoadConsumer. It returns the zero value for none.
-type loader func(ref string) (entities.Consumer, error)
+type loader func(name string) (entities.Consumer, error)
 
 // loaderOf asks on the connection of one event.
 func loaderOf(kong *pdk.PDK) loader {
-	return func(ref string) (entities.Consumer, error) { return kong.Client.LoadConsumer(ref, true) }
+	return func(name string) (entities.Consumer, error) { return kong.Client.LoadConsumer(name, true) }
 }
 
 // find returns a consumer by id or username, nil when there is none. The error is that of the connection to Kong.
-func (c *consumers) find(ask loader, ref string, t times) (*entities.Consumer, error) {
+func (c *consumers) find(ask loader, ref consumerRef, t times) (*entities.Consumer, error) {
 	now := time.Now()
 	c.mu.RLock()
 	k, ok := c.known[ref]
@@ -53,11 +59,11 @@ func (c *consumers) find(ask loader, ref string, t times) (*entities.Consumer, e
 	if ok && now.Before(k.until) {
 		return k.consumer, nil
 	}
-	if ref == "" || !utf8.ValidString(ref) {
+	if ref.name == "" || !utf8.ValidString(ref.name) {
 		return nil, nil // Kong could not even be asked
 	}
 	load := func() (any, error) { return c.load(ask, ref, t) }
-	v, err, shared := c.flights.Do(ref, load)
+	v, err, shared := c.flights.Do(ref.workspace+" "+ref.name, load)
 	if err != nil && shared { // another request's connection was lost; this one's may be well
 		v, err = load()
 	}
@@ -69,8 +75,8 @@ func (c *consumers) find(ask loader, ref string, t times) (*entities.Consumer, e
 }
 
 // load asks Kong.
-func (c *consumers) load(ask loader, ref string, t times) (*entities.Consumer, error) {
-	answer, err := ask(ref)
+func (c *consumers) load(ask loader, ref consumerRef, t times) (*entities.Consumer, error) {
+	answer, err := ask(ref.name)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +93,7 @@ func (c *consumers) load(ask loader, ref string, t times) (*entities.Consumer, e
 		k = knownConsumer{until: now.Add(t.negative)}
 	}
 	if c.known == nil {
-		c.known = map[string]knownConsumer{}
+		c.known = map[consumerRef]knownConsumer{}
 	}
 	if _, ok := c.known[ref]; !ok && len(c.known) >= maxConsumers {
 		for other := range c.known { // any

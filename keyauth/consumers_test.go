@@ -42,7 +42,7 @@ func TestConsumerTimes(t *testing.T) {
 		step := func(at time.Duration, ref string, found bool, asked int) {
 			t.Helper()
 			time.Sleep(time.Until(start.Add(at)))
-			consumer, err := c.find(d.ask, ref, tt)
+			consumer, err := c.find(d.ask, consumerRef{"w", ref}, tt)
 			require.NoError(t, err)
 			assert.Equal(t, found, consumer != nil, "%s at %s", ref, at)
 			assert.Equal(t, asked, d.asked, "questions for %s at %s", ref, at)
@@ -77,13 +77,13 @@ func TestConsumerIsAskedForOnce(t *testing.T) {
 		}
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_, err := c.find(lost, "bob", tt)
+			_, err := c.find(lost, consumerRef{"w", "bob"}, tt)
 			assert.Error(t, err)
 		})
 		synctest.Wait()
 		for range 10 {
 			wg.Go(func() {
-				consumer, err := c.find(d.ask, "bob", tt)
+				consumer, err := c.find(d.ask, consumerRef{"w", "bob"}, tt)
 				assert.NoError(t, err)
 				assert.Equal(t, "bob", consumer.Username)
 			})
@@ -91,7 +91,7 @@ func TestConsumerIsAskedForOnce(t *testing.T) {
 		wg.Wait()
 		d.asked = 0
 		for range 10 {
-			wg.Go(func() { _, _ = c.find(d.ask, "ann", tt) })
+			wg.Go(func() { _, _ = c.find(d.ask, consumerRef{"w", "ann"}, tt) })
 		}
 		wg.Wait()
 		assert.Equal(t, 1, d.asked)

@@ -28,6 +28,7 @@ type Gate struct {
 	report    func(cause, text string)
 	prefix    *flag.Flag // -kong-prefix; nil outside of a plugin server
 	consumers consumers
+	throttle  throttle
 	stores    *pluginserver.Registry[storeID, *openStore]
 	open      func(storeSettings, *slog.Logger) (store.Store, error)
 }

@@ -63,5 +63,5 @@ func (c *Config) owner(kong *pdk.PDK, s *settings, e *store.Entry) (*entities.Co
 	if own := &e.Consumer; own.ID != "" {
 		return &entities.Consumer{Id: own.ID, CreatedAt: int(own.CreatedAt), Username: own.Username, CustomId: own.CustomID, Tags: own.Tags}, nil
 	}
-	return c.gate.consumers.find(loaderOf(kong), e.ConsumerRef, s.consumers)
+	return c.gate.consumers.find(loaderOf(kong), consumerRef{s.workspace, e.ConsumerRef}, s.consumers)
 }

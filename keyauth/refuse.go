@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/Kong/go-pdk"
 
@@ -43,7 +44,7 @@ func newAnswers(compat, realm string) answers {
 }
 
 // refuse answers the request. Why a known key is refused is counted and not told: to the client it is an unknown one.
-func (s *settings) refuse(kong *pdk.PDK, r result, retryAfter int) {
+func (s *settings) refuse(kong *pdk.PDK, r result) {
 	a := &s.answers
 	switch r {
 	case missing:
@@ -53,7 +54,7 @@ func (s *settings) refuse(kong *pdk.PDK, r result, retryAfter int) {
 	case unreadable:
 		pluginserver.Refuse(kong, http.StatusBadRequest, "Cannot process request body", nil)
 	case throttled:
-		pluginserver.Refuse(kong, http.StatusTooManyRequests, "Too many requests with wrong API keys", map[string]string{"Retry-After": strconv.Itoa(retryAfter)})
+		pluginserver.Refuse(kong, http.StatusTooManyRequests, "Too many requests with wrong API keys", map[string]string{"Retry-After": strconv.Itoa(int(s.limit.pause / time.Second))})
 	case noAnonymous:
 		pluginserver.Refuse(kong, http.StatusInternalServerError, "anonymous consumer "+s.anonymous+" is configured but doesn't exist", nil)
 	case storeFailed, misconfigured, broken:

@@ -68,6 +68,11 @@ func Schema() schema.Plugin {
 			integer("cache_size", "keys", 100000, 100, 10000000, "Keys of a remote store that are remembered; as many wrong ones are remembered apart from them."),
 			integer("negative_ttl_ms", "ms", 5000, 0, 3600000, "How long a key or consumer that was not found is not asked for again; 0 asks every time."),
 			integer("stale_ms", "ms", 30000, 0, 3600000, "How long the last good answer counts beyond its time when a remote store, or Kong's database, gives none."),
+			{Name: "throttle", Type: schema.Record, Fields: []schema.Field{
+				integer("failures", "keys", 0, 0, 1000000, "Wrong keys of one client address within window_s that throttle it; 0 throttles nobody."),
+				integer("window_s", "s", 60, 1, 86400, "Time within which wrong keys count together."),
+				integer("pause_s", "s", 60, 1, 86400, "How long requests with a key from such an address are answered with 429, whatever the key."),
+			}, Description: "Limit for clients that send wrong keys, counted by address on each node (IPv6: by /64 network)."},
 			integer("max_body_bytes", "bytes", 1<<20, 0, maxBodyLimit, "Largest body that is searched for a key; there is none in a larger one."),
 			{Name: "compat", Type: schema.String, OneOf: []any{"3.9", "2.8", "0.x"}, Default: "3.9",
 				Description: "Version of Kong whose refusals the plugin gives.",

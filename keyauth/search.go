@@ -46,6 +46,9 @@ func (s *settings) firstQuestions() (list []pluginserver.Question) {
 	if s.inBody {
 		list = append(list, pluginserver.AskVar(typeVariable))
 	}
+	if s.limit.failures > 0 {
+		list = append(list, pluginserver.AskVar(addressVariable))
+	}
 	return list
 }
 

@@ -26,6 +26,8 @@ type settings struct {
 	maxBody   int64
 	answers   answers
 
+	workspace string // Kong's id of it, or ""
+	limit     limit
 	hasher    *key.Hasher
 	stores    storeSettings
 	consumers times
@@ -52,12 +54,14 @@ func (c *Config) check() (*settings, error) {
 			wrong = append(wrong, fmt.Errorf("%s: %w", field, err))
 		}
 	}
-	if c.consumer {
+	if c.scope.ConsumerID != "" {
 		fail("consumer", errors.New("a key says who the consumer is: put the plugin on a service, a route, or everything"))
 	}
 	s := &settings{
 		inHeader: c.KeyInHeader, inQuery: c.KeyInQuery, inBody: c.KeyInBody, hide: c.HideCredentials,
 		anonymous: c.Anonymous, preflight: c.RunOnPreflight, maxBody: int64(c.MaxBodyBytes),
+		workspace: c.scope.Workspace,
+		limit:     limit{c.Throttle.Failures, time.Duration(c.Throttle.WindowS) * time.Second, time.Duration(c.Throttle.PauseS) * time.Second},
 		answers:   newAnswers(c.Compat, c.Realm),
 		consumers: times{positive: millis(c.CacheTTLMS), negative: millis(c.NegativeTTLMS), stale: millis(c.StaleMS)},
 	}

@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, &Config{
 		KeyNames: []string{"apikey"}, KeyInHeader: true, KeyInQuery: true, RunOnPreflight: true,
 		Stores: []string{"node"}, Credentials: []Credential{}, Snapshot: "<kong-prefix>/keyauth/keys.jsonl", PreviousPeppers: []string{},
-		Postgres: Postgres{Workspace: "default", Pool: 8, TimeoutMS: 3000}, CacheTTLMS: 60000, CacheSize: 100000, NegativeTTLMS: 5000, StaleMS: 30000, MaxBodyBytes: 1 << 20, Compat: "3.9",
+		Postgres: Postgres{Workspace: "default", Pool: 8, TimeoutMS: 3000}, CacheTTLMS: 60000, CacheSize: 100000, NegativeTTLMS: 5000, StaleMS: 30000, Throttle: Throttle{WindowS: 60, PauseS: 60}, MaxBodyBytes: 1 << 20, Compat: "3.9",
 	}, c)
 	s, err := New(newTestGate(t)).check()
 	require.NoError(t, err)

@@ -41,5 +41,9 @@ return{name="keyauth",fields={
 {cache_size={type="integer",default=100000,between={100,10000000}}},
 {negative_ttl_ms={type="integer",default=5000,between={0,3600000}}},
 {stale_ms={type="integer",default=30000,between={0,3600000}}},
+{throttle={type="record",fields={
+{failures={type="integer",default=0,between={0,1000000}}},
+{window_s={type="integer",default=60,between={1,86400}}},
+{pause_s={type="integer",default=60,between={1,86400}}}}}},
 {max_body_bytes={type="integer",default=1048576,between={0,104857600}}},
 {compat={type="string",default="3.9",one_of={"3.9","2.8","0.x"}}}}}}}}
