@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -52,4 +53,27 @@ func TestClientIPD17(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, c.want, clientIP(c.h, masks, c.kongs), c.name)
 	}
+}
+
+// Whatever a client writes, the event's address is one, in its one spelling, or absent.
+func FuzzAddress(f *testing.F) {
+	for _, seed := range []string{"203.0.113.7", "[2001:db8::1]:443", `for="[2001:db8::1]:443";proto=https`, "foo::bar", "::ffff:10.0.0.1", "fe80::1%eth0", "1.2.3.4:80, x", "="} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, ok := parseAddress(s)
+		if !ok {
+			if a != "" {
+				t.Fatalf("parseAddress(%q) = %q, not ok", s, a)
+			}
+			return
+		}
+		parsed, err := netip.ParseAddr(a)
+		if err != nil || parsed.String() != a || parsed.Zone() != "" || parsed.Is4In6() {
+			t.Fatalf("parseAddress(%q) = %q", s, a)
+		}
+		if again, ok := parseAddress(a); !ok || again != a {
+			t.Fatalf("parseAddress(%q) = %q, then %q", s, a, again)
+		}
+	})
 }

@@ -154,10 +154,10 @@ func TestAccessAsksWhatRulesNeed(t *testing.T) {
 		want                []string
 	}{
 		{"nothing loaded", `[]`, `{}`, nil},
-		{"verb", rule("regex", "request.verb"), `{}`, []string{method, id}},
-		{"route", rule("regex", "request.route"), `{}`, []string{id, "access request.get_path"}},
-		{"address", rule("regex", "request.ip_address"), `{}`, []string{id, "access request.get_headers", "access client.get_ip"}},
-		{"user", rule("user", "request.verb"), `{}`, []string{method, id, "access request.get_headers", "access client.get_consumer"}},
+		{"verb", rule("regex", "request.verb"), `{}`, []string{method}},
+		{"route", rule("regex", "request.route"), `{}`, []string{"access request.get_path"}},
+		{"address", rule("regex", "request.ip_address"), `{}`, []string{"access request.get_headers", "access client.get_ip"}},
+		{"user", rule("user", "request.verb"), `{}`, []string{method, "access request.get_headers", "access client.get_consumer"}},
 		{"GraphQL", rule("regex", "request.body.query"), `{}`, []string{"access nginx.get_var http_content_type", "access request.get_raw_body",
 			"access nginx.get_var http_content_encoding", id}},
 		{"a user's rate", `[]`, `{"user_sample_rate":{"ann":10}}`, []string{id, "access request.get_headers", "access client.get_consumer"}},

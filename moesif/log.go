@@ -1,7 +1,6 @@
 package moesif
 
 import (
-	"net/url"
 	"strings"
 	"time"
 
@@ -61,24 +60,17 @@ func (c *Config) gather(kong *pdk.PDK, s *settings, rules *remote.Snapshot) (*ex
 		held.buffered = err == nil && isOn(switched)
 	}
 
-	draw := remote.Draw(x.requestID)
-	sampled := rules.Needs()
-	request := x.remoteRequest(s)
-	if sampled.Identity {
-		request.User, request.Company = s.identity.identify(x)
+	perhapsBlocked := !seen && x.answeredByKong && rules.Governs()
+	if !rules.Samples() {
+		c.gatherRest(kong, s, x, held.buffered, perhapsBlocked)
+		return x, nil
 	}
-	if !remote.Kept(rules.MaxRate(request), draw) {
+	draw := remote.Draw(x.requestID)
+	if !remote.Kept(rules.MaxRate(x.remoteRequest(s, rules)), draw) {
 		return nil, nil
 	}
-	c.gatherRest(kong, s, x, held.buffered, !seen && x.answeredByKong && rules.Governs())
-
-	if sampled.Identity {
-		request.User, request.Company = s.identity.identify(x)
-	}
-	if sampled.RateBody {
-		request.Body = plainBody(x.requestBody, x.request.joined("content-encoding"))
-	}
-	rate := rules.Rate(request)
+	c.gatherRest(kong, s, x, held.buffered, perhapsBlocked)
+	rate := rules.Rate(x.remoteRequest(s, rules)) // who it is may be known only now
 	if !remote.Kept(rate, draw) {
 		return nil, nil
 	}
@@ -139,22 +131,36 @@ func certainlyLarger(x *exchange, limit int64) bool {
 	return x.sent > limit+maxHeaderBytes || contentLength(x.response) > limit
 }
 
-// remoteRequest is what rates look at, the user and the company aside.
-func (x *exchange) remoteRequest(s *settings) *remote.Request {
-	return &remote.Request{
+// remoteRequest is what rates look at.
+func (x *exchange) remoteRequest(s *settings, rules *remote.Snapshot) *remote.Request {
+	r := &remote.Request{
 		Verb: x.method, Route: route(x.url), Status: x.status, ContentType: x.request.joined("content-type"),
 		IP:     clientIP(x.request, s.requestMasks, x.clientIP),
 		Header: func(name string) string { return x.request.joined(strings.ToLower(name)) },
 	}
+	n := rules.Needs()
+	if n.Identity {
+		r.User, r.Company = s.identity.identify(x)
+	}
+	if n.RateBody {
+		r.Body = plainBody(x.requestBody, x.request.joined("content-encoding"))
+	}
+	return r
 }
 
-// route is the path of a URL, without its query.
+// route is the path of a URL, without its query, as the client wrote it.
 func route(target string) string {
-	u, err := url.Parse(target)
-	if err != nil {
-		return ""
+	if _, rest, ok := strings.Cut(target, "://"); ok {
+		slash := strings.IndexByte(rest, '/')
+		if slash < 0 {
+			return "/"
+		}
+		target = rest[slash:]
 	}
-	return u.EscapedPath()
+	if end := strings.IndexAny(target, "?#"); end >= 0 {
+		target = target[:end]
+	}
+	return target
 }
 
 // isOn reports whether a value of Kong's context counts as true in Lua.

@@ -23,7 +23,6 @@ type view struct {
 func viewOf(s *settings, m mode, rules *remote.Snapshot) view {
 	n := rules.Needs()
 	captures := s.captureRequestBody || s.captureResponseBody
-	sampled := n.Identity || n.Verb || n.Route || n.IP || n.Headers || rules.MaxRate(&remote.Request{}) < 100
 	chooses := m.exempts() || m.onDemand() // whether the response is buffered
 	readsRequest := s.captureRequestBody && (!m.buffersAll() || !s.captureResponseBody && chooses)
 	v := view{
@@ -36,9 +35,9 @@ func viewOf(s *settings, m mode, rules *remote.Snapshot) view {
 		path:          n.Route,
 		clientIP:      n.IP,
 		consumer:      n.Identity,
-		requestID:     sampled,
+		requestID:     rules.Samples(),
 	}
-	v.buffering = m.exempts() && v.any() && (sampled || !s.captureResponseBody)
+	v.buffering = m.exempts() && v.any() && (v.requestID || !s.captureResponseBody)
 	return v
 }
 

@@ -92,3 +92,23 @@ func FuzzClaims(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a header holds, an id is a text, and of Basic credentials never more than what stands before the first colon.
+func FuzzToken(f *testing.F) {
+	for _, seed := range []string{"", "Bearer x", "Basic dTpwOnE=", "basic dTo=", "Bearer " + jwt(`{"sub":"a"}`), jwt(`{"sub":1e400,"org":null}`), "a.b.c", "Bearer ..", "Basic ="} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		user, company := readToken(value, "sub", "org.id")
+		if !utf8.ValidString(user) || !utf8.ValidString(company) {
+			t.Fatalf("readToken(%q) = %q, %q", value, user, company)
+		}
+		if credentials, basic := cutScheme(strings.TrimSpace(value), "basic"); basic {
+			plain, _ := decodeBase64(credentials)
+			name, _, _ := strings.Cut(string(plain), ":")
+			if company != "" || user != "" && user != strings.ToValidUTF8(name, "\ufffd") {
+				t.Fatalf("readToken(%q) = %q, %q", value, user, company)
+			}
+		}
+	})
+}

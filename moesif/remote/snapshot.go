@@ -80,5 +80,11 @@ func (s *Snapshot) HeaderNames() []string { return s.names }
 // Governs reports whether there are rules.
 func (s *Snapshot) Governs() bool { return s.rules != nil && len(s.rules.list) > 0 }
 
+// Samples reports whether there is a request that may be left out.
+func (s *Snapshot) Samples() bool {
+	c := s.config
+	return c != nil && (c.rate < 100 || len(c.users.of)+len(c.companies.of)+len(c.regex) > 0)
+}
+
 // Needs returns which facts Govern, Rate and MaxRate look at.
 func (s *Snapshot) Needs() Needs { return s.needs }
