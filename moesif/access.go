@@ -24,7 +24,7 @@ func (c *Config) Access(kong *pdk.PDK) {
 
 	mode := c.capture.started()
 	v := viewOf(s, mode, rules)
-	l, err := v.look(kong)
+	l, err := v.look(kong, s)
 	if err != nil {
 		return // the connection is lost; Kong repeats the event
 	}
@@ -37,10 +37,14 @@ func (c *Config) Access(kong *pdk.PDK) {
 	if !inBody {
 		decision = rules.Govern(request)
 	}
+	limit := s.requestBodyLimit
+	if inBody {
+		limit = max(limit, governedBytes)
+	}
 	err = l.more(kong, more{
 		body:      inBody || p.readRequest || decision.Blocked && p.keepRequest,
 		coding:    inBody,
-		limit:     max(s.requestBodyLimit, governedBytes),
+		limit:     limit,
 		requestID: inBody || p.readRequest || decision.Blocked,
 		buffering: p.exempt && v.any() && !decision.Blocked,
 	})

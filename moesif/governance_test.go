@@ -192,6 +192,20 @@ func TestForgedAnonymousConsumerD14(t *testing.T) {
 	}
 }
 
+// Nor by sending more headers than Kong hands out.
+func TestManyHeadersHideNobody(t *testing.T) {
+	config, _ := governed(t, `,"user_id_header":"x-user"`, cohorts, ruleList)
+	k := newFakeKong(t)
+	k.path = "/v2/orders"
+	k.headers = map[string]any{}
+	for i := range maxHeaders {
+		k.headers[fmt.Sprintf("x-%d", i)] = "x"
+	}
+	k.vars["http_x_user"] = "over"
+	k.run("access", config.Access)
+	assert.NotNil(t, k.exit)
+}
+
 // A request that another process has blocked is known by what it carries.
 func TestBlockedByAnotherProcessD28(t *testing.T) {
 	config, events := governed(t, `,"user_id_header":"x-user"`, cohorts, ruleList)

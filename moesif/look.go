@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/Kong/go-pdk"
@@ -60,7 +61,7 @@ type look struct {
 }
 
 // look asks Kong, in one flight.
-func (v view) look(kong *pdk.PDK) (*look, error) {
+func (v view) look(kong *pdk.PDK, s *settings) (*look, error) {
 	l := &look{}
 	vars := []struct {
 		wanted bool
@@ -106,19 +107,15 @@ func (v view) look(kong *pdk.PDK) (*look, error) {
 		}
 		*q.into = value
 	}
-	return l, v.lookFurther(kong, l)
+	return l, v.lookFurther(kong, s, l)
 }
 
 // lookFurther reads the answers that are no variables.
-func (v view) lookFurther(kong *pdk.PDK, l *look) error {
+func (v view) lookFurther(kong *pdk.PDK, s *settings, l *look) error {
 	var err error
 	if v.headers {
-		raw, err := pluginserver.Headers(kong, maxHeaders)
-		if err != nil {
+		if err := l.readHeaders(kong, s); err != nil {
 			return err
-		}
-		for name, values := range raw {
-			l.x.request = append(l.x.request, headerField{name, values})
 		}
 		l.clientID = l.x.request.joined(transactionHeader)
 		l.accept, l.contentType = l.x.request.joined("accept"), l.x.request.joined("content-type")
@@ -155,6 +152,36 @@ func (v view) lookFurther(kong *pdk.PDK, l *look) error {
 		l.known = true
 	}
 	return err
+}
+
+// readHeaders reads all request headers. Nobody hides from a rule behind more headers than Kong hands out: those that say
+// who it is are then asked for one by one.
+func (l *look) readHeaders(kong *pdk.PDK, s *settings) error {
+	raw, err := pluginserver.Headers(kong, maxHeaders)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for name, values := range raw {
+		l.x.request = append(l.x.request, headerField{name, values})
+		n += len(values)
+	}
+	if n < maxHeaders {
+		return nil
+	}
+	for _, name := range slices.Concat([]string{s.identity.userHeader, s.identity.companyHeader}, s.identity.tokenHeaders, addressHeaders()) {
+		if name == "" || len(raw[name]) > 0 {
+			continue
+		}
+		value, err := pluginserver.Var(kong, "http_"+strings.ReplaceAll(name, "-", "_"))
+		if err != nil {
+			return err
+		}
+		if value != "" {
+			l.x.request = append(l.x.request, headerField{name, []string{value}})
+		}
+	}
+	return nil
 }
 
 // more is what access asks when the first answers call for it.
