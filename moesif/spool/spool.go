@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	commitAfter  = 2 * time.Millisecond   // from the first event of a group to its write
+	commitAfter  = 4 * time.Millisecond   // from the first event of a group to its write
 	syncAfter    = 100 * time.Millisecond // from the first write to the fsync
 	pollEvery    = time.Second            // look for folders of ended processes, and for our own
 	retryEvery   = time.Second            // after a failed write
