@@ -26,6 +26,7 @@ var fixtures = map[string]storetest.Fixture{ // read-only
 	"Journal":     {Open: openJournal, NotUTF8: true},
 	"Declarative": {Open: openDeclarative, Hints: true},
 	"AdminAPI":    {Open: openAdminAPI, Kong: true, Hints: true},
+	"Redis":       {Open: openRedis, NotUTF8: true},
 	"Cache":       {Open: openCache, NotUTF8: true},
 	"Postgres":    {Open: openPostgres, Kong: true, Hints: true},
 	"Chain":       {Open: openChain, NotUTF8: true},

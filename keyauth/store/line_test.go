@@ -38,3 +38,36 @@ func FuzzParseLines(f *testing.F) {
 		require.Equal(t, string(text), string(twice))
 	})
 }
+
+// FuzzParseEvent: what Kong would write is read back, whatever the key.
+func FuzzParseEvent(f *testing.F) {
+	const id = "0dca7a5e-0000-4000-8000-000000000001"
+	f.Add("a", "keyauth_credentials:a:::::"+id)
+	f.Add(":::::"+id, "")
+	f.Fuzz(func(t *testing.T, value, data string) {
+		entity, got, ok := parseEvent("keyauth_credentials:" + value + ":::::" + id)
+		require.True(t, ok)
+		require.Equal(t, "keyauth_credentials", entity)
+		require.Equal(t, value, got)
+		if entity, value, ok := parseEvent(data); ok {
+			require.Equal(t, entity+":"+value, data[:len(data)-len(":::::")-len(id)])
+		}
+	})
+}
+
+// FuzzParseChange: a message that is not understood means that anything may have changed.
+func FuzzParseChange(f *testing.F) {
+	f.Add("key ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0")
+	f.Add("consumer c1")
+	f.Add("all")
+	f.Fuzz(func(t *testing.T, text string) {
+		c := parseChange(text)
+		switch {
+		case c.All:
+		case c.ConsumerID != "":
+			require.Equal(t, "consumer "+c.ConsumerID, text)
+		default:
+			require.True(t, strings.HasPrefix(text, "key "))
+		}
+	})
+}
