@@ -41,9 +41,9 @@ func (c *Config) Prepare() {
 	if s == nil {
 		return
 	}
-	opened, done := c.lease.get(c.gate, s)
+	_, done, err := c.lease.stores(c.gate, s)
 	defer done()
-	if _, err := opened.get(); err != nil {
+	if err != nil {
 		c.gate.reportStore(err)
 	}
 }
@@ -166,9 +166,8 @@ func (c *Config) authenticate(kong *pdk.PDK, s *settings, found *search) (*store
 
 // lookup asks the stores for a key.
 func (c *Config) lookup(kong *pdk.PDK, s *settings, key string) (*store.Entry, error) {
-	opened, done := c.lease.get(c.gate, s)
+	stores, done, err := c.lease.stores(c.gate, s)
 	defer done()
-	stores, err := opened.get()
 	if err != nil {
 		return nil, err
 	}

@@ -195,10 +195,10 @@ func TestOtherPlugins(t *testing.T) {
 
 // A store that fails is never "wrong key" and never the anonymous consumer.
 func TestStoreFailure(t *testing.T) {
-	g := startGateway(t, kongdevtest.Self,
-		route{"/failing", []string{"file: " + failingStore, "anonymous: anon"}},
-		route{"/closed", []string{"file: " + closedStore, "anonymous: anon"}},
-		route{"/nobody", []string{"anonymous: nobody", "realm: 'a \"b\" \\ c'"}})
+	g := startGateway(t, builtPlugin,
+		route{"/failing", []string{"file: /nowhere/kong.yml", "anonymous: anon", "credentials: []"}},
+		route{"/closed", []string{"stores: [postgres]", "postgres: {dsn: 'host=a port=topsecret'}", "anonymous: anon", "credentials: []"}},
+		route{"/nobody", []string{"anonymous: nobody"}})
 	for _, path := range []string{"/failing", "/closed"} {
 		r := g.Send("GET", path, "", "apikey", bobsKey)
 		assert.Equal(t, 500, r.Status)
@@ -206,8 +206,9 @@ func TestStoreFailure(t *testing.T) {
 		assert.Empty(t, r.Header.Get("WWW-Authenticate"))
 		assert.Equal(t, "anon", echoOf(t, g.Send("GET", path, "")).Headers["x-consumer-username"], "nothing is looked up without a key")
 	}
-	g.WaitLog("keys cannot be looked up, requests are answered with 500: the database is away")
-	g.WaitLog("requests are answered with 500: it cannot be opened")
+	g.WaitLog("/nowhere/kong.yml: the file does not exist")
+	g.WaitLog("requests are answered with 500: store postgres: postgres.dsn: it cannot be read")
+	assert.NotContains(t, g.Log(), "topsecret")
 	r := g.Send("GET", "/nobody", "")
 	assert.Equal(t, 500, r.Status)
 	assert.Contains(t, r.Body, `"message":"anonymous consumer nobody is configured but doesn't exist"`)

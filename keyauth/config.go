@@ -26,6 +26,7 @@ type Config struct {
 	Pepper          string       `json:"pepper"`           // secret: never logged
 	PreviousPeppers []string     `json:"previous_peppers"` // secret: never logged
 	Postgres        Postgres     `json:"postgres"`
+	AdminAPI        AdminAPI     `json:"admin_api"`
 	CacheTTLMS      int          `json:"cache_ttl_ms"`
 	CacheSize       int          `json:"cache_size"` // keys
 	NegativeTTLMS   int          `json:"negative_ttl_ms"`
@@ -69,6 +70,19 @@ type Postgres struct {
 	Workspace string `json:"workspace"`
 	Pool      int    `json:"pool"` // connections
 	TimeoutMS int    `json:"timeout_ms"`
+}
+
+// An AdminAPI is Kong's.
+type AdminAPI struct {
+	URL         string `json:"url"`
+	Token       string `json:"token"` // secret: never logged
+	TokenHeader string `json:"token_header"`
+	IntervalMS  int    `json:"interval_ms"`
+	TimeoutMS   int    `json:"timeout_ms"`
+	CA          string `json:"ca"` // PEM text or a path, as the two below
+	Cert        string `json:"cert"`
+	Key         string `json:"key"` // secret: never logged
+	ServerName  string `json:"server_name"`
 }
 
 // A Throttle limits clients that send wrong keys.

@@ -2,17 +2,13 @@ package keyauth
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"flag"
-	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kong-go-plugins/internal/pluginserver"
-	"kong-go-plugins/keyauth/store"
 	"kong-go-plugins/schema"
 )
 
@@ -30,15 +26,11 @@ type Gate struct {
 	consumers consumers
 	throttle  throttle
 	stores    *pluginserver.Registry[storeID, *openStore]
-	open      func(storeSettings, *slog.Logger) (store.Store, error)
 }
-
-// A storeID tells the stores of different settings apart. It is a hash, because peppers are among them.
-type storeID [sha256.Size]byte
 
 // NewGate returns a Gate that reports errors to report, which says a cause at most once a minute.
 func NewGate(report func(cause, text string)) *Gate {
-	g := &Gate{schema: Schema(), stats: newStats(), report: report, open: storeSettings.open}
+	g := &Gate{schema: Schema(), stats: newStats(), report: report}
 	g.stores = pluginserver.NewRegistry[storeID](storeGrace, (*openStore).close)
 	return g
 }
@@ -50,7 +42,8 @@ func (g *Gate) Register(r prometheus.Registerer) {
 
 // reportStore says that a store fails. Errors of stores hold no keys.
 func (g *Gate) reportStore(err error) {
-	g.report("store", "keys cannot be looked up, requests are answered with 500: "+err.Error())
+	text := "keys cannot be looked up, requests are answered with 500: " + err.Error()
+	g.report(text, text)
 }
 
 // Close closes all stores.
@@ -70,12 +63,4 @@ func (g *Gate) path(p string) string {
 		prefix = g.prefix.Value.String()
 	}
 	return prefix + rest
-}
-
-// storeID is that of the stores that c describes.
-func (c *Config) storeID() storeID {
-	text, _ := json.Marshal([]any{ // texts and numbers always marshal
-		c.Stores, c.Credentials, c.File, c.Snapshot, c.Pepper, c.PreviousPeppers, c.Postgres, c.CacheTTLMS, c.CacheSize, c.NegativeTTLMS, c.StaleMS,
-	})
-	return sha256.Sum256(text)
 }

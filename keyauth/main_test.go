@@ -1,10 +1,7 @@
 package keyauth
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,8 +13,6 @@ import (
 	"github.com/Kong/go-pdk/entities"
 	"github.com/Kong/go-pdk/server"
 
-	"kong-go-plugins/keyauth/key"
-	"kong-go-plugins/keyauth/store"
 	"kong-go-plugins/schema"
 )
 
@@ -32,7 +27,6 @@ func TestMain(m *testing.M) {
 	switch name := filepath.Base(executable); name {
 	case "keyauth":
 		gate := NewGate(func(_, text string) { fmt.Fprintln(os.Stderr, text) })
-		gate.open = openOrFail
 		servePlugin(Schema(), Priority, func() any { return New(gate) })
 	case "testearly":
 		servePlugin(schema.Plugin{Name: name}, 1400, func() any { return &earlyAuth{} })
@@ -54,30 +48,6 @@ func servePlugin(s schema.Plugin, priority int, newConfig func() any) {
 		os.Exit(1)
 	}
 }
-
-// Files whose stores fail.
-const (
-	failingStore = "/failing"
-	closedStore  = "/closed"
-)
-
-func openOrFail(s storeSettings, log *slog.Logger) (store.Store, error) {
-	switch s.file {
-	case closedStore:
-		return nil, errors.New("it cannot be opened")
-	case failingStore:
-		return brokenStore{}, nil
-	}
-	return s.open(log)
-}
-
-// A brokenStore cannot answer.
-type brokenStore struct{}
-
-func (brokenStore) Lookup(context.Context, key.Digest) (*store.Entry, error) {
-	return nil, errors.New("the database is away")
-}
-func (brokenStore) Close() error { return nil }
 
 // earlyAuth authenticates, or makes anonymous, who the header `early` names.
 type earlyAuth struct{}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev/kongdevtest"
+	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
 )
 
@@ -45,11 +46,11 @@ func TestNodeStore(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = admin.Close() }()
 	config := configOf(t, `{"credentials":[{"digest":"`+digestOf(t, "written")+`","consumer":"bob"}]}`)
-	s, err := config.check()
+	written, err := config.Credentials[0].entry(new(key.Hasher))
 	require.NoError(t, err)
-	require.NoError(t, admin.Import(t.Context(), nil, s.stores.credentials))
+	require.NoError(t, admin.Import(t.Context(), nil, []store.Credential{written}))
 	becomes(200, "written")
-	require.NoError(t, admin.DeleteCredential(t.Context(), s.stores.credentials[0].ID))
+	require.NoError(t, admin.DeleteCredential(t.Context(), written.ID))
 	becomes(401, "written")
 
 	assert.Equal(t, 200, status("/absent", bobsKey), "the configuration's credentials come first")
@@ -60,26 +61,29 @@ func TestNodeStore(t *testing.T) {
 	}
 }
 
-// Configurations with equal stores share them, and a store outlives its last configuration for a while.
+// Configurations share stores with equal settings, whatever else they have, and a store outlives its last configuration
+// for a while.
 func TestStoresAreShared(t *testing.T) {
 	g := newTestGate(t)
-	get := func(json string) (*Config, *openStore) {
+	path := filepath.Join(t.TempDir(), "keys.jsonl")
+	get := func(json string) (*Config, store.Store) {
 		c := New(g)
 		require.NoError(t, c.UnmarshalJSON([]byte(json)))
 		c.Prepare()
-		return c, c.lease.held.Load()
+		chain := c.lease.ready.Load()
+		require.NotNil(t, chain, "Prepare has opened them")
+		return c, (*chain)[len(*chain)-1].Store
 	}
-	one, first := get(`{"snapshot":"","realm":"a"}`)
-	two, second := get(`{"snapshot":"","realm":"b"}`)
-	_, other := get(`{"snapshot":"","pepper":"0123456789abcdef"}`)
+	one, first := get(`{"snapshot":"` + path + `"}`)
+	two, second := get(`{"snapshot":"` + path + `","realm":"b","credentials":[{"digest":"` + digestOf(t, "b") + `","consumer":"bob"}]}`)
+	_, other := get(`{"snapshot":"` + path + `.other"}`)
 	assert.Same(t, first, second)
 	assert.NotSame(t, first, other)
-	assert.NotNil(t, first.ready.Load(), "Prepare has opened it")
 	one.Close()
 	two.Close()
-	_, again := get(`{"snapshot":"","realm":"c"}`)
+	_, again := get(`{"snapshot":"` + path + `","realm":"c"}`)
 	assert.Same(t, first, again)
 
 	one.Prepare() // a late event
-	assert.Nil(t, one.lease.held.Load())
+	assert.Nil(t, one.lease.ready.Load())
 }

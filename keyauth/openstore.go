@@ -1,6 +1,7 @@
 package keyauth
 
 import (
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -9,11 +10,12 @@ import (
 	"kong-go-plugins/keyauth/store"
 )
 
-// An openStore is the stores of some settings, opened by whoever needs them first. What cannot be opened is tried again.
+// An openStore is a store of some settings, opened by whoever needs it first. One that cannot be opened is tried again.
 // Safe for concurrent use.
 type openStore struct {
+	name  string
 	open  func() (store.Store, error)
-	ready atomic.Pointer[store.Store]
+	ready atomic.Pointer[store.Named]
 
 	mu    sync.Mutex
 	err   error
@@ -23,8 +25,8 @@ type openStore struct {
 // retryOpening is how long a failure to open counts.
 const retryOpening = time.Second
 
-// get returns the stores, or why they cannot be opened.
-func (o *openStore) get() (store.Store, error) {
+// get returns the store, or why it cannot be opened.
+func (o *openStore) get() (store.Named, error) {
 	if s := o.ready.Load(); s != nil {
 		return *s, nil
 	}
@@ -33,56 +35,72 @@ func (o *openStore) get() (store.Store, error) {
 	if s := o.ready.Load(); s != nil {
 		return *s, nil
 	}
-	if o.err != nil && time.Since(o.tried) < retryOpening {
-		return nil, o.err
+	if o.err == nil || time.Since(o.tried) >= retryOpening {
+		s, err := o.open()
+		if err == nil {
+			named := store.Named{Name: o.name, Store: s}
+			o.ready.Store(&named)
+			return named, nil
+		}
+		o.err, o.tried = err, time.Now()
 	}
-	s, err := o.open()
-	o.err, o.tried = err, time.Now()
-	if err != nil {
-		return nil, err
-	}
-	o.ready.Store(&s)
-	return s, nil
+	return store.Named{}, fmt.Errorf("store %s: %w", o.name, o.err)
 }
 
-// close ends the stores; nobody uses them any more.
+// close ends the store; nobody uses it any more.
 func (o *openStore) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s := o.ready.Load(); s != nil {
-		_ = (*s).Close() // it was read from, so nothing is lost
+		_ = s.Store.Close() // it was only read from, so nothing is lost
 	}
 }
 
-// A lease holds the stores of one configuration from its first use until the configuration is gone.
+// A lease holds the stores of one configuration from their first use until the configuration is gone.
 type lease struct {
-	held atomic.Pointer[openStore]
+	ready atomic.Pointer[store.Chain]
 
-	mu      sync.Mutex
-	release func()
-	ended   bool
+	mu       sync.Mutex
+	held     []*openStore
+	releases []func()
+	ended    bool
 }
 
-// get returns the stores, which a late event has for itself only.
-func (l *lease) get(g *Gate, s *settings) (o *openStore, done func()) {
-	if o := l.held.Load(); o != nil {
-		return o, func() {}
+// stores returns the stores of a configuration, those of the process that others may use, too. A late event has them for
+// itself only: done gives them back.
+func (l *lease) stores(g *Gate, s *settings) (stores store.Chain, done func(), err error) {
+	done = func() {}
+	if c := l.ready.Load(); c != nil {
+		return *c, done, nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	o, release := g.stores.Acquire(s.stores.id, func() *openStore {
-		return &openStore{open: func() (store.Store, error) { return g.open(s.stores, slog.New(storeLog{report: g.report})) }}
-	})
+	held, releases := l.held, l.releases
+	if held == nil {
+		for _, shared := range s.stores {
+			o, release := g.stores.Acquire(shared.id, func() *openStore {
+				return &openStore{name: shared.name, open: func() (store.Store, error) { return shared.open(slog.New(storeLog{report: g.report})) }}
+			})
+			held, releases = append(held, o), append(releases, release)
+		}
+	}
 	if l.ended {
-		return o, release
+		done = func() { releaseAll(releases) }
+	} else {
+		l.held, l.releases = held, releases
 	}
-	if l.release != nil { // another event was first
-		release()
-		return o, func() {}
+	stores = s.inline
+	for _, o := range held {
+		named, err := o.get()
+		if err != nil {
+			return nil, done, err
+		}
+		stores = append(stores[:len(stores):len(stores)], named)
 	}
-	l.release = release
-	l.held.Store(o)
-	return o, func() {}
+	if !l.ended {
+		l.ready.Store(&stores)
+	}
+	return stores, done, nil
 }
 
 // end gives the stores back.
@@ -90,9 +108,13 @@ func (l *lease) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended = true
-	l.held.Store(nil)
-	if l.release != nil {
-		l.release()
-		l.release = nil
+	l.ready.Store(nil)
+	releaseAll(l.releases)
+	l.held, l.releases = nil, nil
+}
+
+func releaseAll(releases []func()) {
+	for _, release := range releases {
+		release()
 	}
 }

@@ -44,9 +44,9 @@ func Schema() schema.Plugin {
 			}}, Description: "Accepted for configurations of Konnect: a realm there is warned of and not asked."},
 
 			{Name: "stores", Type: schema.Array, Required: true, Default: []string{"node"}, LenMin: new(1),
-				Elements:    &schema.Field{Type: schema.String, OneOf: []any{"node", "postgres"}},
+				Elements:    &schema.Field{Type: schema.String, OneOf: []any{"node", "postgres", "admin_api"}},
 				Description: "Where keys are looked up, in this order; the first store that knows a key decides.",
-				Doc:         "`node` is `credentials`, then `file`, then `snapshot`. `postgres` is the database of a Kong, whose Admin API makes the keys."},
+				Doc:         "`node` is `credentials`, then `file`, then `snapshot`. `postgres` is the database of a Kong, whose Admin API makes the keys; `admin_api` is that API itself."},
 			{Name: "credentials", Type: schema.Array, Default: []any{}, Elements: &schema.Field{Type: schema.Record, Fields: credentialFields()},
 				Description: "Credentials in the configuration itself, for up to some thousand keys: Kong brings them to every node."},
 			{Name: "file", Type: schema.String, Description: "Path of a file in Kong's declarative format whose consumers' keyauth_credentials count; read again when it changes."},
@@ -64,6 +64,14 @@ func Schema() schema.Plugin {
 				integer("pool", "connections", 8, 1, 1000, "Connections to the database at most, for each plugin process."),
 				integer("timeout_ms", "ms", 3000, 100, 60000, "Longest time to connect, and for one query."),
 			}, Description: "Kong's own database, read only, for the store postgres."},
+			{Name: "admin_api", Type: schema.Record, Fields: append([]schema.Field{
+				{Name: "url", Type: schema.String, Match: "^https?://[^/]", Err: "must start with https:// or http:// and name a host, for instance https://kong.internal:8444",
+					Description: "Address of Kong's Admin API, with the workspace's path if it is not the default one: https://kong.internal:8444"},
+				{Name: "token", Type: schema.String, Referenceable: true, Encrypted: true, Description: "Token that is sent with each request."},
+				{Name: "token_header", Type: schema.String, Default: "Kong-Admin-Token", Description: "Header of the token; with Authorization it is sent as a bearer's, as Konnect wants it."},
+				integer("interval_ms", "ms", 10000, 1000, 3600000, "Time between two readings of all keys and consumers."),
+				integer("timeout_ms", "ms", 60000, 1000, 600000, "Longest time for one reading, all its pages together."),
+			}, tlsFields()...), Description: "Kong's Admin API, read in the background, for the store admin_api."},
 			integer("cache_ttl_ms", "ms", 60000, 1000, 3600000, "How long a consumer that Kong has named, or a key that a remote store knows, is not asked for again."),
 			integer("cache_size", "keys", 100000, 100, 10000000, "Keys of a remote store that are remembered; as many wrong ones are remembered apart from them."),
 			integer("negative_ttl_ms", "ms", 5000, 0, 3600000, "How long a key or consumer that was not found is not asked for again; 0 asks every time."),
@@ -87,6 +95,16 @@ const (
 	defaultSnapshot = prefixWord + "/keyauth/keys.jsonl"
 	minPepper       = 16
 )
+
+// tlsFields are those of an encrypted connection to a store.
+func tlsFields() []schema.Field {
+	return []schema.Field{
+		{Name: "ca", Type: schema.String, Referenceable: true, Description: "Authorities that may certify the other side, instead of the system's: PEM text, or the path of a file with it."},
+		{Name: "cert", Type: schema.String, Referenceable: true, Description: "Certificate that the plugin shows: PEM text, or the path of a file with it."},
+		{Name: "key", Type: schema.String, Referenceable: true, Encrypted: true, Description: "Private key of cert: PEM text, or the path of a file with it."},
+		{Name: "server_name", Type: schema.String, Description: "Name that the other side's certificate must have, when it is not the address's host."},
+	}
+}
 
 // credentialFields are those of one credential in the configuration.
 func credentialFields() []schema.Field {

@@ -29,7 +29,8 @@ type settings struct {
 	workspace string // Kong's id of it, or ""
 	limit     limit
 	hasher    *key.Hasher
-	stores    storeSettings
+	inline    store.Chain   // the configuration's credentials
+	stores    []sharedStore // that follow
 	consumers times
 	warnings  []string                // said once
 	first     []pluginserver.Question // of every request
@@ -80,34 +81,34 @@ func (c *Config) check() (*settings, error) {
 			fail(fmt.Sprintf("stores[%d]", i), fmt.Errorf("%s is listed twice", name))
 		}
 	}
-	if slices.Contains(c.Stores, "postgres") && c.Postgres.DSN == "" {
-		fail("postgres.dsn", errors.New("required, because stores names postgres; write for instance postgres://reader:PASSWORD@db.internal:5432/kong"))
-	}
 	hasher, err := key.NewHasher(c.Pepper, c.PreviousPeppers...)
 	if err != nil {
 		wrong = append(wrong, err) // it names the field
 	} else {
 		s.hasher = hasher
 	}
+	var credentials []store.Credential
 	for i, credential := range c.Credentials {
 		entry, err := credential.entry(hasher)
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("credentials[%d].%w", i, err))
 		}
-		s.stores.credentials = append(s.stores.credentials, entry)
+		credentials = append(credentials, entry)
+	}
+	if len(credentials) > 0 && !slices.Contains(c.Stores, "node") {
+		fail("credentials", errors.New("not looked at, because stores does not name node; name it, or remove them"))
+	}
+	if s.stores, err = c.sharedStores(hasher); err != nil {
+		wrong = append(wrong, err)
 	}
 	if wrong != nil {
 		return nil, errors.Join(wrong...)
 	}
-	s.stores.order, s.stores.hasher = c.Stores, s.hasher
-	s.stores.file, s.stores.snapshot = c.gate.path(c.File), c.gate.path(c.Snapshot)
-	s.stores.postgres = store.PostgresOptions{
-		DSN: c.Postgres.DSN, Workspace: c.Postgres.Workspace, Pool: c.Postgres.Pool, Timeout: millis(c.Postgres.TimeoutMS),
+	inline, err := store.NewInline(credentials)
+	if err != nil {
+		return nil, err // it names the field
 	}
-	s.stores.cache = store.CacheOptions{
-		Size: c.CacheSize, Positive: millis(c.CacheTTLMS), Negative: orNever(millis(c.NegativeTTLMS)), Stale: orNever(millis(c.StaleMS)),
-	}
-	s.stores.id = c.storeID()
+	s.inline = store.Chain{{Name: "credentials", Store: inline}}
 	s.first = s.firstQuestions()
 	if slices.ContainsFunc(c.IdentityRealms, func(r IdentityRealm) bool { return r.Scope != "cp" }) {
 		s.warnings = append(s.warnings, "identity_realms: realms at Konnect are not asked; only keys of this plugin's stores count")
@@ -200,9 +201,9 @@ func isName(s string) bool {
 func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // orNever says "never" for 0, in the way of CacheOptions.
-func orNever(d time.Duration) time.Duration {
-	if d == 0 {
+func orNever(ms int) time.Duration {
+	if ms == 0 {
 		return -1
 	}
-	return d
+	return millis(ms)
 }

@@ -41,12 +41,13 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, &Config{
 		KeyNames: []string{"apikey"}, KeyInHeader: true, KeyInQuery: true, RunOnPreflight: true,
 		Stores: []string{"node"}, Credentials: []Credential{}, Snapshot: "<kong-prefix>/keyauth/keys.jsonl", PreviousPeppers: []string{},
-		Postgres: Postgres{Workspace: "default", Pool: 8, TimeoutMS: 3000}, CacheTTLMS: 60000, CacheSize: 100000, NegativeTTLMS: 5000, StaleMS: 30000, Throttle: Throttle{WindowS: 60, PauseS: 60}, MaxBodyBytes: 1 << 20, Compat: "3.9",
+		Postgres: Postgres{Workspace: "default", Pool: 8, TimeoutMS: 3000}, AdminAPI: AdminAPI{TokenHeader: "Kong-Admin-Token", IntervalMS: 10000, TimeoutMS: 60000}, CacheTTLMS: 60000, CacheSize: 100000, NegativeTTLMS: 5000, StaleMS: 30000, Throttle: Throttle{WindowS: 60, PauseS: 60}, MaxBodyBytes: 1 << 20, Compat: "3.9",
 	}, c)
-	s, err := New(newTestGate(t)).check()
+	c2 := New(newTestGate(t))
+	s, err := c2.check()
 	require.NoError(t, err)
 	assert.Equal(t, []keyName{{"apikey", "apikey", "http_apikey", []string{"apikey"}}}, s.names)
-	assert.Equal(t, "/usr/local/kong/keyauth/keys.jsonl", s.stores.snapshot)
+	assert.Equal(t, "/usr/local/kong/keyauth/keys.jsonl", c2.gate.path(c2.Snapshot))
 	assert.Equal(t, times{time.Minute, 5 * time.Second, 30 * time.Second}, s.consumers)
 }
 
@@ -84,7 +85,11 @@ func TestBadSettings(t *testing.T) {
 		credential(`"scopes":["route:"]`):             {`credentials[0].scopes[0]: "route:" names no route`},
 		`{"pepper":"short"}`:                          {"pepper: length must be at least 16"},
 		`{"previous_peppers":["` + pepper + `"]}`:     {"previous_peppers: there is no pepper"},
-		`{"compat":"1.0"}`:                            {"compat: expected one of: 3.9, 2.8, 0.x"},
+		`{"stores":["admin_api"]}`:                    {"admin_api.url: required, because stores names admin_api"},
+		`{"stores":["postgres"],"postgres":{"dsn":"x"},"credentials":[{"digest":"` + digest + `","consumer":"bob"}]}`: {"credentials: not looked at, because stores does not name node"},
+		`{"credentials":[{"digest":"` + digest + `","consumer":"bob"},{"digest":"` + digest + `","consumer":"ann"}]}`: {"credentials[1].digest: it is that of credentials[0] too"},
+		`{"admin_api":{"url":"ftp://x"}}`: {"admin_api.url: must start with https:// or http://"},
+		`{"compat":"1.0"}`:                {"compat: expected one of: 3.9, 2.8, 0.x"},
 	} {
 		c := configOf(t, config)
 		err := c.Check()

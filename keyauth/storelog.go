@@ -19,7 +19,7 @@ func (h storeLog) Enabled(_ context.Context, level slog.Level) bool { return lev
 func (h storeLog) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	b.WriteString(h.prefix)
-	b.WriteString(r.Message)
+	b.WriteString(strings.TrimPrefix(r.Message, "keyauth: "))
 	r.Attrs(func(a slog.Attr) bool {
 		b.WriteString(": " + a.Value.Resolve().String())
 		return true

@@ -28,26 +28,24 @@ func (m storeMetrics) Collect(ch chan<- prometheus.Metric) {
 	m.gate.stores.Each(func(_ storeID, o *openStore) {
 		s := o.ready.Load()
 		if s == nil {
+			up[o.name] = 0
 			return
 		}
-		chain, _ := (*s).(store.Chain)
-		for _, named := range chain {
-			if _, known := up[named.Name]; !known {
-				up[named.Name] = 1
-			}
-			if r, ok := named.Store.(store.Reporter); ok && r.Health() != nil {
-				up[named.Name] = 0
-			}
-			if l, ok := named.Store.(interface{ Len() int }); ok {
-				keys[named.Name] += l.Len()
-			}
-			if c, ok := named.Store.(interface{ Stats() store.CacheStats }); ok {
-				n := c.Stats()
-				for result, count := range map[string]uint64{
-					"hit": n.Hits, "negative_hit": n.NegativeHits, "asked": n.Questions, "failed": n.Failures, "stale": n.Stale,
-				} {
-					lookups[[2]string{named.Name, result}] += count
-				}
+		if _, known := up[o.name]; !known {
+			up[o.name] = 1
+		}
+		if r, ok := s.Store.(store.Reporter); ok && r.Health() != nil {
+			up[o.name] = 0
+		}
+		if l, ok := s.Store.(interface{ Len() int }); ok {
+			keys[o.name] += l.Len()
+		}
+		if c, ok := s.Store.(interface{ Stats() store.CacheStats }); ok {
+			n := c.Stats()
+			for result, count := range map[string]uint64{
+				"hit": n.Hits, "negative_hit": n.NegativeHits, "asked": n.Questions, "failed": n.Failures, "stale": n.Stale,
+			} {
+				lookups[[2]string{o.name, result}] += count
 			}
 		}
 	})

@@ -39,7 +39,7 @@ func TestStoreMetrics(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"keyauth_store_keys credentials": 2, "keyauth_store_keys file": 2, "keyauth_store_up credentials": 1, "keyauth_store_up file": 0,
+		"keyauth_store_keys file": 2, "keyauth_store_up file": 0,
 		"keyauth_cache_lookups_total hit postgres": 0, "keyauth_cache_lookups_total failed postgres": 0,
 		"keyauth_requests_total accepted": 0, "keyauth_requests_total kong_error": 0, "keyauth_config_errors_total": 0,
 	} {

@@ -1,8 +1,9 @@
-local a={type="string"}
-local b={0,253402300799}
-local c={"grpc","grpcs","http","https"}
+local a={1000,3600000}
+local b={type="string"}
+local c={0,253402300799}
+local d={"grpc","grpcs","http","https"}
 return{name="keyauth",fields={
-{protocols={type="set",required=true,default=c,elements={type="string",one_of=c}}},
+{protocols={type="set",required=true,default=d,elements={type="string",one_of=d}}},
 {config={type="record",required=true,fields={
 {key_names={type="array",required=true,default={"apikey"},elements={type="string",match="^[%w_%-]+$",err="bad header name, allowed characters are A-Z, a-z, 0-9, '_', and '-'"}}},
 {key_in_header={type="boolean",required=true,default=true}},
@@ -16,17 +17,17 @@ return{name="keyauth",fields={
 {scope={type="string",default="cp",one_of={"cp","realm"}}},
 {id={type="string",uuid=true}},
 {region={type="string"}}}}}},
-{stores={type="array",required=true,default={"node"},len_min=1,elements={type="string",one_of={"node","postgres"}}}},
+{stores={type="array",required=true,default={"node"},len_min=1,elements={type="string",one_of={"node","postgres","admin_api"}}}},
 {credentials={type="array",default={},elements={type="record",fields={
 {digest={type="string",required=true,match_any={patterns={"^sha256::[%w_%-]+$","^hmac%-sha256:[^:]+:[%w_%-]+$"},err="must be sha256::DIGEST or hmac-sha256:PEPPER-ID:DIGEST, the digest in base64url"}}},
 {consumer={type="string",required=true}},
 {id={type="string",uuid=true}},
-{expires_at={type="integer",between=b}},
-{not_before={type="integer",between=b}},
+{expires_at={type="integer",between=c}},
+{not_before={type="integer",between=c}},
 {disabled={type="boolean",default=false}},
-{groups={type="array",elements=a}},
-{scopes={type="array",elements=a}},
-{cidrs={type="array",elements=a}},
+{groups={type="array",elements=b}},
+{scopes={type="array",elements=b}},
+{cidrs={type="array",elements=b}},
 {hint={type="string"}}}}}},
 {file={type="string"}},
 {snapshot={type="string",default="<kong-prefix>/keyauth/keys.jsonl",len_min=0}},
@@ -37,7 +38,17 @@ return{name="keyauth",fields={
 {workspace={type="string",default="default"}},
 {pool={type="integer",default=8,between={1,1000}}},
 {timeout_ms={type="integer",default=3000,between={100,60000}}}}}},
-{cache_ttl_ms={type="integer",default=60000,between={1000,3600000}}},
+{admin_api={type="record",fields={
+{url={type="string",match="^https?://[^/]",err="must start with https:// or http:// and name a host, for instance https://kong.internal:8444"}},
+{token={type="string",referenceable=true,encrypted=true}},
+{token_header={type="string",default="Kong-Admin-Token"}},
+{interval_ms={type="integer",default=10000,between=a}},
+{timeout_ms={type="integer",default=60000,between={1000,600000}}},
+{ca={type="string",referenceable=true}},
+{cert={type="string",referenceable=true}},
+{key={type="string",referenceable=true,encrypted=true}},
+{server_name={type="string"}}}}},
+{cache_ttl_ms={type="integer",default=60000,between=a}},
 {cache_size={type="integer",default=100000,between={100,10000000}}},
 {negative_ttl_ms={type="integer",default=5000,between={0,3600000}}},
 {stale_ms={type="integer",default=30000,between={0,3600000}}},
