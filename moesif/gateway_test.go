@@ -53,16 +53,15 @@ func startGateway(t *testing.T, program string, flags []string, config ...string
 	for _, line := range config {
 		text += "    " + line + "\n"
 	}
-	return startGatewayOf(t, text, map[string]string{"moesif": program, "testauth": kongdevtest.Self}, flags)
+	return startGatewayOf(t, text, map[string]string{"moesif": program, "testauth": kongdevtest.Self}, map[string][]string{"moesif": flags})
 }
 
 // startGatewayOf starts a gateway of a whole configuration with these plugins.
-func startGatewayOf(t *testing.T, text string, plugins map[string]string, flags []string) testGateway {
+func startGatewayOf(t *testing.T, text string, plugins map[string]string, flags map[string][]string) testGateway {
 	t.Helper()
 	g := testGateway{opened: make(chan struct{}, 10), streams: make(chan struct{}, 10)}
-	byName := map[string][]string{"moesif": flags}
 	g.Gateway = kongdevtest.Start(t, kongdevtest.Options{
-		Config: text, Plugins: plugins, Flags: byName, Hosts: map[string]http.Handler{"stream.test": http.HandlerFunc(g.stream)},
+		Config: text, Plugins: plugins, Flags: flags, Hosts: map[string]http.Handler{"stream.test": http.HandlerFunc(g.stream)},
 	})
 	return g
 }

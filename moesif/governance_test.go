@@ -229,6 +229,19 @@ func TestBlockedByAnotherProcessD28(t *testing.T) {
 	assert.Equal(t, []string{"log log.serialize", "log log.serialize", "log ctx.shared.get"}, k.calls[len(k.calls)-3:], "asked only where it is not known")
 }
 
+// A request that another plugin has answered before access could run is an event like any other.
+func TestShortCircuitedD28(t *testing.T) {
+	config, events := governed(t, `,"api_version":"7"`, cohorts, ruleList)
+	k := newFakeKong(t)
+	k.log = `{"request":{"id":"r","url":"http://h:80/","headers":{}},"response":{"status":429,"headers":{}},"source":"kong","consumer":{"id":"i","username":"ann"}}`
+	k.run("log", config.Log)
+	e := events(1)[0]
+	assert.Equal(t, "ann", e.UserID)
+	assert.Equal(t, "7", e.Request.APIVersion)
+	assert.Empty(t, e.BlockedBy)
+	assert.Len(t, e.TransactionID, 36)
+}
+
 // A rule's answer is bounded by what Kong takes.
 func TestOddAnswersD24(t *testing.T) {
 	for _, c := range []struct {

@@ -62,7 +62,7 @@ func TestNamesAndApplicationsD27(t *testing.T) {
 	text := strings.Replace(gatewayConfig, "- name: testauth\n", "", 1) + set +
 		"- name: " + old + "\n  config:\n    application_id: second-application\n" + set +
 		"- name: moesif\n  route: stream\n  config:\n    application_id: third-application\n" + set
-	g := startGatewayOf(t, text, map[string]string{"moesif": binary, old: binary}, []string{"-name", "moesif"})
+	g := startGatewayOf(t, text, map[string]string{"moesif": binary, old: binary}, map[string][]string{old: {"-name", old}})
 	g.send("GET", "/one", "")
 	go func() { <-g.opened; g.streams <- struct{}{} }()
 	g.Send("GET", "/two", "", "Host", "stream.example.org")

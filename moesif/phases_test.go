@@ -19,6 +19,7 @@ import (
 // An eventJSON is an event as a collector reads it.
 type eventJSON struct {
 	Request, Response struct {
+		APIVersion       string `json:"api_version"`
 		Headers          map[string]string
 		Body             any
 		TransferEncoding string `json:"transfer_encoding"`
