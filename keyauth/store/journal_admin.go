@@ -57,7 +57,7 @@ func (a *JournalAdmin) refreshLocked() error {
 	if a.table != nil && s == a.from {
 		return nil
 	}
-	if a.table != nil && s.ino == a.from.ino && s.dev == a.from.dev && s.size >= a.at.offset {
+	if a.table != nil && s.ino == a.from.ino && s.dev == a.from.dev && s.size > a.at.offset {
 		if at, err := readLines(f, a.at, a.table.apply); err == nil {
 			a.at, a.from = at, s
 			return nil
@@ -167,11 +167,12 @@ func (a *JournalAdmin) rewriteLocked() error {
 	put := func(l line) bool {
 		text := appendLine(nil, l)
 		at.offset += int64(len(text))
-		at.last = text[max(0, len(text)-tailCheck):]
+		at.last = text[max(0, len(text)-checked):]
 		_, err = w.Write(text)
 		return err == nil
 	}
-	put(header)
+	put(newHeader())
+	at.head = at.last
 	a.table.consumers.Scan(func(_ string, c *Consumer) bool { at.lines++; return put(line{Consumer: c}) })
 	a.table.keys.Scan(func(_ string, c *Credential) bool { at.lines++; return put(line{Key: newKeyLine(*c)}) })
 	if err := errors.Join(err, w.Flush(), f.Sync()); err != nil {

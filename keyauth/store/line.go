@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // The keys file is JSON lines: a header, then one change a line. A later line replaces what an earlier one says of the
 // same consumer or the same hash, so that a change is one append; a compacted file has only consumers and keys.
 //
-//	{"format":"keyauth-keys","version":1}
+//	{"format":"keyauth-keys","version":1,"id":"GAYDKOJ4MZXGC3DF"}
 //	{"consumer":{"id":"5d6e...","username":"alice"}}
 //	{"key":{"id":"0a1b...","hash":"sha256::ungW...","consumer":"5d6e...","hint":"acme_live_...ab3X"}}
 //	{"delete_key":{"id":"0a1b...","hash":"sha256::ungW..."}}
@@ -23,6 +24,7 @@ import (
 type line struct {
 	Format         string        `json:"format,omitempty"`
 	Version        int           `json:"version,omitempty"`
+	File           string        `json:"id,omitempty"` // another one each time that the file is written anew
 	Consumer       *Consumer     `json:"consumer,omitempty"`
 	Key            *keyLine      `json:"key,omitempty"`
 	DeleteKey      *deleteKey    `json:"delete_key,omitempty"`
@@ -59,7 +61,7 @@ const (
 	version = 1
 )
 
-var header = line{Format: format, Version: version} // read-only
+func newHeader() line { return line{Format: format, Version: version, File: rand.Text()} }
 
 func newKeyLine(c Credential) *keyLine {
 	ref := c.ConsumerRef
@@ -82,7 +84,7 @@ func (k *keyLine) entry() Entry {
 
 // check tells whether l is one of the five kinds, and whole. first means that it is the first line of the file.
 func (l *line) check(first bool) error {
-	if l.Format != "" || l.Version != 0 || first {
+	if l.Format != "" || l.Version != 0 || l.File != "" || first {
 		switch {
 		case !first:
 			return errors.New("format: a header in the middle; files cannot be joined by cat, use keyauth keys import")

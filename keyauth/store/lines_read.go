@@ -13,10 +13,11 @@ import (
 type position struct {
 	offset int64
 	lines  int
+	head   []byte // how the file begins, and
 	last   []byte // what stands before offset, to see whether it is still the same file
 }
 
-const tailCheck = 64 // bytes of position.last
+const checked = 128 // bytes of head and last, at most
 
 // chunkSize is how much of a file one goroutine parses at a time.
 const chunkSize = 1 << 20
@@ -58,7 +59,10 @@ func readLines(f *os.File, p position, apply func(*line) error) (position, error
 				c := chunk{data: buf[:whole], first: end.lines + 1, done: make(chan parsed, 1)}
 				end.offset += int64(whole)
 				end.lines += bytes.Count(c.data, []byte{'\n'})
-				end.last = bytes.Clone(c.data[max(0, whole-tailCheck):])
+				end.last = bytes.Clone(c.data[max(0, whole-checked):])
+				if c.first == 1 {
+					end.head = bytes.Clone(c.data[:min(whole, checked)])
+				}
 				chunks <- c
 				go func() {
 					defer func() {
@@ -102,10 +106,11 @@ func readLines(f *os.File, p position, apply func(*line) error) (position, error
 
 // unchanged reports whether what stands before p is still there.
 func unchanged(f *os.File, p position) bool {
-	last := make([]byte, len(p.last))
-	if len(last) == 0 {
-		return true
-	}
-	_, err := f.ReadAt(last, p.offset-int64(len(last)))
-	return err == nil && bytes.Equal(last, p.last)
+	return standsAt(f, p.head, 0) && standsAt(f, p.last, p.offset-int64(len(p.last)))
+}
+
+func standsAt(f *os.File, want []byte, at int64) bool {
+	got := make([]byte, len(want))
+	_, err := f.ReadAt(got, at)
+	return (err == nil || len(want) == 0) && bytes.Equal(got, want)
 }
