@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,6 +68,7 @@ func demoPlugin(version string) Plugin {
 		f.String("fail-file", "", "a worker exits at once while it exists")
 	}
 	p.Drain = func(ctx context.Context) error {
+		slog.Info("demo drains")
 		select {
 		case <-time.After(300 * time.Millisecond):
 		case <-ctx.Done():

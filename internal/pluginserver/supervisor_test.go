@@ -84,6 +84,16 @@ func TestPluginServesUntilItIsTerminated(t *testing.T) {
 	assert.FileExists(t, p.socket+".gone", "nobody unlinks the socket")
 }
 
+// What the plugin logs itself has the form that the flags say.
+func TestPluginsOwnLines(t *testing.T) {
+	t.Parallel()
+	p := plug(t, prefixFolder(t), testExecutable(t), "-log-format", "json")
+	p.logged(`"msg":"worker ready"`, 1)
+	p.signal(syscall.SIGTERM)
+	require.NoError(t, os.Remove(p.socket)) // nothing to wait for
+	p.logged(`"level":"INFO","msg":"demo drains"}`, 1)
+}
+
 func TestTerminatedWorkerAcceptsUntilTheSocketIsReplaced(t *testing.T) {
 	dir := prefixFolder(t)
 	p := plug(t, dir, testExecutable(t))
