@@ -82,7 +82,7 @@ func (c *Capture) newApplication(key applicationKey, s *settings) *application {
 		env.Tags = a.source.Saw
 		a.source.Start()
 	}
-	if s.queue.SpoolDir == "" {
+	if s.queue.SpoolDir == "" && a.source != nil { // a dry run has nothing to lose
 		notice("memory only", "spool_dir is empty: events wait in memory, and what waits is lost with the process")
 	}
 	a.queue = send.NewQueue(s.queue, env)

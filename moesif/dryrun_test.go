@@ -17,7 +17,7 @@ import (
 func TestDryRun(t *testing.T) {
 	prefix := t.TempDir()
 	file := filepath.Join(prefix, "events.ndjson")
-	capture := newTestCapture(t)
+	capture := NewCapture(func(_, text string) { assert.Fail(t, "said", text) })
 	parseFlags(t, capture, "-kong-prefix", prefix)
 	c := configOf(t, capture, fmt.Sprintf(`{"application_id":"a","api_endpoint":"file://%s","request_header_masks":["x-secret"]}`, file))
 	require.NoError(t, c.Check())

@@ -110,7 +110,8 @@ var hostilities = map[string]struct { // read-only
 	"early hints without end":       {say(strings.Repeat("HTTP/1.1 103 Early Hints\r\nX: "+strings.Repeat("x", 1000)+"\r\n\r\n", 1000)), outcome{class: retry}},
 	"another protocol is agreed on": {say("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"), outcome{class: hold, status: 101}},
 	"a redirect to itself":          {say("HTTP/1.1 307 Temporary Redirect\r\nLocation: /v1/events/batch\r\nContent-Length: 0\r\n\r\n"), outcome{class: hold, status: 307}},
-	"the answer before the request": {func(c *net.TCPConn) {
+	"the answer before the body": {func(c *net.TCPConn) {
+		_, _ = http.ReadRequest(bufio.NewReader(c)) // its headers
 		_, _ = io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		_, _ = io.Copy(io.Discard, c)
 	}, outcome{class: split, status: 413}},
@@ -138,9 +139,6 @@ func TestHostileCollectors(t *testing.T) {
 					assert.NotContains(t, o.err.Error(), "app-secret")
 				}
 				assert.Equal(t, c.want.status == 0 && c.want.class == retry, o.err != nil, "%v", o.err)
-				if name == "the answer before the request" && o.err != nil {
-					return // the system may have thrown the answer away with the connection
-				}
 				o.err = nil
 				assert.Equal(t, c.want, o)
 			})
