@@ -27,6 +27,7 @@ type Config struct {
 	PreviousPeppers []string     `json:"previous_peppers"` // secret: never logged
 	Postgres        Postgres     `json:"postgres"`
 	AdminAPI        AdminAPI     `json:"admin_api"`
+	Redis           Redis        `json:"redis"`
 	CacheTTLMS      int          `json:"cache_ttl_ms"`
 	CacheSize       int          `json:"cache_size"` // keys
 	NegativeTTLMS   int          `json:"negative_ttl_ms"`
@@ -83,6 +84,17 @@ type AdminAPI struct {
 	Cert        string `json:"cert"`
 	Key         string `json:"key"` // secret: never logged
 	ServerName  string `json:"server_name"`
+}
+
+// A Redis is a server whose keys many nodes share.
+type Redis struct {
+	URL        string `json:"url"` // secret: it holds a password; never logged
+	Prefix     string `json:"prefix"`
+	TimeoutMS  int    `json:"timeout_ms"`
+	CA         string `json:"ca"` // PEM text or a path, as the two below
+	Cert       string `json:"cert"`
+	Key        string `json:"key"` // secret: never logged
+	ServerName string `json:"server_name"`
 }
 
 // A Throttle limits clients that send wrong keys.

@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, &Config{
 		KeyNames: []string{"apikey"}, KeyInHeader: true, KeyInQuery: true, RunOnPreflight: true,
 		Stores: []string{"node"}, Credentials: []Credential{}, Snapshot: "<kong-prefix>/keyauth/keys.jsonl", PreviousPeppers: []string{},
-		Postgres: Postgres{Workspace: "default", Pool: 8, TimeoutMS: 3000}, AdminAPI: AdminAPI{TokenHeader: "Kong-Admin-Token", IntervalMS: 10000, TimeoutMS: 60000}, CacheTTLMS: 60000, CacheSize: 100000, NegativeTTLMS: 5000, StaleMS: 30000, Throttle: Throttle{WindowS: 60, PauseS: 60}, MaxBodyBytes: 1 << 20, Compat: "3.9",
+		Postgres: Postgres{Workspace: "default", Pool: 8, TimeoutMS: 3000}, AdminAPI: AdminAPI{TokenHeader: "Kong-Admin-Token", IntervalMS: 10000, TimeoutMS: 60000}, Redis: Redis{Prefix: "keyauth:", TimeoutMS: 1000}, CacheTTLMS: 60000, CacheSize: 100000, NegativeTTLMS: 5000, StaleMS: 30000, Throttle: Throttle{WindowS: 60, PauseS: 60}, MaxBodyBytes: 1 << 20, Compat: "3.9",
 	}, c)
 	c2 := New(newTestGate(t))
 	s, err := c2.check()
@@ -88,8 +88,10 @@ func TestBadSettings(t *testing.T) {
 		`{"stores":["admin_api"]}`:                    {"admin_api.url: required, because stores names admin_api"},
 		`{"stores":["postgres"],"postgres":{"dsn":"x"},"credentials":[{"digest":"` + digest + `","consumer":"bob"}]}`: {"credentials: not looked at, because stores does not name node"},
 		`{"credentials":[{"digest":"` + digest + `","consumer":"bob"},{"digest":"` + digest + `","consumer":"ann"}]}`: {"credentials[1].digest: it is that of credentials[0] too"},
-		`{"admin_api":{"url":"ftp://x"}}`: {"admin_api.url: must start with https:// or http://"},
-		`{"compat":"1.0"}`:                {"compat: expected one of: 3.9, 2.8, 0.x"},
+		`{"stores":["redis"]}`:                   {"redis.url: required, because stores names redis"},
+		`{"redis":{"url":"http://topsecret@x"}}`: {"redis.url: must start with rediss:// or redis://"},
+		`{"admin_api":{"url":"ftp://x"}}`:        {"admin_api.url: must start with https:// or http://"},
+		`{"compat":"1.0"}`:                       {"compat: expected one of: 3.9, 2.8, 0.x"},
 	} {
 		c := configOf(t, config)
 		err := c.Check()

@@ -44,6 +44,11 @@ func (c *Config) sharedStores(h *key.Hasher) (list []sharedStore, err error) {
 				wrong = append(wrong, errors.New("admin_api.url: required, because stores names admin_api; write for instance https://kong.internal:8444"))
 			}
 			list = append(list, c.adminAPI(h))
+		case "redis":
+			if c.Redis.URL == "" {
+				wrong = append(wrong, errors.New("redis.url: required, because stores names redis; write for instance redis://USER:PASSWORD@redis.internal:6379/0"))
+			}
+			list = append(list, c.redis())
 		}
 	}
 	return list, errors.Join(wrong...)
@@ -86,6 +91,21 @@ func (c *Config) adminAPI(h *key.Hasher) sharedStore {
 	return shared("admin_api", func(log *slog.Logger) (store.Store, error) {
 		return store.OpenAdminAPI(o, h, log)
 	}, c.AdminAPI, c.Pepper, c.PreviousPeppers)
+}
+
+func (c *Config) redis() sharedStore {
+	o := store.RedisOptions{
+		URL: c.Redis.URL, Prefix: c.Redis.Prefix, Timeout: millis(c.Redis.TimeoutMS),
+		TLS: store.TLSOptions{CA: c.Redis.CA, Cert: c.Redis.Cert, Key: c.Redis.Key, ServerName: c.Redis.ServerName},
+	}
+	cache := c.cache()
+	return shared("redis", func(log *slog.Logger) (store.Store, error) {
+		s, err := store.OpenRedis(o, log)
+		if err != nil {
+			return nil, err
+		}
+		return store.NewCache(s, cache), nil
+	}, c.Redis, cache)
 }
 
 // cache is that of remote stores.

@@ -17,7 +17,7 @@ return{name="keyauth",fields={
 {scope={type="string",default="cp",one_of={"cp","realm"}}},
 {id={type="string",uuid=true}},
 {region={type="string"}}}}}},
-{stores={type="array",required=true,default={"node"},len_min=1,elements={type="string",one_of={"node","postgres","admin_api"}}}},
+{stores={type="array",required=true,default={"node"},len_min=1,elements={type="string",one_of={"node","postgres","admin_api","redis"}}}},
 {credentials={type="array",default={},elements={type="record",fields={
 {digest={type="string",required=true,match_any={patterns={"^sha256::[%w_%-]+$","^hmac%-sha256:[^:]+:[%w_%-]+$"},err="must be sha256::DIGEST or hmac-sha256:PEPPER-ID:DIGEST, the digest in base64url"}}},
 {consumer={type="string",required=true}},
@@ -44,6 +44,14 @@ return{name="keyauth",fields={
 {token_header={type="string",default="Kong-Admin-Token"}},
 {interval_ms={type="integer",default=10000,between=a}},
 {timeout_ms={type="integer",default=60000,between={1000,600000}}},
+{ca={type="string",referenceable=true}},
+{cert={type="string",referenceable=true}},
+{key={type="string",referenceable=true,encrypted=true}},
+{server_name={type="string"}}}}},
+{redis={type="record",fields={
+{url={type="string",match="^rediss?://[^/]",err="must start with rediss:// or redis:// and name a host, for instance redis://USER:PASSWORD@redis.internal:6379/0",referenceable=true,encrypted=true}},
+{prefix={type="string",default="keyauth:"}},
+{timeout_ms={type="integer",default=1000,between={10,60000}}},
 {ca={type="string",referenceable=true}},
 {cert={type="string",referenceable=true}},
 {key={type="string",referenceable=true,encrypted=true}},
