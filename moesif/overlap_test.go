@@ -1,10 +1,12 @@
 package moesif
 
 import (
+	"fmt"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -73,4 +75,33 @@ func TestNamesAndApplicationsD27(t *testing.T) {
 		assert.Equal(t, userAgent, b.UserAgent)
 	}
 	assert.Equal(t, map[string]int{"secret-application": 1, "second-application": 2, "third-application": 1}, sent)
+}
+
+// Whatever runs beside it, each event has the bodies of its own request.
+func TestBodiesBelongToTheirRequests(t *testing.T) {
+	for name, flags := range map[string][]string{"full": nil, "on demand": {"-phases", "access,log", "-buffer", "on-demand"}} {
+		t.Run(name, func(t *testing.T) {
+			g := startGateway(t, builtPlugin, flags)
+			const clients, each = 8, 25
+			var all sync.WaitGroup
+			for c := range clients {
+				all.Go(func() {
+					for i := range each {
+						n := c*each + i
+						r := g.send("POST", fmt.Sprintf("/n/%d", n), fmt.Sprintf(`{"n":%d}`, n), "Content-Type", "application/json", transactionHeaderSent, "the-same")
+						assert.Equal(t, 200, r.Status)
+					}
+				})
+			}
+			all.Wait()
+			ids := map[string]bool{}
+			for path, e := range g.events(t, clients*each) {
+				n := strings.TrimPrefix(path, "/n/")
+				assert.JSONEq(t, `{"n":`+n+`}`, string(e.Request.Body), path)
+				assert.Contains(t, string(e.Response.Body), `"uri":"`+path+`"`)
+				ids[e.TransactionID] = true
+			}
+			assert.Len(t, ids, clients*each, "a client's transaction id is not the event's")
+		})
+	}
 }
