@@ -1,0 +1,63 @@
+package datakit
+
+import "context"
+
+// values are what flows into and out of a node, by port; the whole value of a node that has no named ports is under
+// self. A value is what gojq takes: nil, bool, int, float64, *big.Int, json.Number, string, []any or map[string]any of
+// such. It belongs to everybody once it was produced: nobody changes a value, or a part of one.
+type values map[string]any
+
+// self names the port that is a node's whole value.
+const self = ""
+
+// A node does the work of one node of a workflow. Requests share nodes, so run touches no state of the node. It does not
+// call the gateway: nodes that need it are hostNodes.
+//
+// An output that run leaves out is null. What it returns beside an error is shown in traces and flows nowhere.
+type node interface {
+	run(ctx context.Context, in values) (values, error)
+}
+
+// A hostNode works with the gateway. It runs on the goroutine of the gateway's handler, never beside another one.
+type hostNode interface {
+	node
+	runOn(ctx context.Context, host Host, in values) (values, error)
+}
+
+// A kind describes a node type: its ports, how to build one. A new type is a file with one kind, and its line in kinds.
+type kind struct {
+	in  []port // a node with the one port self takes a whole value only
+	out []port // none: nothing can be connected to its output
+
+	masks map[string]bool // ports whose values no trace shows
+
+	freeInputs bool // takes a whole value, or any names of the user's as inputs
+	async      bool // waits for others: runs beside other nodes
+	ends       bool // answers the client and ends the plan
+
+	// declare returns the outputs of a node whose configuration decides them. It is called before links are known.
+	declare func(c *NodeConfig) []port
+
+	// build checks the options and makes the node. Links are known, so c.connected can be asked. All that is wrong is
+	// told to c.fail or returned; what is returned begins with the field.
+	build func(c *NodeConfig, b *builder) (node, error)
+}
+
+// A port is an input or output of a node.
+type port struct {
+	name     string // self for the whole value
+	typ      typ
+	required bool // an input that must be connected
+
+	check func(any) error // of a literal beyond its type; nil is none
+}
+
+// kinds are the node types by name; read-only.
+var kinds = map[string]*kind{
+	"branch":   &branchKind,
+	"call":     &callKind,
+	"exit":     &exitKind,
+	"jq":       &jqKind,
+	"property": &propertyKind,
+	"static":   &staticKind,
+}

@@ -1,0 +1,31 @@
+package datakit
+
+import (
+	"context"
+	"fmt"
+)
+
+// branchKind decides which of its members run: those in then for true, those in else for false.
+var branchKind = kind{
+	in: []port{{name: self, typ: booleanType, required: true}},
+	build: func(*NodeConfig, *builder) (node, error) {
+		return branchNode{}, nil
+	},
+}
+
+type branchNode struct{}
+
+func (branchNode) run(_ context.Context, in values) (values, error) {
+	side, ok := in[self].(bool)
+	if !ok {
+		return nil, fmt.Errorf("a branch takes true or false, got %s", nameOf(in[self]))
+	}
+	return values{self: side}, nil
+}
+
+// branchMembers are the names of a branch's members.
+func branchMembers(c *NodeConfig) (then, otherwise []string) {
+	then, _ = c.texts("then")
+	otherwise, _ = c.texts("else")
+	return then, otherwise
+}

@@ -1,0 +1,64 @@
+package datakit
+
+import "context"
+
+// exitKind answers the client and ends the workflow.
+var exitKind = kind{
+	in:   []port{{name: "body", typ: anyType}, headersPort()},
+	ends: true,
+	build: func(c *NodeConfig, _ *builder) (node, error) {
+		status, ok := c.whole("status", 200, 599)
+		if !ok {
+			status = 200
+		}
+		c.flag("warn_headers_sent", true) // headers are never out already: responses are buffered
+		return exitNode{status}, nil
+	},
+}
+
+type exitNode struct{ status int }
+
+// An Answer is what the client gets.
+type Answer struct {
+	Status int
+	Header []Header
+	Body   []byte
+}
+
+// ContentType returns the answer's, or "".
+func (a *Answer) ContentType() string { return contentTypeOf(a.Header) }
+
+func contentTypeOf(headers []Header) string {
+	if list, ok := find(headers, "Content-Type"); ok && len(list) > 0 {
+		return list[0]
+	}
+	return ""
+}
+
+// ofBody are headers that describe a body as it was sent, which an answer has of its own.
+var ofBody = append([]string{"Content-Length", "Content-Encoding"}, hopByHop...) // read-only
+
+func (n exitNode) run(_ context.Context, in values) (values, error) {
+	a, err := n.answer(in)
+	if err != nil {
+		return nil, err
+	}
+	return values{"status": a.Status}, nil
+}
+
+// answer makes the answer of the node's inputs.
+func (n exitNode) answer(in values) (*Answer, error) {
+	headers, err := headersOf(in["headers"])
+	if err != nil {
+		return nil, err
+	}
+	headers = without(headers, ofBody...)
+	body, contentType, err := writeBody(in["body"], contentTypeOf(headers))
+	if err != nil {
+		return nil, err
+	}
+	if contentType != "" && contentTypeOf(headers) == "" {
+		headers = append(headers, Header{"Content-Type", []string{contentType}})
+	}
+	return &Answer{Status: n.status, Header: headers, Body: body}, nil
+}

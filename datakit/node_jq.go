@@ -1,0 +1,274 @@
+package datakit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/itchyny/gojq"
+)
+
+// jqKind runs a jq program over its inputs.
+var jqKind = kind{
+	freeInputs: true,
+	out:        []port{{name: self, typ: anyType}},
+	build:      buildJQ,
+}
+
+// jqTime is how long a program may run for one request.
+const jqTime = time.Second
+
+// A jqNode is a compiled program, which requests share.
+type jqNode struct {
+	code      *gojq.Code
+	variables []string // inputs that the program can also call by $name
+	maxBytes  int      // of a result
+	slots     chan struct{}
+}
+
+func buildJQ(c *NodeConfig, b *builder) (node, error) {
+	text, ok := c.text("jq", 1, maxJQ)
+	if !ok {
+		if c.members["jq"] == nil {
+			c.fail("jq", "required: a program of jq")
+		}
+		return nil, nil
+	}
+	query, err := gojq.Parse(text)
+	if err != nil {
+		if outsideStrings(text, '\'') {
+			return nil, errors.New(`jq: strings of jq stand in double quotes: write "text" for 'text'; single quotes are a shell's`)
+		}
+		return nil, fmt.Errorf("jq: does not compile: %w", parseError(text, err))
+	}
+	n := jqNode{maxBytes: b.maxBody, slots: b.engine.jqSlots}
+	for _, name := range sortedKeys(c.linked) {
+		if isVariable(name) {
+			n.variables = append(n.variables, name)
+		}
+	}
+	names := make([]string, len(n.variables))
+	for i, name := range n.variables {
+		names[i] = "$" + name
+	}
+	options := append(jqFunctions(), gojq.WithVariables(names))
+	if n.code, err = gojq.Compile(query, options...); err != nil {
+		return nil, fmt.Errorf("jq: does not compile: %w", err)
+	}
+	b.programs = append(b.programs, query)
+	return n, nil
+}
+
+// parseError adds the place to an error of the parser.
+func parseError(text string, err error) error {
+	var parse *gojq.ParseError
+	if !errors.As(err, &parse) {
+		return err
+	}
+	before := text[:max(0, min(parse.Offset-len(parse.Token), len(text)))]
+	line := strings.Count(before, "\n") + 1
+	return fmt.Errorf("line %d, character %d: %w", line, len(before)-strings.LastIndexByte(before, '\n'), err)
+}
+
+// outsideStrings reports whether c stands in a program outside of strings and comments.
+func outsideStrings(text string, c byte) bool {
+	inString, inComment := false, false
+	for i := 0; i < len(text); i++ {
+		switch at := text[i]; {
+		case inComment:
+			inComment = at != '\n'
+		case inString:
+			if at == '\\' {
+				i++
+			} else if at == '"' {
+				inString = false
+			}
+		case at == c:
+			return true
+		case at == '"':
+			inString = true
+		case at == '#':
+			inComment = true
+		}
+	}
+	return false
+}
+
+// isVariable reports whether a name can stand behind a $.
+func isVariable(name string) bool {
+	return name != self && isNodeName(name) && !strings.Contains(name, "-") && name != "ENV" && name != "__loc__" && name != "__prog_args"
+}
+
+func (n jqNode) run(ctx context.Context, in values) (values, error) {
+	var input any
+	whole := false
+	if input, whole = in[self]; !whole && len(in) > 0 {
+		input = map[string]any(in)
+	}
+	arguments := make([]any, len(n.variables))
+	for i, name := range n.variables {
+		arguments[i] = in[name]
+	}
+	select {
+	case n.slots <- struct{}{}:
+		defer func() { <-n.slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, jqTime, errJQTime)
+	defer cancel()
+	v, ok := n.code.RunWithContext(ctx, input, arguments...).Next()
+	if !ok {
+		return values{self: nil}, nil
+	}
+	if err, failed := v.(error); failed {
+		return nil, jqError(ctx, err)
+	}
+	left := n.maxBytes
+	if !fits(v, &left) {
+		return nil, fmt.Errorf("the result is larger than %d bytes (max_body_bytes)", n.maxBytes)
+	}
+	return values{self: v}, nil
+}
+
+var errJQTime = fmt.Errorf("the program ran longer than %s", jqTime)
+
+// jqError says what went wrong so that it helps.
+func jqError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	var halt *gojq.HaltError
+	if errors.As(err, &halt) {
+		if text, ok := halt.Value().(string); ok {
+			return fmt.Errorf("the program has halted: %s", shortened(text))
+		}
+		return errors.New("the program has halted")
+	}
+	text := err.Error()
+	if strings.HasPrefix(text, "expected a string for object key but got: null") {
+		return errors.New(text + `; // does not catch it: give the key a default first, as in [.id // ""]`)
+	}
+	return errors.New(text)
+}
+
+// fits counts the bytes of a result, about, down from left.
+func fits(v any, left *int) bool {
+	switch v := v.(type) {
+	case string:
+		*left -= len(v)
+	case []any:
+		*left -= len(v)
+		for _, e := range v {
+			if *left < 0 || !fits(e, left) {
+				return false
+			}
+		}
+	case map[string]any:
+		for key, e := range v {
+			*left -= len(key) + 4
+			if *left < 0 || !fits(e, left) {
+				return false
+			}
+		}
+	case *big.Int:
+		*left -= v.BitLen() / 3
+	default:
+		*left -= 4
+	}
+	return *left >= 0
+}
+
+// jqFunctions are those of jq that the library does not have.
+func jqFunctions() []gojq.CompilerOption {
+	same := func(v any, _ []any) any { return v }
+	return []gojq.CompilerOption{
+		gojq.WithFunction("debug", 0, 1, same),
+		gojq.WithFunction("stderr", 0, 0, same),
+		gojq.WithFunction("keys_unsorted", 0, 0, func(v any, _ []any) any {
+			switch v := v.(type) {
+			case map[string]any:
+				return anyList(sortedKeys(v))
+			case []any:
+				keys := make([]any, len(v))
+				for i := range keys {
+					keys[i] = i
+				}
+				return keys
+			}
+			return fmt.Errorf("keys_unsorted cannot be applied to: %s", nameOf(v))
+		}),
+		gojq.WithFunction("toarray", 0, 0, func(v any, _ []any) any {
+			if _, is := v.([]any); is {
+				return v
+			}
+			return []any{v}
+		}),
+		gojq.WithFunction("ascii", 0, 0, func(v any, _ []any) any {
+			f, ok := floatOf(v)
+			if !ok || f < 0 || f > 127 || f != math.Trunc(f) {
+				return errors.New("ascii takes a number from 0 to 127")
+			}
+			return string(rune(f))
+		}),
+		gojq.WithFunction("have_literal_numbers", 0, 0, func(any, []any) any { return true }),
+	}
+}
+
+// headerAliases finds header names that programs look up in lower case only, which received headers must have, too.
+func headerAliases(programs []*gojq.Query) map[string]string {
+	names := map[string]bool{}
+	for _, q := range programs {
+		collectNames(q, names)
+	}
+	aliases := map[string]string{}
+	for name := range names {
+		if c := canonical(name); c != name && strings.ToLower(name) == name && !names[c] && isToken(name) {
+			aliases[c] = name
+		}
+	}
+	return aliases
+}
+
+// collectNames gathers the names that a program looks up: .name, ."name", .["name"] and has("name"). Every string counts,
+// since one may reach a look-up in many ways.
+func collectNames(q *gojq.Query, names map[string]bool) {
+	// The library prints a query in one canonical form, which is quicker to scan than its dozens of kinds of nodes.
+	text := q.String()
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			end := i + 1
+			for end < len(text) && text[end] != '"' {
+				if text[end] == '\\' {
+					end++
+				}
+				end++
+			}
+			var s string
+			if end < len(text) && json.Unmarshal([]byte(text[i:end+1]), &s) == nil {
+				names[s] = true
+			}
+			i = end
+		case c == '.' && i+1 < len(text) && isNameStart(text[i+1]):
+			end := i + 1
+			for end < len(text) && (isNameStart(text[end]) || text[end] >= '0' && text[end] <= '9') {
+				end++
+			}
+			names[text[i+1:end]] = true
+			i = end - 1
+		}
+	}
+}
+
+func isNameStart(c byte) bool {
+	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+var contentTypes = slices.Sorted(slices.Values([]string{"application/json", "application/octet-stream", "text/plain"})) // read-only

@@ -1,0 +1,34 @@
+package datakit
+
+import "context"
+
+// staticKind gives fixed values.
+var staticKind = kind{
+	declare: func(c *NodeConfig) (out []port) {
+		m, ok := c.object("values")
+		if !ok && c.members["values"] == nil {
+			c.fail("values", "required: an object with the values")
+		}
+		for _, key := range sortedKeys(m) {
+			out = append(out, port{name: key, typ: typeOf(m[key])})
+		}
+		return out
+	},
+	build: func(c *NodeConfig, _ *builder) (node, error) {
+		m, _ := c.object("values")
+		return staticNode{values(m)}, nil
+	},
+}
+
+type staticNode struct{ all values }
+
+func (n staticNode) run(context.Context, values) (values, error) { return n.all, nil }
+
+// staticValue is what a static node gives at an output, self for all of it.
+func staticValue(c *NodeConfig, out string) any {
+	m, _ := c.object("values")
+	if out == self {
+		return m
+	}
+	return m[out]
+}

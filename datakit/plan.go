@@ -1,0 +1,252 @@
+package datakit
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/itchyny/gojq"
+)
+
+// A Plan is a compiled workflow. Requests share it; it is never changed.
+type Plan struct {
+	steps       []*step // in list order, the implicit nodes behind
+	early, late []int   // the steps of each phase that do something, in list order
+	carried     []int   // steps of the access phase whose values the response phase needs
+
+	request         Ports // of the node request, as wanted by anything
+	serviceResponse Ports
+	needsResponse   bool
+
+	requestStep, serviceRequestStep, serviceResponseStep, responseStep int
+
+	names       caser
+	budget      time.Duration // of a phase
+	maxParallel int
+	maxBody     int
+	debug       bool
+	warnings    []string
+	report      func(key, text string)
+}
+
+// A step is a node of a plan, declared or implicit.
+type step struct {
+	name, typ string
+	index     int  // position in nodes from 1, 0 for implicit ones
+	node      node // nil for the gateway's ends
+	async     bool
+	ender     *exitNode
+	spread    bool // a whole value goes into its named inputs
+	constant  bool // it gives the same in both phases
+
+	links   []*link
+	waits   []int // the steps that must be over
+	feeds   []int // the steps that wait for it
+	owner   *owner
+	late    bool
+	secret  bool
+	whole   bool // it has one output, its whole value
+	ins     []port
+	outs    []port
+	hasOut  []string
+	headers bool // its field headers is one of received headers
+	masks   map[string]bool
+
+	secretInput map[string]bool // inputs that may hold values from a vault
+
+	observe func(time.Duration, status)
+}
+
+// NeedsResponse reports whether the workflow has work to do after the upstream has answered.
+func (p *Plan) NeedsResponse() bool { return p.needsResponse }
+
+// Warnings are what is worth saying of a workflow though it is right.
+func (p *Plan) Warnings() []string { return p.warnings }
+
+// A builder compiles the nodes of one workflow.
+type builder struct {
+	graph    *graph
+	engine   *Engine
+	maxBody  int
+	budget   time.Duration
+	cache    *CacheConfig
+	programs []*gojq.Query
+	names    caser // complete when all nodes are built
+	warnings []string
+	closers  []func()
+}
+
+func (b *builder) warn(c *NodeConfig, member, format string, args ...any) {
+	b.warnings = append(b.warnings, (&Problem{Path: c.path + "." + member, Node: c.Name, Text: fmt.Sprintf(format, args...)}).Error())
+}
+
+// compile checks a configuration and makes its plan. The error holds every mistake.
+func (e *Engine) compile(c *Config) (*Plan, error) {
+	var p problems
+	if c.decoded != nil {
+		return nil, c.decoded
+	}
+	nodes := readNodes(c.Nodes, &c.Resources, &p)
+	g := newGraph(nodes, &c.Resources, &p)
+	b := &builder{graph: g, engine: e, maxBody: c.MaxBodyBytes, budget: time.Duration(c.TimeoutMS) * time.Millisecond, cache: c.Resources.Cache}
+	plan := &Plan{
+		request: Ports{}, serviceResponse: Ports{}, budget: b.budget, maxParallel: c.MaxParallel, maxBody: c.MaxBodyBytes, debug: c.Debug, report: e.report,
+	}
+	for _, v := range g.vertices {
+		plan.steps = append(plan.steps, b.step(v, &c.Resources))
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	b.names = caser{lower: c.HeaderCase == "lower", aliases: headerAliases(b.programs)}
+	plan.names = b.names
+	plan.warnings = b.warnings
+	plan.connect(g)
+	if plan.needsResponse && e.accessOnly() {
+		return nil, errors.New("this workflow has work in the response phase (a node depends on service_response, feeds response, or sets kong.response.status), and the plugin was started with -phases access; start it without, or change the workflow")
+	}
+	return plan, nil
+}
+
+// step builds one node.
+func (b *builder) step(v *vertex, r *Resources) *step {
+	s := &step{name: v.name, typ: "implicit", links: v.links, owner: v.owner, late: v.late, secret: v.secret, ins: v.in, outs: v.out}
+	for _, p := range v.out {
+		if s.whole = p.name == self; s.whole {
+			break
+		}
+		s.hasOut = append(s.hasOut, p.name)
+		s.headers = s.headers || p.name == "headers"
+	}
+	s.secretInput = map[string]bool{}
+	for _, l := range v.links {
+		if b.graph.vertices[l.from].secret {
+			s.secretInput[l.in] = true
+		}
+	}
+	if len(v.in) > 0 && !v.freeInputs {
+		_, takesSelf := portOf(v.in, self)
+		s.spread = !takesSelf
+	}
+	if v.conf == nil {
+		if v.name == vaultNode {
+			s.constant = true
+			s.node = vaultNodeOf(b.graph, v, r)
+		}
+		return s
+	}
+	c := v.conf
+	s.typ, s.index, s.async, s.masks = c.Type, c.Index+1, c.kind.async, c.kind.masks
+	s.constant = v.isStatic() && v.owner == nil
+	s.observe = b.engine.stats.observer(c.Name, c.Type)
+	n, err := c.kind.build(c, b)
+	if err != nil {
+		for _, p := range Problems(err) {
+			c.problems.add(c.path, c.Name, "%s", p.Text)
+		}
+	}
+	c.rest("a node of type " + c.Type)
+	s.node = n
+	if exit, ok := n.(exitNode); ok {
+		s.ender = &exit
+	}
+	return s
+}
+
+// connect finds what waits for what, and what is to be read.
+func (p *Plan) connect(g *graph) {
+	p.requestStep, p.serviceRequestStep = g.byName[requestNode], g.byName[serviceRequestNode]
+	p.serviceResponseStep, p.responseStep = g.byName[serviceResponseNode], g.byName[responseNode]
+	carried := make([]bool, len(p.steps))
+	for i, s := range p.steps {
+		for _, from := range g.sources(g.vertices[i]) {
+			if len(s.links) == 0 && (s.owner == nil || s.owner.branch != from) {
+				continue // only an order between the gateway's ends
+			}
+			if !s.waitsFor(from) {
+				continue
+			}
+			s.waits = append(s.waits, from)
+			p.steps[from].feeds = append(p.steps[from].feeds, i)
+			if (s.late) && !p.steps[from].late && !p.steps[from].constant {
+				carried[from] = true
+			}
+		}
+		for _, l := range s.links {
+			switch l.from {
+			case p.requestStep:
+				p.request.add(l.out, p.steps[l.from].hasOut)
+			case p.serviceResponseStep:
+				p.serviceResponse.add(l.out, p.steps[l.from].hasOut)
+			}
+		}
+	}
+	for i, s := range p.steps {
+		if carried[i] {
+			p.carried = append(p.carried, i)
+		}
+		if s.node == nil {
+			continue
+		}
+		if s.late || s.constant && p.feedsLate(s) {
+			p.late = append(p.late, i)
+		}
+		if !s.late {
+			p.early = append(p.early, i)
+		}
+		if n, ok := s.node.(propertyNode); ok && n.set && n.name == statusProperty {
+			p.needsResponse = true
+		}
+		p.needsResponse = p.needsResponse || s.late
+	}
+	p.needsResponse = p.needsResponse || len(p.steps[p.responseStep].links) > 0
+}
+
+// waitsFor reports whether a step needs another one: for data, or as its branch.
+func (s *step) waitsFor(from int) bool {
+	if s.owner != nil && s.owner.branch == from {
+		return true
+	}
+	for _, l := range s.links {
+		if l.from == from {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Plan) feedsLate(s *step) bool {
+	for _, i := range s.feeds {
+		if p.steps[i].late {
+			return true
+		}
+	}
+	return false
+}
+
+// add adds a port, or all when the whole value is wanted.
+func (w Ports) add(out string, all []string) {
+	if out != self {
+		w[out] = true
+		return
+	}
+	for _, name := range all {
+		w[name] = true
+	}
+}
+
+// vaultNodeOf makes the node of the vault, nil when nothing takes from it.
+func vaultNodeOf(g *graph, v *vertex, r *Resources) node {
+	wanted := Ports{}
+	for _, other := range g.vertices {
+		for _, l := range other.links {
+			if l.from == v.place {
+				wanted.add(l.out, sortedKeys(r.Vault))
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return vaultValues{wanted: sortedKeys(wanted), all: r.Vault}
+}

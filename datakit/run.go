@@ -1,0 +1,530 @@
+package datakit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// A status is how far a step of a request has come.
+type status uint8
+
+const (
+	pending status = iota
+	running
+	complete
+	failed
+	skipped
+	canceled
+)
+
+// over reports whether nothing more happens to the step.
+func (s status) over() bool { return s >= complete }
+
+// An Outcome is what a phase of a workflow has come to. Nothing of it has happened yet, apart from properties.
+type Outcome struct {
+	Answer   *Answer    // the workflow answers the client itself
+	Failure  *NodeError // it failed: there is nothing else then, apart from the trace
+	Service  Writes     // to the request to the upstream
+	Response Writes     // to the response
+	Status   int        // of the response, when the workflow sets one
+	State    *State     // for the response phase
+	Trace    *Trace     // nil unless asked for
+}
+
+// Writes change a request or a response.
+type Writes struct {
+	Headers []Header
+	Query   *string // the whole query string
+	Body    []byte
+	HasBody bool
+}
+
+// A NodeError says which node of a workflow failed.
+type NodeError struct {
+	Index int // position in nodes from 1; 0 for implicit nodes
+	Name  string
+	Type  string
+	Err   error
+}
+
+// Error is the text for the operator.
+func (e *NodeError) Error() string {
+	if e.Index == 0 {
+		return fmt.Sprintf("node %s failed with error: %q", e.Name, e.Err.Error())
+	}
+	return fmt.Sprintf("node #%d (%s) failed with error: %q", e.Index, e.Name, e.Err.Error())
+}
+
+func (e *NodeError) Unwrap() error { return e.Err }
+
+// A State is what the access phase leaves for the response phase.
+type State struct {
+	values  map[string]values // by step
+	skipped []string
+	status  int
+	trace   *Trace
+}
+
+// errCanceled is why nodes end that nobody waits for any more.
+var errCanceled = errors.New("canceled")
+
+// A flow is one request's way through a phase of a plan. Only the goroutine of Access or Response touches it; nodes
+// that run beside it get copies of their inputs, and answer through done.
+type flow struct {
+	plan  *Plan
+	host  Host
+	ctx   context.Context
+	steps []progress
+	done  chan result
+	busy  int
+	trace *Trace
+
+	late    bool // the response phase
+
+	answer  *Answer
+	failure *NodeError
+	status  int
+}
+
+type progress struct {
+	status  status
+	missing int // steps to wait for
+	out     values
+	began   time.Time
+}
+
+type result struct {
+	step int
+	out  values
+	err  error
+}
+
+// Access runs the access phase of a workflow. traced asks for a trace.
+func (p *Plan) Access(ctx context.Context, host Host, traced bool) *Outcome {
+	f := p.flow(host, traced)
+	if len(p.request) > 0 {
+		f.read(p.requestStep, func() (values, error) {
+			m, err := host.Request(p.request)
+			if err != nil {
+				return nil, err
+			}
+			return p.requestValues(m)
+		})
+	} else {
+		f.steps[p.requestStep].status = complete
+	}
+	f.run(ctx, p.early)
+	o := f.outcome()
+	if o.Failure == nil && o.Answer == nil {
+		var err error
+		if o.Service, err = f.serviceWrites(); err != nil {
+			f.fail(p.serviceRequestStep, err)
+			return f.outcome()
+		}
+		if p.needsResponse || traced {
+			o.State = f.state()
+		}
+	}
+	return o
+}
+
+// Response runs the response phase. state is what Access has left.
+func (p *Plan) Response(ctx context.Context, host Host, state *State) *Outcome {
+	f := p.flow(host, false)
+	f.late = true
+	f.restore(state)
+	if len(p.serviceResponse) > 0 {
+		f.read(p.serviceResponseStep, func() (values, error) {
+			m, err := host.ServiceResponse(p.serviceResponse)
+			if err != nil {
+				return nil, err
+			}
+			return p.responseValues(m)
+		})
+	} else {
+		f.steps[p.serviceResponseStep].status = complete
+	}
+	f.run(ctx, p.late)
+	o := f.outcome()
+	if o.Failure == nil && o.Answer == nil {
+		var err error
+		if o.Response, err = f.responseWrites(); err != nil {
+			f.fail(p.responseStep, err)
+			return f.outcome()
+		}
+	}
+	return o
+}
+
+func (p *Plan) flow(host Host, traced bool) *flow {
+	f := &flow{plan: p, host: host, steps: make([]progress, len(p.steps))}
+	if traced {
+		f.trace = newTrace()
+	}
+	return f
+}
+
+// read gets the values of an end of the gateway.
+func (f *flow) read(i int, ask func() (values, error)) {
+	out, err := guarded(ask)
+	if err != nil {
+		f.fail(i, err)
+		return
+	}
+	f.steps[i] = progress{status: complete, out: out}
+	f.trace.complete(f.plan.steps[i], out)
+}
+
+// run carries out the steps. When it returns, every node that it has started has stopped.
+func (f *flow) run(ctx context.Context, steps []int) {
+	if f.failure != nil {
+		return
+	}
+	ctx, expire := context.WithTimeoutCause(ctx, f.plan.budget, fmt.Errorf("the workflow took longer than %s (timeout_ms)", f.plan.budget))
+	defer expire()
+	ctx, cancel := context.WithCancelCause(ctx)
+	f.ctx = ctx
+	for _, i := range steps {
+		f.steps[i].missing = 0
+		for _, from := range f.plan.steps[i].waits {
+			if !f.steps[from].status.over() {
+				f.steps[i].missing++
+			}
+		}
+	}
+	for f.failure == nil && f.answer == nil && f.advance(steps) {
+	}
+	cancel(errCanceled)
+	for f.busy > 0 {
+		r := <-f.done
+		f.busy--
+		if f.failure == nil && f.answer == nil {
+			f.finish(r.step, r.out, r.err)
+		} else {
+			f.end(r.step, canceled)
+		}
+	}
+	for _, i := range steps {
+		if !f.steps[i].status.over() {
+			f.end(i, canceled)
+		}
+	}
+}
+
+// advance does the next thing: it takes in what has finished, starts what waits for others, runs one node, or waits. It
+// reports whether there was anything.
+func (f *flow) advance(steps []int) bool {
+	if f.busy > 0 {
+		select {
+		case r := <-f.done:
+			f.receive(r)
+			return true
+		default:
+		}
+	}
+	next, exit, blocked := -1, -1, -1 // blocked: the first step that is at work, or would be
+	for _, i := range steps {
+		s, at := f.plan.steps[i], &f.steps[i]
+		switch {
+		case at.status == running:
+			blocked = first(blocked, i)
+		case at.status != pending || at.missing > 0:
+		case f.skips(s):
+			f.end(i, skipped)
+			return true
+		case s.ender != nil:
+			exit = first(exit, i)
+		case s.async:
+			if f.busy < f.plan.maxParallel {
+				if !f.start(i) {
+					return true
+				}
+			}
+			blocked = first(blocked, i)
+		default:
+			next = first(next, i)
+		}
+	}
+	switch {
+	case next >= 0 && (exit < 0 || next < exit || blocked >= 0 && blocked < exit):
+		f.runHere(next)
+		return true
+	case exit >= 0 && (blocked < 0 || blocked > exit):
+		f.exit(exit)
+		return true
+	case f.busy > 0:
+		f.receive(<-f.done)
+		return true
+	}
+	return false
+}
+
+func first(a, b int) int {
+	if a < 0 {
+		return b
+	}
+	return min(a, b)
+}
+
+func (f *flow) receive(r result) {
+	f.busy--
+	f.finish(r.step, r.out, r.err)
+}
+
+// skips reports whether a step whose sources are over does not run: its branch went the other way, or nothing that feeds
+// it ran.
+func (f *flow) skips(s *step) bool {
+	if s.owner != nil {
+		branch := f.steps[s.owner.branch]
+		if branch.status != complete || branch.out[self] != s.owner.side {
+			return true
+		}
+	}
+	for _, l := range s.links {
+		if f.steps[l.from].status != skipped {
+			return false
+		}
+	}
+	return len(s.links) > 0
+}
+
+// inputs gathers what flows into a step.
+func (f *flow) inputs(i int) (values, error) {
+	s := f.plan.steps[i]
+	if len(s.links) == 0 {
+		return nil, nil
+	}
+	in := make(values, len(s.links))
+	for _, l := range s.links {
+		v, err := convert(f.value(l), l.typ)
+		if err != nil {
+			return nil, fmt.Errorf("invalid connection %s: %w", l, err)
+		}
+		if l.in == self && s.spread {
+			m, isMap := v.(map[string]any)
+			if v != nil && !isMap {
+				return nil, fmt.Errorf("invalid connection %s: expected object, got %s", l, nameOf(v))
+			}
+			if err := f.spread(s, l, m, in); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		in[l.in] = v
+	}
+	return in, nil
+}
+
+// spread puts the members of an object into the inputs of their names.
+func (f *flow) spread(s *step, l *link, m map[string]any, in values) error {
+	for _, p := range s.ins {
+		v, ok := m[p.name]
+		if !ok {
+			continue
+		}
+		v, err := convert(v, p.typ)
+		if err != nil {
+			return fmt.Errorf("invalid connection %s: %s: %w", l, p.name, err)
+		}
+		in[p.name] = v
+	}
+	return nil
+}
+
+// value is what a link carries.
+func (f *flow) value(l *link) any {
+	source, at := f.plan.steps[l.from], f.steps[l.from]
+	if at.status != complete {
+		return nil
+	}
+	var v any
+	switch {
+	case source.whole || l.out != self:
+		v = at.out[l.out]
+	default:
+		all := make(map[string]any, len(source.hasOut))
+		for _, name := range source.hasOut {
+			all[name] = at.out[name]
+		}
+		v = all
+	}
+	if len(l.path) == 0 {
+		return v
+	}
+	return follow(v, l.path, source.headers && l.out == "headers")
+}
+
+// start runs a node beside the flow. It reports whether the node has started; else it has failed.
+func (f *flow) start(i int) bool {
+	in, err := f.inputs(i)
+	if err != nil {
+		f.finish(i, nil, err)
+		return false
+	}
+	if f.done == nil {
+		f.done = make(chan result, len(f.steps)) // room for all: nobody ever waits to answer
+	}
+	s := f.plan.steps[i]
+	f.steps[i].status, f.steps[i].began = running, time.Now()
+	f.busy++
+	f.trace.started(s, in)
+	ctx := f.ctx
+	done := f.done
+	go func() {
+		out, err := guarded(func() (values, error) { return s.node.run(ctx, in) })
+		done <- result{i, out, err}
+	}()
+	return true
+}
+
+// runHere runs a node on this goroutine.
+func (f *flow) runHere(i int) {
+	s := f.plan.steps[i]
+	in, err := f.inputs(i)
+	if err == nil && f.ctx.Err() != nil {
+		err = context.Cause(f.ctx)
+	}
+	f.steps[i].began = time.Now()
+	if err != nil {
+		f.finish(i, nil, err)
+		return
+	}
+	f.trace.started(s, in)
+	out, err := guarded(func() (values, error) {
+		if n, ok := s.node.(hostNode); ok {
+			return n.runOn(f.ctx, f.host, in)
+		}
+		return s.node.run(f.ctx, in)
+	})
+	if n, ok := s.node.(propertyNode); err == nil && ok && n.set && n.name == statusProperty {
+		f.status, err = statusOf(out[self])
+	}
+	f.finish(i, out, err)
+}
+
+func (f *flow) exit(i int) {
+	in, err := f.inputs(i)
+	f.steps[i].began = time.Now()
+	if err == nil {
+		f.trace.started(f.plan.steps[i], in)
+		var a *Answer
+		if a, err = f.plan.steps[i].ender.answer(in); err == nil {
+			f.answer = a
+		}
+	}
+	f.finish(i, nil, err)
+}
+
+// finish notes the end of a node.
+func (f *flow) finish(i int, out values, err error) {
+	s := f.plan.steps[i]
+	if err != nil {
+		if s.observe != nil {
+			s.observe(time.Since(f.steps[i].began), failed)
+		}
+		f.trace.fail(s, out, err)
+		f.fail(i, err)
+		return
+	}
+	f.steps[i].out = out
+	f.trace.complete(s, out)
+	f.end(i, complete)
+}
+
+// end notes that a step is over, and tells those who wait for it.
+func (f *flow) end(i int, st status) {
+	s := f.plan.steps[i]
+	if s.observe != nil {
+		var took time.Duration
+		if !f.steps[i].began.IsZero() {
+			took = time.Since(f.steps[i].began)
+		}
+		s.observe(took, st)
+	}
+	f.steps[i].status = st
+	f.trace.over(s, st)
+	for _, next := range s.feeds {
+		f.steps[next].missing--
+	}
+}
+
+// fail ends the flow.
+func (f *flow) fail(i int, err error) {
+	f.steps[i].status = failed
+	f.trace.over(f.plan.steps[i], failed)
+	if f.failure != nil {
+		return
+	}
+	s := f.plan.steps[i]
+	var p *panicError
+	if errors.As(err, &p) {
+		f.plan.report("panic in "+s.typ, fmt.Sprintf("a node of type %s panicked: %s", s.typ, p.stack))
+		f.host.Log(slog.LevelError, fmt.Sprintf("a node of type %s panicked", s.typ))
+	}
+	f.failure = &NodeError{Index: s.index, Name: s.name, Type: s.typ, Err: err}
+	f.answer = nil
+}
+
+func (f *flow) outcome() *Outcome {
+	o := &Outcome{Answer: f.answer, Failure: f.failure, Status: f.status, Trace: f.trace}
+	if f.trace != nil {
+		f.trace.close(f.plan, f.steps, f.failure, f.late)
+	}
+	return o
+}
+
+// A panicError is a defect in a node.
+type panicError struct {
+	value any
+	stack string
+}
+
+func (e *panicError) Error() string { return "the node panicked; this is a defect of the plugin" }
+
+// guarded turns a panic into an error.
+func guarded(do func() (values, error)) (out values, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out, err = nil, &panicError{p, string(debug.Stack())}
+		}
+	}()
+	return do()
+}
+
+// state gathers what the response phase needs.
+func (f *flow) state() *State {
+	st := &State{values: map[string]values{}, status: f.status, trace: f.trace}
+	for _, i := range f.plan.carried {
+		switch s := f.plan.steps[i]; f.steps[i].status {
+		case complete:
+			st.values[s.name] = f.steps[i].out
+		default:
+			st.skipped = append(st.skipped, s.name)
+		}
+	}
+	return st
+}
+
+// restore is the other end of state.
+func (f *flow) restore(st *State) {
+	for i, s := range f.plan.steps {
+		if !s.late && !s.constant {
+			f.steps[i].status = skipped
+		}
+	}
+	if st == nil {
+		return
+	}
+	f.status, f.trace = st.status, st.trace
+	for _, i := range f.plan.carried {
+		s := f.plan.steps[i]
+		if out, ok := st.values[s.name]; ok && !slices.Contains(st.skipped, s.name) {
+			f.steps[i] = progress{status: complete, out: out}
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package datakit
+
+import (
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// States keep what the access phase of requests has left for their response phase, by request id, for a minute. What is
+// small travels with the request in Kong, where it survives a reload of the gateway between the phases; the rest is here.
+type states struct {
+	mu    sync.Mutex
+	byID  map[string]kept
+	order []kept // oldest first
+	now   func() time.Time
+}
+
+type kept struct {
+	id    string
+	state *State
+	until time.Time
+}
+
+const (
+	stateTime    = time.Minute
+	maxStates    = 20_000
+	maxTravelled = 32 << 10 // bytes of a state that travels with the request; write-behind takes 64 KiB in all
+)
+
+func newStates() *states { return &states{byID: map[string]kept{}, now: time.Now} }
+
+func (s *states) put(id string, state *State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for len(s.order) > 0 && (now.After(s.order[0].until) || len(s.order) >= maxStates) {
+		if s.byID[s.order[0].id].until.Equal(s.order[0].until) {
+			delete(s.byID, s.order[0].id)
+		}
+		s.order = s.order[1:]
+	}
+	k := kept{id, state, now.Add(stateTime)}
+	s.byID[id] = k
+	k.state = nil
+	s.order = append(s.order, k)
+}
+
+func (s *states) take(id string) *State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.byID[id]
+	delete(s.byID, id)
+	if !ok || s.now().After(k.until) {
+		return nil
+	}
+	return k.state
+}
+
+// encode writes a state as text; ok is false when it has to stay in the process.
+func (st *State) encode() (text string, ok bool) {
+	if st.trace != nil {
+		return "", false
+	}
+	left := maxTravelled
+	for _, out := range st.values {
+		for _, v := range out {
+			if !travels(v, &left) {
+				return "", false
+			}
+		}
+	}
+	b, err := encodeJSON(map[string]any{"values": st.values, "skipped": st.skipped, "status": st.status})
+	if err != nil || len(b) > maxTravelled {
+		return "", false
+	}
+	return string(b), true
+}
+
+// travels reports whether a value survives JSON and is small.
+func travels(v any, left *int) bool {
+	*left -= 8
+	switch v := v.(type) {
+	case string:
+		*left -= len(v)
+		return *left >= 0 && utf8.ValidString(v)
+	case []any:
+		for _, e := range v {
+			if !travels(e, left) {
+				return false
+			}
+		}
+	case map[string]any:
+		for key, e := range v {
+			if *left -= len(key); !travels(e, left) {
+				return false
+			}
+		}
+	}
+	return *left >= 0
+}
+
+// decodeState reads what encode has written.
+func decodeState(text string) *State {
+	v, err := decodeJSON([]byte(text))
+	m, ok := v.(map[string]any)
+	if err != nil || !ok {
+		return nil
+	}
+	st := &State{values: map[string]values{}}
+	all, _ := m["values"].(map[string]any)
+	for name, out := range all {
+		ports, _ := out.(map[string]any)
+		st.values[name] = ports
+	}
+	list, _ := m["skipped"].([]any)
+	for _, e := range list {
+		name, _ := e.(string)
+		st.skipped = append(st.skipped, name)
+	}
+	status, _ := floatOf(m["status"])
+	st.status = int(status)
+	return st
+}
