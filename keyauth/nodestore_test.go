@@ -61,6 +61,28 @@ func TestNodeStore(t *testing.T) {
 	}
 }
 
+// The keys file has its place below Kong's prefix, where nobody need set it up.
+func TestSnapshotBelowThePrefix(t *testing.T) {
+	g := startGateway(t, builtPlugin, route{"/", []string{"credentials: []"}})
+	assert.Equal(t, 401, g.Send("GET", "/", "", "apikey", "written").Status)
+	path := filepath.Join(g.Prefix(), "keyauth", "keys.jsonl")
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+	admin, err := store.OpenJournalAdmin(path)
+	require.NoError(t, err)
+	defer func() { _ = admin.Close() }()
+	written, err := Credential{Digest: digestOf(t, "written"), Consumer: "bob"}.entry(new(key.Hasher))
+	require.NoError(t, err)
+	require.NoError(t, admin.Import(t.Context(), nil, []store.Credential{written}))
+	assert.Eventually(t, func() bool { return g.Send("GET", "/", "", "apikey", "written").Status == 200 }, kongdevtest.Patience, 20*time.Millisecond)
+}
+
+// What is wrong with a store is said when Kong starts, before the first request.
+func TestStoresAreOpenedAtTheStart(t *testing.T) {
+	g := startGateway(t, builtPlugin, route{"/one", nil}, route{"/two", []string{"file: /nowhere/kong.yml"}})
+	g.Send("GET", "/two", "") // Kong starts an instance with its first event; without a key nothing is looked up
+	g.WaitLog("/nowhere/kong.yml")
+}
+
 // Configurations share stores with equal settings, whatever else they have, and a store outlives its last configuration
 // for a while.
 func TestStoresAreShared(t *testing.T) {
