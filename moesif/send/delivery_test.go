@@ -240,7 +240,7 @@ func TestCircuitIsExported(t *testing.T) {
 				if s == want {
 					n = 1
 				}
-				assert.Equal(t, n, gaugeValue(t, q.env.Metrics.circuits.WithLabelValues(s.String())), "%s", s)
+				assert.Equal(t, n, counterValue(t, q.env.Metrics.circuits.WithLabelValues(s.String())), "%s", s)
 			}
 		}
 		synctest.Wait()
