@@ -24,25 +24,32 @@ func BenchmarkGateway(b *testing.B) {
 		status    int
 	}{{"valid key", goodKey, http.StatusOK}, {"wrong key", wrongKey, http.StatusUnauthorized}} {
 		b.Run(c.name, func(b *testing.B) {
-			callers := map[string][]*caller{peer: startGateway(b, peer, c.key), ours: startGateway(b, ours, c.key)}
-			var spent [2]time.Duration
+			callers, spent := map[string][]*caller{}, map[string]time.Duration{}
+			for _, role := range []string{peer, ours} {
+				callers[role] = dialCallers(b, startGateway(b, role), c.key, connections)
+			}
 			b.ResetTimer()
 			for range b.N {
-				for i, role := range []string{peer, ours} {
+				for _, role := range []string{peer, ours} {
 					begin := time.Now()
 					if err := turn(callers[role], c.status); err != nil {
 						b.Fatal(err)
 					}
-					spent[i] += time.Since(begin)
+					spent[role] += time.Since(begin)
 				}
 			}
 			b.StopTimer()
-			requests := float64(b.N * connections * perTurn)
-			b.ReportMetric(requests/spent[0].Seconds(), "plain-requests/s")
-			b.ReportMetric(requests/spent[1].Seconds(), "keyauth-requests/s")
-			b.ReportMetric(spent[0].Seconds()/spent[1].Seconds(), "ratio")
+			reportRatio(b, spent)
 		})
 	}
+}
+
+func reportRatio(b *testing.B, spent map[string]time.Duration) {
+	requests := float64(b.N * connections * perTurn)
+	for role, d := range spent {
+		b.ReportMetric(requests/d.Seconds(), role+"-requests/s")
+	}
+	b.ReportMetric(spent[peer].Seconds()/spent[ours].Seconds(), "ratio")
 }
 
 const (
@@ -65,7 +72,8 @@ func turn(callers []*caller, status int) error {
 	return group.Wait()
 }
 
-func startGateway(b *testing.B, role, key string) []*caller {
+// startGateway starts a gateway with a plugin and returns its address.
+func startGateway(b *testing.B, role string) (url string) {
 	credential := config(b)["credentials"].([]map[string]any)[0]
 	g := kongdevtest.Start(b, kongdevtest.Options{
 		Untraced: true, LogLevel: "error", Plugins: map[string]string{role: kongdevtest.Self},
@@ -77,9 +85,13 @@ plugins: [{name: %s, config: {snapshot: "", credentials: [{digest: "%s", consume
 `, role, credential["digest"], credential["id"]),
 		Hosts: map[string]http.Handler{"up.test": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })},
 	})
-	callers := make([]*caller, connections)
+	return g.URL()
+}
+
+func dialCallers(b *testing.B, url, key string, n int) []*caller {
+	callers := make([]*caller, n)
 	for i := range callers {
-		callers[i] = dialCaller(b, g.URL(), key)
+		callers[i] = dialCaller(b, url, key)
 	}
 	return callers
 }
