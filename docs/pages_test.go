@@ -101,10 +101,11 @@ func TestPages(t *testing.T) {
 		}
 	}
 	for name := range texts {
-		assert.Contains(t, shown, name+" -help", "a page shows the flags")
+		assert.True(t, shown[name+" -help"], "no page shows the flags, below <!-- output: %s -help -->", name)
 	}
 	for _, b := range binaries {
-		assert.Contains(t, pages, "docs/"+b+".md", "each binary has its page")
+		_, hasPage := pages["docs/"+b+".md"]
+		assert.True(t, hasPage, "%s has no page docs/%s.md", b, b)
 	}
 	assert.Contains(t, shown, "make demo ONCE=1")
 	assert.Greater(t, len(pages["README.md"].quoted), 10)
@@ -121,7 +122,8 @@ func TestTheReadmeHasTheParameterTables(t *testing.T) {
 	require.NoError(t, err)
 	for _, e := range entries {
 		if e.IsDir() && e.Name() != "kongdev" {
-			assert.Contains(t, string(text), "\n<!-- generated: "+e.Name()+" parameters -->\n\n| parameter |")
+			table := "\n<!-- generated: " + e.Name() + " parameters -->\n\n| parameter |"
+			assert.True(t, strings.Contains(string(text), table), "no table of parameters of %s; make generate fills it in behind its marker lines", e.Name())
 		}
 	}
 }
