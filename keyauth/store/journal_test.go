@@ -204,20 +204,25 @@ func TestJournalKeepsTheLastGoodFile(t *testing.T) {
 	require.NoError(t, err)
 	const line = `{"key":{"id":"2","hash":"sha256::ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"}}`
 	for _, c := range []struct{ name, text, want string }{
-		{"no JSON", string(good) + "secret-key\n", "line 3: it is not JSON"},
+		{"no JSON", string(good) + "secret-key\n", "line 3: it is not one JSON object"},
 		{"empty", "", "line 1: the header is missing"},
 		{"no header", line + "\n", "line 1: format: want the header"},
 		{"newer", `{"format":"keyauth-keys","version":2}` + "\n", "line 1: version: 2 is not known here"},
 		{"two headers", string(good) + string(good), "line 3: format: a header in the middle"},
-		{"two in a line", string(good) + line + line + "\n", "line 4: want one JSON object in each line"},
-		{"over two lines", string(good) + strings.Replace(line, ",", ",\n", 1) + "\n", "line 3: want one JSON object in each line"},
-		{"unknown field", string(good) + strings.Replace(line, `"id"`, `"ip":"x","id"`, 1) + "\n", `line 3: unknown field "ip"`},
+		{"two in a line", string(good) + line + line + "\n", "line 3: it is not one JSON object"},
+		{"blank line", string(good) + "\n" + line + "\n", "line 3: it is not one JSON object"},
+		{"field twice", string(good) + strings.Replace(line, `"id"`, `"id":"3","id"`, 1) + "\n", "line 3: it is not one JSON object"},
+		{"not UTF-8", string(good) + strings.Replace(line, `"2"`, "\"\xff\"", 1) + "\n", "line 3: it is not one JSON object"},
+		{"list", string(good) + "[]\n", "line 3: want an object, not a list"},
+		{"number", string(good) + strings.Replace(line, `"id"`, `"expires_at":1e99,"id"`, 1) + "\n", "line 3: key.expires_at: want a whole number, not this number"},
+		{"over two lines", string(good) + strings.Replace(line, ",", ",\n", 1) + "\n", "line 3: it is not one JSON object"},
+		{"unknown field", string(good) + strings.Replace(line, `"id"`, `"ip":"x","id"`, 1) + "\n", "line 3: key.ip: this field is unknown"},
 		{"unknown kind", string(good) + `{}` + "\n", "line 3: want one of consumer, key"},
-		{"key in clear", string(good) + strings.Replace(line, "sha256::ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0", "secret-key", 1) + "\n", "line 3: is no stored digest"},
+		{"key in clear", string(good) + strings.Replace(line, "sha256::ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0", "secret-key", 1) + "\n", "line 3: key.hash: is no stored digest"},
 		{"no id", string(good) + strings.Replace(line, `"id":"2"`, `"id":""`, 1) + "\n", "line 3: key.id: it is missing"},
 		{"no hash", string(good) + `{"key":{"id":"2"}}` + "\n", "line 3: key.hash: it is missing"},
-		{"type", string(good) + `{"key":{"id":2}}` + "\n", "line 3: key.id: want string, not number"},
-		{"cidr", string(good) + strings.Replace(line, `"id"`, `"cidrs":["10.0.0.1"],"id"`, 1) + "\n", "line 3: key.cidrs: want addresses with a length"},
+		{"type", string(good) + `{"key":{"id":2}}` + "\n", "line 3: key.id: want text, not this number"},
+		{"cidr", string(good) + strings.Replace(line, `"id"`, `"cidrs":["10.0.0.1"],"id"`, 1) + "\n", "line 3: key.cidrs.0: want an address with a length"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -3,12 +3,16 @@ package store
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/json"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"reflect"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"kong-go-plugins/keyauth/key"
 )
@@ -139,52 +143,90 @@ func (e *lineError) Error() string {
 
 func (e *lineError) Unwrap() error { return e.Err }
 
-// parseLines reads whole lines, the first of which has the number first.
+// parseLines reads whole lines, the first of which has the number first. The standard library takes three times as long
+// for a million of them.
 func parseLines(data []byte, first int) ([]line, error) {
-	lines := make([]line, 0, len(data)/150+1)
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	read, at := 0, first
-	for n := first; ; n++ {
+	lines := make([]line, 0, bytes.Count(data, []byte{'\n'}))
+	for text := range bytes.Lines(data) {
 		var l line
-		err := d.Decode(&l)
-		if err == io.EOF {
-			return lines, nil
-		}
-		end := int(d.InputOffset())
-		at += bytes.Count(data[read:end], []byte{'\n'})
-		read = end
-		if err == nil && at != n {
-			err = errors.New("want one JSON object in each line")
-		}
+		err := json.Unmarshal(text, &l, json.RejectUnknownMembers(true))
 		if err == nil {
-			err = l.check(n == 1)
+			err = l.check(first == 1)
 		}
 		if err != nil {
-			return nil, &lineError{Line: n, Err: plain(err)}
+			return nil, &lineError{Line: first, Err: plain(err)}
 		}
 		lines = append(lines, l)
+		first++
 	}
+	return lines, nil
 }
 
 // plain is err without anything of the file's content, which could be a key.
 func plain(err error) error {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
+	var syntax *jsontext.SyntacticError
+	var semantic *json.SemanticError
 	switch {
-	case errors.As(err, &syntax), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("it is not JSON")
-	case errors.As(err, &typ):
-		return fmt.Errorf("%s: want %s, not %s", typ.Field, typ.Type, typ.Value)
-	case strings.HasPrefix(err.Error(), "netip."):
-		return errors.New("key.cidrs: want addresses with a length, such as 10.0.0.0/8")
+	case errors.As(err, &syntax), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return errors.New("it is not one JSON object, alone and whole")
+	case !errors.As(err, &semantic):
+		return err
 	}
-	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	field := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
+	if strings.Trim(field, "abcdefghijklmnopqrstuvwxyz_.0123456789") != "" {
+		field = "" // no name that anybody knows; it could be a key in the wrong place
+	}
+	if field != "" {
+		field += ": "
+	}
+	switch {
+	case errors.Is(err, json.ErrUnknownName):
+		return fmt.Errorf("%sthis field is unknown; correct its name, or use a newer keyauth", field)
+	case semantic.GoType == reflect.TypeFor[netip.Prefix]():
+		return fmt.Errorf("%swant an address with a length, such as 10.0.0.0/8", field)
+	case semantic.GoType == reflect.TypeFor[key.Stored]() && semantic.Err != nil:
+		return fmt.Errorf("%s%w", field, semantic.Err)
+	case semantic.GoType != nil:
+		return fmt.Errorf("%swant %s, not %s", field, jsonKind(semantic.GoType), kindName(semantic.JSONKind))
+	}
+	return fmt.Errorf("%sthis value cannot be used", field)
+}
+
+// jsonKind says what JSON has for a Go type.
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.Slice:
+		return "a list"
+	case reflect.String:
+		return "text"
+	}
+	if t == reflect.TypeFor[key.Stored]() {
+		return "text"
+	}
+	return "an object"
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case '"':
+		return "text"
+	case '0':
+		return "this number"
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	}
+	return k.String()
 }
 
 // appendLine writes l as a line.
 func appendLine(to []byte, l line) []byte {
-	text, err := json.Marshal(l)
+	text, err := stdjson.Marshal(l)
 	if err != nil {
 		panic(err) // a line holds nothing that JSON cannot
 	}

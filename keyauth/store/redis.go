@@ -1,10 +1,8 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
@@ -70,11 +69,19 @@ func OpenRedis(o RedisOptions, log *slog.Logger) (*Redis, error) {
 	}
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = o.Timeout, o.Timeout, o.Timeout
 	options.ContextTimeoutEnabled = true
-	options.MaxRetries = 1
+	options.MaxRetries, options.DialerRetries = 1, 1
 	options.DisableIdentity = true // asks for a right more
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	quietRedis()
 	return &Redis{client: redis.NewClient(options), o: o, health: health{log: log, what: "Redis"}}, nil
 }
+
+// quietRedis ends the library's own log, which goes to stderr: Health has the same.
+var quietRedis = sync.OnceFunc(func() { redis.SetLogger(noLog{}) }) // read-only
+
+type noLog struct{}
+
+func (noLog) Printf(context.Context, string, ...any) {}
 
 // Notify begins to follow changes.
 func (r *Redis) Notify(f func(Change)) {
@@ -150,9 +157,8 @@ func (r *Redis) get(ctx context.Context, name string, into any) error {
 	if err != nil {
 		return redisError(err)
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields() // a limit that is not understood must not be passed over
-	if err := d.Decode(into); err != nil {
+	// A limit that is not understood must not be passed over.
+	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(true)); err != nil {
 		return fmt.Errorf("redis: the entry of this key cannot be read: %w; import it again", plain(err))
 	}
 	return nil

@@ -250,11 +250,11 @@ func TestRedisBrokenEntries(t *testing.T) {
 	}
 	name := "keyauth:key:" + strings.Split(hasher.Hash([]byte("a")).String(), ":")[2]
 	for _, c := range []struct{ name, at, text, want string }{
-		{"no JSON", name, "secret", "it is not JSON"},
-		{"unknown field", name, `{"id":"1","only_on_sundays":true}`, `unknown field "only_on_sundays"`},
+		{"no JSON", name, "secret", "it is not one JSON object"},
+		{"unknown field", name, `{"id":"1","only_on_sundays":true}`, "only_on_sundays: this field is unknown"},
 		{"another hash", name, `{"id":"1","hash":"` + hasher.Hash([]byte("b")).String() + `"}`, "has another hash"},
 		{"no hash", name, `{"id":"1"}`, "has another hash"},
-		{"consumer", "keyauth:consumer:c1", `[]`, "want store.Consumer, not array"},
+		{"consumer", "keyauth:consumer:c1", `[]`, "want an object, not a list"},
 		{"another consumer", "keyauth:consumer:c1", `{"id":"c2"}`, "has another id"},
 	} {
 		put()
