@@ -46,6 +46,7 @@ func TestHiddenEverywhere(t *testing.T) {
 				route{"/query", []string{"hide_credentials: true", "key_in_header: false", "key_names: [x-api_key]"}},
 				route{"/header", []string{"hide_credentials: true", "key_in_query: false", "key_names: [x-api_key]"}},
 				route{"/long", []string{"hide_credentials: true", "key_names: [a-b-c-d]"}},
+				route{"/long-query", []string{"hide_credentials: true", "key_in_header: false", "key_names: [a-b-c-d]"}},
 				route{"/anon", []string{"hide_credentials: true", "anonymous: anon"}},
 				route{"/bytes", []string{"hide_credentials: true"}})
 			spellings := []string{"x-api-key", "1", "x_api_key", "2", "x_api-key", "3"}
@@ -60,6 +61,7 @@ func TestHiddenEverywhere(t *testing.T) {
 				{"/header?x-api_key", append(spellings, "x-api_key", bobsKey), "/header", []string{"x-api-key", "x_api_key", "x_api-key", "x-api_key"}},
 				{"/long", []string{"a_b-c_d", bobsKey}, "/long", []string{"a_b-c_d"}},
 				{"/long?a-b-c-d=" + bobsKey + "&x", nil, "/long?x", nil},
+				{"/long-query?a-b-c-d=" + bobsKey, []string{"a_b-c_d", "1", "a-b-c-d", "2"}, "/long-query", []string{"a_b-c_d", "a-b-c-d"}},
 				{"/anon?apikey=wrong&apikey&x=1", []string{"apikey", "wrong"}, "/anon?x=1", []string{"apikey"}},
 				{"/bytes?a=\xff&apikey=" + bobsKey, nil, "/bytes?a=\xff", nil},
 			} {

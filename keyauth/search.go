@@ -91,7 +91,7 @@ func (s *settings) look(kong *pdk.PDK) (r search, err error) {
 
 // readAlong asks for what is to be searched, or only for what the key is to be taken out of.
 func (s *settings) readAlong(kong *pdk.PDK, r *search, all bool) (err error) {
-	wantHeaders := s.inHeader && all || s.hide && r.found == oneKey && r.name.spellings == nil
+	wantHeaders := s.inHeader && all || s.hide && s.manySpellings
 	wantArgs := s.hide || s.inQuery && all
 	contentType := ""
 	if s.inBody && (s.hide || all) {

@@ -16,15 +16,16 @@ import (
 
 // settings is a checked configuration in the form that the handler uses. It is never changed.
 type settings struct {
-	names     []keyName
-	inHeader  bool
-	inQuery   bool
-	inBody    bool
-	hide      bool
-	anonymous string // id or username of a consumer, or ""
-	preflight bool   // OPTIONS requests need a key, too
-	maxBody   int64
-	answers   answers
+	names         []keyName
+	manySpellings bool // one of them has too many to clear each
+	inHeader      bool
+	inQuery       bool
+	inBody        bool
+	hide          bool
+	anonymous     string // id or username of a consumer, or ""
+	preflight     bool   // OPTIONS requests need a key, too
+	maxBody       int64
+	answers       answers
 
 	workspace string // Kong's id of it, or ""
 	limit     limit
@@ -71,7 +72,8 @@ func (c *Config) check() (*settings, error) {
 			fail(fmt.Sprintf("key_names[%d]", i), fmt.Errorf("bad header name '%s', allowed characters are A-Z, a-z, 0-9, '_', and '-'", name))
 			continue
 		}
-		s.names = append(s.names, newKeyName(name))
+		n := newKeyName(name)
+		s.names, s.manySpellings = append(s.names, n), s.manySpellings || n.spellings == nil
 	}
 	if strings.ContainsFunc(c.Realm, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		fail("realm", errors.New("holds a control character, which no header can carry"))
