@@ -4,7 +4,7 @@ set -euo pipefail
 exec 2>&1
 : "${KONGDEV_URL:?is set by kongdev; start the example as its kong.yml says}" "${KONGDEV_ADMIN_URL:?is set by kongdev}"
 command -v jq >/dev/null || { echo "the examples want jq, to read JSON: apt-get install jq"; exit 1; }
-metrics=http://${METRICS:-127.0.0.1:9542}/metrics
+metrics=http://${METRICS:-127.0.0.1:9542}/metrics # of the examples that have -metrics in their command
 shown=0
 
 # wait_for COMMAND repeats it until it succeeds, for 30 seconds at most.
@@ -13,7 +13,7 @@ wait_for() {
     if "$@" >/dev/null 2>&1; then return; fi
     sleep 0.1
   done
-  echo "not within 30 seconds: $*"
+  echo "not within 30 seconds: $*; was the example started as its kong.yml says?"
   return 1
 }
 
