@@ -28,6 +28,8 @@ var heavy = map[string][]string{ // read-only
 	"github.com/redis/go-redis":      {"datakit", "keyauth"},
 	"github.com/maypok86/otter":      {"datakit", "keyauth"},
 	"github.com/jackc/pgx":           {"keyauth"},
+	"github.com/tidwall/btree":       {"keyauth"},
+	"github.com/go-json-experiment":  {"keyauth"},
 	"github.com/moesif/moesifapi-go": nil,
 
 	"github.com/Kong/go-pdk/test":     nil,
@@ -58,6 +60,8 @@ var layers = map[string][]string{ // read-only
 	"internal/transcript":   {"internal/frames"},
 	"internal/pluginserver": {"schema"},
 	"internal/kongdev":      {"schema", "internal/frames"},
+	"keyauth/key":           nil,
+	"keyauth/store":         {"keyauth/key"},
 }
 
 // forbidden returns why the binary name must not hold one of deps, its own main left out. plugins are the names of all
