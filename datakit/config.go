@@ -17,6 +17,7 @@ type Config struct {
 	MaxBodyBytes int             `json:"max_body_bytes"`
 	HeaderCase   string          `json:"header_case"` // canonical or lower
 
+	id       string // of the plugin's configuration in Kong
 	engine   *Engine
 	decoded  error                 // what Schema found wrong in Kong's JSON
 	resolve  func() (*Plan, error) // compile, run once
@@ -96,6 +97,12 @@ func New(e *Engine) *Config {
 // UnmarshalJSON reads Kong's configuration. It never fails: what is wrong is answered and reported by the requests.
 func (c *Config) UnmarshalJSON(data []byte) error {
 	c.decoded = c.engine.schema.Decode(data, (*plainConfig)(c))
+	var entity struct {
+		ID string `json:"__plugin_id"`
+	}
+	if json.Unmarshal(data, &entity) == nil {
+		c.id = entity.ID
+	}
 	return nil
 }
 
@@ -118,7 +125,7 @@ type NodeConfig struct {
 	Type  string
 
 	kind      *kind
-	out       []port          // its outputs
+	out       []port // its outputs
 	resources *Resources
 	linked    map[string]bool   // inputs that are connected; self for the whole value
 	literals  map[string]string // inputs of a call that are written as they are

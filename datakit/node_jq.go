@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -151,12 +152,15 @@ func jqError(ctx context.Context, err error) error {
 		}
 		return errors.New("the program has halted")
 	}
-	text := err.Error()
+	text := quotedValue.ReplaceAllString(err.Error(), "$1")
 	if strings.HasPrefix(text, "expected a string for object key but got: null") {
 		return errors.New(text + `; // does not catch it: give the key a default first, as in [.id // ""]`)
 	}
 	return errors.New(text)
 }
+
+// quotedValue is how the library shows a value in an error. It may be a secret, and errors reach logs.
+var quotedValue = regexp.MustCompile(`\b(null|boolean|number|string|array|object) \((?:"(?:[^"\\]|\\.)*"?|[^()"]|"[^"]*")*\)`)
 
 // fits counts the bytes of a result, about, down from left.
 func fits(v any, left *int) bool {

@@ -3,6 +3,7 @@ package datakit
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/itchyny/gojq"
@@ -249,4 +250,23 @@ func vaultNodeOf(g *graph, v *vertex, r *Resources) node {
 		return nil
 	}
 	return vaultValues{wanted: sortedKeys(wanted), all: r.Vault}
+}
+
+// status reports whether a node sets the response's status.
+func (p *Plan) status() bool {
+	return p.hasProperty(func(n propertyNode) bool { return n.set && n.name == statusProperty })
+}
+
+// usesPlugin reports whether a node keeps values in kong.ctx.plugin.
+func (p *Plan) usesPlugin() bool {
+	return p.hasProperty(func(n propertyNode) bool { return strings.HasPrefix(n.name, ctxPlugin) })
+}
+
+func (p *Plan) hasProperty(is func(propertyNode) bool) bool {
+	for _, s := range p.steps {
+		if n, ok := s.node.(propertyNode); ok && is(n) {
+			return true
+		}
+	}
+	return false
 }

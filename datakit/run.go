@@ -68,6 +68,7 @@ type State struct {
 	skipped []string
 	status  int
 	trace   *Trace
+	plugin  map[string]any // kong.ctx.plugin
 }
 
 // errCanceled is why nodes end that nobody waits for any more.
@@ -84,7 +85,7 @@ type flow struct {
 	busy  int
 	trace *Trace
 
-	late    bool // the response phase
+	late bool // the response phase
 
 	answer  *Answer
 	failure *NodeError

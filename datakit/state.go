@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// States keep what the access phase of requests has left for their response phase, by request id, for a minute. What is
+// states keep what the access phase of requests has left for their response phase, by request id, for a minute. What is
 // small travels with the request in Kong, where it survives a reload of the gateway between the phases; the rest is here.
 type states struct {
 	mu    sync.Mutex
@@ -56,6 +56,11 @@ func (s *states) take(id string) *State {
 	return k.state
 }
 
+// isEmpty reports whether there is nothing to leave.
+func (st *State) isEmpty() bool {
+	return len(st.values) == 0 && len(st.skipped) == 0 && st.status == 0 && st.trace == nil && len(st.plugin) == 0
+}
+
 // encode writes a state as text; ok is false when it has to stay in the process.
 func (st *State) encode() (text string, ok bool) {
 	if st.trace != nil {
@@ -69,7 +74,10 @@ func (st *State) encode() (text string, ok bool) {
 			}
 		}
 	}
-	b, err := encodeJSON(map[string]any{"values": st.values, "skipped": st.skipped, "status": st.status})
+	if !travels(st.plugin, &left) {
+		return "", false
+	}
+	b, err := encodeJSON(map[string]any{"values": st.values, "skipped": st.skipped, "status": st.status, "plugin": st.plugin})
 	if err != nil || len(b) > maxTravelled {
 		return "", false
 	}
@@ -119,5 +127,6 @@ func decodeState(text string) *State {
 	}
 	status, _ := floatOf(m["status"])
 	st.status = int(status)
+	st.plugin, _ = m["plugin"].(map[string]any)
 	return st
 }

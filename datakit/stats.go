@@ -33,7 +33,9 @@ func newStats() *stats {
 	}
 }
 
-func (s *stats) register(r prometheus.Registerer) { r.MustRegister(s.nodes, s.ends, s.phases, s.config) }
+func (s *stats) register(r prometheus.Registerer) {
+	r.MustRegister(s.nodes, s.ends, s.phases, s.config)
+}
 
 // observer returns what notes the ends of a node.
 func (s *stats) observer(name, typ string) func(time.Duration, status) {
@@ -50,4 +52,16 @@ func (s *stats) observer(name, typ string) func(time.Duration, status) {
 			ends[st].Inc()
 		}
 	}
+}
+
+// phase notes the end of a phase.
+func (s *stats) phase(name string, o *Outcome, took time.Duration) {
+	result := "proxied"
+	switch {
+	case o.Failure != nil:
+		result = "failed"
+	case o.Answer != nil:
+		result = "answered"
+	}
+	s.phases.WithLabelValues(name, result).Observe(took.Seconds())
 }

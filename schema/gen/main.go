@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"kong-go-plugins/datakit"
 	"kong-go-plugins/keyauth"
 	"kong-go-plugins/moesif"
 	"kong-go-plugins/schema"
@@ -25,6 +26,7 @@ import (
 // plugins returns all declarations of the project.
 func plugins() []schema.Plugin {
 	return []schema.Plugin{
+		datakit.Schema(),
 		keyauth.Schema(),
 		moesif.Schema(),
 	}
