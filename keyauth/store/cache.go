@@ -65,7 +65,9 @@ type remembered struct {
 	renew time.Time // ask again, in the background
 	until time.Time // ask again, and wait
 	stale time.Time // the end, also while the store fails
-	retry time.Time // after a failure: use the entry until then without asking
+	retry time.Time // not asked for in the background before
+
+	failing bool // the last question failed
 }
 
 // CacheStats count since the start.
@@ -75,7 +77,7 @@ type CacheStats struct {
 
 type cacheCounters struct{ hits, negativeHits, questions, failures, stale atomic.Uint64 }
 
-// retryAfter is how long a failed question is not repeated for an entry that can be used meanwhile.
+// retryAfter is how long a question is not repeated for an entry that can be used meanwhile.
 const retryAfter = time.Second
 
 // NewCache returns s behind a Cache. A RawStore stays one, and changes that s tells of are followed. Closing the cache closes s.
@@ -143,8 +145,12 @@ func (c *Cache) get(ctx context.Context, d key.Digest, ask question) (*Entry, er
 			c.ask(ctx, d, ask) // nobody waits for it
 		}
 		return r.entry, nil
-	case ok && now.Before(r.retry) && now.Before(r.stale):
+	case ok && r.failing && now.Before(r.stale):
 		c.stats.stale.Add(1)
+		if now.After(r.retry) {
+			c.postpone(d, r)
+			c.ask(ctx, d, ask) // a store that hangs has been waited for once
+		}
 		return r.entry, nil
 	}
 	if until, ok := c.bad.GetIfPresent(d); ok && now.Before(until) {
@@ -227,7 +233,7 @@ func (c *Cache) remember(d key.Digest, epoch uint64, e *Entry, err error) {
 	default:
 		c.stats.failures.Add(1)
 		if r, ok := c.good.GetIfPresent(d); ok {
-			r.retry = now.Add(retryAfter)
+			r.retry, r.failing = now.Add(retryAfter), true
 			c.good.Set(d, r)
 		}
 	}

@@ -262,6 +262,44 @@ func TestCacheOfAStoreThatHangs(t *testing.T) {
 	})
 }
 
+// While a store hangs, one request waits for it, and those after it use what is remembered.
+func TestCacheWaitsOnceForAStoreThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote("a")
+		c := cached(t, r, store.CacheOptions{})
+		_, err := get(t, c, "a")
+		require.NoError(t, err)
+		r.mu.Lock()
+		r.takes = time.Hour
+		r.mu.Unlock()
+		time.Sleep(61 * time.Second)
+		start := time.Now()
+		_, err = get(t, c, "a")
+		require.NoError(t, err)
+		assert.Equal(t, 3*time.Second, time.Since(start))
+		before := r.asked.Load()
+		for range 20 {
+			time.Sleep(time.Second)
+			start := time.Now()
+			_, err = get(t, c, "a")
+			require.NoError(t, err)
+			assert.Zero(t, time.Since(start))
+		}
+		assert.LessOrEqual(t, r.asked.Load()-before, int64(20))
+		r.mu.Lock()
+		r.takes = 0
+		r.mu.Unlock()
+		time.Sleep(4 * time.Second)
+		_, err = get(t, c, "a")
+		require.NoError(t, err)
+		synctest.Wait()
+		stale := c.(*store.Cache).Stats().Stale
+		_, err = get(t, c, "a")
+		require.NoError(t, err)
+		assert.Equal(t, stale, c.(*store.Cache).Stats().Stale, "it is good again")
+	})
+}
+
 func TestCachePanicOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRemote("a")
