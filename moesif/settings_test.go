@@ -9,7 +9,9 @@ import (
 
 func newTestCapture(t testing.TB) *Capture {
 	t.Helper()
-	return NewCapture(func(cause, text string) { t.Logf("report: %s: %s", cause, text) })
+	c := NewCapture(func(cause, text string) { t.Logf("report: %s: %s", cause, text) })
+	t.Cleanup(func() { _ = c.Close(t.Context()) }) // whose time is over then: nothing is left to report after the test
+	return c
 }
 
 // configOf reads a configuration as Kong sends it.
