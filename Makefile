@@ -40,9 +40,10 @@ bench:
 	$(GO) test -run '^$$' -bench Noop -benchtime 2s ./internal/kongdev/referee
 	$(GO) test -run '^$$' -bench Gateway -benchtime 1x ./moesif/benchmark
 
-# The kill, hand-over and configuration tests for SOAKTIME each, with their figures.
+# The kill, hand-over, configuration and outage tests for SOAKTIME each, with their figures.
 soak:
 	SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 60m -v -run 'TestSoak' ./internal/pluginserver/...
+	SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 60m -v -run 'TestOutage|TestKill|TestAdoptionRace|TestModel' ./moesif ./moesif/send ./moesif/spool
 
 # Each fuzz target for FUZZTIME.
 fuzz:

@@ -1,0 +1,203 @@
+package moesif
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/kongdevtest"
+)
+
+// moment is what a killed process may lose: what it had not written yet. It writes within milliseconds, but a busy machine
+// does not let it run at once.
+const moment = 250 * time.Millisecond
+
+// An outage is a collector that fails in front of gateways that come and go, with the same spool, under load.
+type outage struct {
+	t         *testing.T
+	collector *kongdev.Collector
+	config    string
+	g         atomic.Pointer[testGateway]
+
+	mu       sync.Mutex
+	answered map[int]time.Time // requests that the gateway has answered
+	kills    []time.Time       // of workers
+	failed   int
+	next     int
+}
+
+func newOutage(t *testing.T) *outage {
+	o := &outage{t: t, collector: kongdev.NewCollector(), answered: map[int]time.Time{}}
+	server := httptest.NewServer(o.collector)
+	t.Cleanup(server.Close)
+	o.config = gatewayConfig + "    api_endpoint: " + server.URL + "\n    spool_dir: " + t.TempDir() +
+		"\n    send_timeout: 300\n    spool_max_bytes: 1073741824\n    flush_after_ms: 50\n"
+	return o
+}
+
+// start starts a gateway, the first one or the next.
+func (o *outage) start() {
+	o.t.Helper()
+	g := startGatewayOf(o.t, o.config, map[string]string{"moesif": builtPlugin, "testauth": kongdevtest.Self}, nil)
+	o.g.Store(&g)
+}
+
+// load sends requests at full speed from several clients while f runs.
+func (o *outage) load(f func()) {
+	var clients sync.WaitGroup
+	var stop atomic.Bool
+	for range 4 {
+		clients.Go(func() {
+			for !stop.Load() {
+				o.mu.Lock()
+				n := o.next
+				o.next++
+				o.mu.Unlock()
+				o.request(n)
+			}
+		})
+	}
+	f()
+	stop.Store(true)
+	clients.Wait()
+}
+
+// request sends one request, whose number is in its path. One that fails counts for nothing.
+func (o *outage) request(n int) {
+	r, err := http.NewRequest(http.MethodPost, fmt.Sprintf("/n/%d", n), strings.NewReader(fmt.Sprintf(`{"n":%d}`, n)))
+	if !assert.NoError(o.t, err) {
+		return
+	}
+	r.Host = "api.example.org"
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := o.g.Load().Do(r)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil || answer.Status != http.StatusOK {
+		o.failed++
+		return
+	}
+	o.answered[n] = time.Now()
+}
+
+// killed notes that a worker is killed now.
+func (o *outage) killed() {
+	o.mu.Lock()
+	o.kills = append(o.kills, time.Now())
+	o.mu.Unlock()
+}
+
+// arrived returns the transaction ids of the events by their request's number.
+func (o *outage) arrived() map[int]map[string]bool {
+	ids := map[int]map[string]bool{}
+	for _, raw := range o.collector.Events() {
+		var e struct {
+			Request       struct{ URI, Body any }
+			TransactionID string `json:"transaction_id"`
+		}
+		require.NoError(o.t, json.Unmarshal(raw, &e), "half an event")
+		_, number, _ := strings.Cut(fmt.Sprint(e.Request.URI), "/n/")
+		n, err := strconv.Atoi(number)
+		require.NoError(o.t, err)
+		if ids[n] == nil {
+			ids[n] = map[string]bool{}
+		}
+		ids[n][e.TransactionID] = true
+	}
+	return ids
+}
+
+// missing returns the answered requests without an event: those of the moment before a kill, and all others.
+func (o *outage) missing() (before, others []int) {
+	ids := o.arrived()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for n, at := range o.answered {
+		if ids[n] != nil {
+			continue
+		}
+		excused := false
+		for _, k := range o.kills {
+			excused = excused || at.After(k.Add(-moment)) && at.Before(k.Add(moment/2))
+		}
+		if excused {
+			before = append(before, n)
+		} else {
+			others = append(others, n)
+		}
+	}
+	return before, others
+}
+
+// The collector fails in every way while requests come as fast as they can and processes are killed: workers, supervisors,
+// both, a whole gateway. All events arrive but those of a killed worker's last moment, each with one transaction id.
+func TestOutage(t *testing.T) {
+	o := newOutage(t)
+	pause := 300 * time.Millisecond
+	if text := os.Getenv("SOAK"); text != "" {
+		length, err := time.ParseDuration(text)
+		require.NoError(t, err, "SOAK is a duration such as 60s")
+		pause = max(length/12, pause)
+	}
+	faults := []kongdev.Fault{{Status: 503}, {Hang: true}, {Cut: true}, {Status: 500, After: true}, {Status: 401}, {Status: 429, RetryAfter: "1"}}
+	o.collector.SetFault(faults[0])
+	o.start()
+	o.load(func() {
+		for i, step := range []func(){
+			func() { o.killed(); o.g.Load().KillWorker("moesif") },
+			func() { require.NoError(t, o.g.Load().Reload(o.g.Load().Config())) },
+			func() { o.g.Load().Kill("moesif") }, // the supervisor; its worker finishes
+			func() { o.killed(); o.g.Load().KillWorker("moesif") },
+			func() { require.NoError(t, o.g.Load().SignalPlugin("moesif", syscall.SIGHUP)) },
+			func() { // both
+				children := o.g.Load().Children("moesif")
+				o.killed()
+				require.NoError(t, o.g.Load().SignalPlugin("moesif", syscall.SIGKILL))
+				for _, pid := range children {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			},
+		} {
+			time.Sleep(pause)
+			step()
+			o.g.Load().WaitReady()
+			o.collector.SetFault(faults[i])
+		}
+		time.Sleep(pause)
+	})
+	o.g.Load().WaitIdle()
+	first := o.g.Load()
+	o.start() // the next gateway on this machine, while the first one ends
+	require.NoError(t, first.Close())
+	o.load(func() {
+		time.Sleep(pause)
+		o.collector.SetFault(kongdev.Fault{})
+		time.Sleep(pause)
+	})
+	o.g.Load().WaitIdle()
+
+	assert.Eventually(t, func() bool { _, others := o.missing(); return len(others) == 0 }, time.Minute, 200*time.Millisecond)
+	before, others := o.missing()
+	assert.Empty(t, others, "lost events")
+	twice := 0
+	for _, ids := range o.arrived() {
+		twice += len(ids) - 1
+	}
+	assert.Zero(t, twice, "events with two transaction ids")
+	ids, repeats := o.collector.Distinct()
+	t.Logf("%d requests, %d failed; %d events arrived, %d of them again; %d workers killed, %d events lost with them",
+		len(o.answered)+o.failed, o.failed, ids, repeats, len(o.kills), len(before))
+}
