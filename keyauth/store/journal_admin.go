@@ -175,6 +175,7 @@ func (a *JournalAdmin) rewriteLocked() error {
 	at.head = at.last
 	a.table.consumers.Scan(func(_ string, c *Consumer) bool { at.lines++; return put(line{Consumer: c}) })
 	a.table.keys.Scan(func(_ string, c *Credential) bool { at.lines++; return put(line{Key: newKeyLine(*c)}) })
+	ownAsFolder(f)
 	if err := errors.Join(err, w.Flush(), f.Sync()); err != nil {
 		return err
 	}

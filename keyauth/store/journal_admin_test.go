@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -250,4 +251,22 @@ func TestJournalAdminWithoutAFolder(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err := store.OpenJournalAdmin(filepath.Join(file, "keys.jsonl"))
 	require.ErrorContains(t, err, "not a directory")
+}
+
+// What root writes into the folder of Kong's user belongs to that user, who has to read it.
+func TestJournalAdminAsRoot(t *testing.T) {
+	t.Parallel()
+	prefix := t.TempDir()
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chown(prefix, 65534, 65534))
+	}
+	want, err := os.Stat(prefix)
+	require.NoError(t, err)
+	path := filepath.Join(prefix, "keyauth", "keys.jsonl")
+	require.NoError(t, openAdmin(t, path).CreateCredential(t.Context(), credential("1", "a")))
+	for _, name := range []string{filepath.Dir(path), path, path + ".lock"} {
+		got, err := os.Stat(name)
+		require.NoError(t, err)
+		assert.Equal(t, want.Sys().(*syscall.Stat_t).Uid, got.Sys().(*syscall.Stat_t).Uid, name)
+	}
 }

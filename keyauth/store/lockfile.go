@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +19,20 @@ const lockWait = 10 * time.Second
 // lockFile takes the lock that path stands for; the system gives it back when the process dies. The file stays: one that
 // is removed would let two processes hold it. Its folder is made, for the owner alone.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	folder := filepath.Dir(path)
+	if err := os.Mkdir(folder, 0o700); err == nil {
+		if uid, gid, ok := ownerOfFolder(folder); ok {
+			_ = os.Lchown(folder, uid, gid)
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	if err == nil {
+		ownAsFolder(f)
+	} else if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +42,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		if err == nil {
 			return func() { f.Close() }, nil
 		}
-		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			f.Close()
 			return nil, fmt.Errorf("%s: %w; the folder has to be on a file system with locks", path, err)
 		}
@@ -45,4 +57,25 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
+}
+
+// ownAsFolder gives a file that root has made to the owner of the folder that it stands in: the plugin runs as Kong's user, and
+// has to read what an administrator wrote. It follows no names, which that user could have pointed elsewhere.
+func ownAsFolder(f *os.File) {
+	if uid, gid, ok := ownerOfFolder(f.Name()); ok {
+		_ = f.Chown(uid, gid) // where it fails, the plugin says that it may not read the file
+	}
+}
+
+// ownerOfFolder returns who owns the folder of path, if that matters: only root makes files for others.
+func ownerOfFolder(path string) (uid, gid int, ok bool) {
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil || os.Geteuid() != 0 {
+		return 0, 0, false
+	}
+	sys, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
+	return int(sys.Uid), int(sys.Gid), true
 }
