@@ -2,8 +2,11 @@ package datakit
 
 import (
 	"encoding/json"
+	"strings"
 	"sync"
 	"sync/atomic"
+
+	"kong-go-plugins/schema"
 )
 
 // Config is one configuration as Kong sends it, and the plugin's handlers for it. Make it with New; it is read-only from
@@ -98,10 +101,11 @@ func New(e *Engine) *Config {
 func (c *Config) UnmarshalJSON(data []byte) error {
 	c.decoded = c.engine.schema.Decode(data, (*plainConfig)(c))
 	var entity struct {
-		ID string `json:"__plugin_id"`
+		ID    string          `json:"__plugin_id"`
+		Nodes json.RawMessage `json:"nodes"`
 	}
 	if json.Unmarshal(data, &entity) == nil {
-		c.id = entity.ID
+		c.id, c.Nodes = entity.ID, entity.Nodes // whatever is wrong with them is told by compile, all of it
 	}
 	return nil
 }
@@ -110,6 +114,15 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 func (c *Config) Check() error {
 	_, err := c.resolve()
 	return err
+}
+
+// problems adds what Schema found wrong, apart from nodes: it names the first mistake in them only.
+func (c *Config) problems(p *problems) {
+	for _, e := range schema.Errors(c.decoded) {
+		if e.Field != "nodes" && !strings.HasPrefix(e.Field, "nodes[") && !strings.HasPrefix(e.Field, "nodes.") || len(c.Nodes) == 0 {
+			p.add(e.Field, "", "%s", e.Text)
+		}
+	}
 }
 
 // plainConfig is Config without its methods, so that decoding into it does not come back to UnmarshalJSON.

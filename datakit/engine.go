@@ -58,8 +58,9 @@ func (e *Engine) register(r prometheus.Registerer) { e.stats.register(r) }
 
 // plan returns the compiled plan of a configuration; equal configurations share one.
 func (e *Engine) plan(c *Config) (*Plan, error, func()) {
-	if c.decoded != nil {
-		return nil, c.decoded, nil
+	if c.decoded != nil { // what did not fit is not in c, so that c is no key
+		p, err := e.compileGuarded(c)
+		return p, err, nil
 	}
 	text, err := json.Marshal((*plainConfig)(c))
 	if err != nil {

@@ -84,9 +84,7 @@ func (b *builder) warn(c *NodeConfig, member, format string, args ...any) {
 // compile checks a configuration and makes its plan. The error holds every mistake.
 func (e *Engine) compile(c *Config) (*Plan, error) {
 	var p problems
-	if c.decoded != nil {
-		return nil, c.decoded
-	}
+	c.problems(&p)
 	nodes := readNodes(c.Nodes, &c.Resources, &p)
 	g := newGraph(nodes, &c.Resources, &p)
 	b := &builder{graph: g, engine: e, maxBody: c.MaxBodyBytes, budget: time.Duration(c.TimeoutMS) * time.Millisecond, cache: c.Resources.Cache}
@@ -143,7 +141,11 @@ func (b *builder) step(v *vertex, r *Resources) *step {
 	n, err := c.kind.build(c, b)
 	if err != nil {
 		for _, p := range Problems(err) {
-			c.problems.add(c.path, c.Name, "%s", p.Text)
+			if member, text, ok := strings.Cut(p.Text, ": "); ok && c.asked[member] {
+				c.fail(member, "%s", text)
+			} else {
+				c.fail("", "%s", p.Text)
+			}
 		}
 	}
 	c.rest("a node of type " + c.Type)

@@ -3,6 +3,7 @@ package datakit
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +27,13 @@ func (p *Problem) Error() string {
 	return p.Path + ": " + p.Text
 }
 
+// place is the position of the node that is at fault, -1 for what is no node's.
+func (p *Problem) place() int {
+	i := -1
+	_, _ = fmt.Sscanf(p.Path, "nodes[%d]", &i)
+	return i
+}
+
 // problems collects mistakes.
 type problems struct {
 	list []*Problem
@@ -40,11 +48,12 @@ func (p *problems) addWhole(path, format string, args ...any) {
 	p.list = append(p.list, &Problem{Path: path, Text: fmt.Sprintf(format, args...), whole: true})
 }
 
-// err joins all mistakes, or is nil.
+// err joins all mistakes, by node, or is nil.
 func (p *problems) err() error {
 	if len(p.list) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(p.list, func(a, b *Problem) int { return a.place() - b.place() })
 	errs := make([]error, len(p.list))
 	for i, e := range p.list {
 		errs[i] = e

@@ -2,9 +2,9 @@ package datakit
 
 // closest returns the name that is nearly the same, or "".
 func closest(name string, names []string) string {
-	best, limit := "", max(1, len(name)/3)
+	best, limit := "", len(name)/3 // so that short names have none
 	for _, n := range names {
-		if n == name || len(n) > len(name)+limit || len(name) > len(n)+limit {
+		if n == name || limit == 0 || len(n) > len(name)+limit || len(name) > len(n)+limit {
 			continue
 		}
 		if d := distance(name, n); d <= limit {
