@@ -39,7 +39,7 @@ func Schema() schema.Plugin {
 			number("connect_timeout", "ms", 1000, 1, maxMillis, "Longest time to connect to the collector, TLS included."),
 			number("send_timeout", "ms", 5000, 1, maxMillis, "Longest time for one upload, from its start to the answer."),
 			number("keepalive", "ms", 5000, 0, maxMillis, "How long an idle connection to the collector is kept; 0 keeps none."),
-			number("event_queue_size", "events", 100000, 1, 10000000, "Events that wait in memory at most; further ones are dropped and counted."),
+			number("event_queue_size", "events", 100000, 1, 10000000, "Events that wait in memory at most; further ones wait on disk, or are dropped and counted."),
 			text("api_version", "1.0", "Version of your API, copied into request.api_version of every event."),
 			boolean("disable_capture_request_body", false, "Leaves request bodies out of the events."),
 			boolean("disable_capture_response_body", false, "Leaves response bodies out of the events."),
