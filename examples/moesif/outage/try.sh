@@ -3,7 +3,7 @@
 requests() { curl -s -o /dev/null -w '%{http_code}\n' "$KONGDEV_URL/orders?n=$1" | sort | uniq -c | xargs; }
 waiting() { [ "$(metric moesif_spool_events)" = "$1" ]; }
 plugin() { curl -s "$KONGDEV_ADMIN_URL/kongdev/stats" | jq .PluginPIDs.moesif; }
-worker() { cat /proc/"$(plugin)"/task/*/children | xargs; }
+worker() { cat /proc/[0-9]*/stat 2>/dev/null | awk -v parent="$(plugin)" '$4 == parent { print $1 }' || true; }
 another() { new=$("$1") && [ "${new:-0}" != 0 ] && [ "$new" != "$2" ]; }
 numbers() { events "map(.request.uri | capture(\"n=(?<n>[0-9]+)\").n) | unique | length | select(. == $1)"; }
 
