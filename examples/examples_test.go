@@ -33,9 +33,12 @@ var runLine = regexp.MustCompile(`(?m)^#   (` + regexp.QuoteMeta(program) + ` .*
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	bin := build(t)
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
 	for _, dir := range folders(t) {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()
+			assert.True(t, strings.Contains(string(readme), "(examples/"+dir+"/kong.yml)"), "the README's table of examples leads here")
 			config, err := os.ReadFile(filepath.Join(dir, "kong.yml"))
 			require.NoError(t, err)
 			found := runLine.FindSubmatch(config)
