@@ -38,7 +38,13 @@ type pluginConn struct {
 	in     *bufio.Reader
 	buf    []byte // the last frame read
 	frames func(Frame)
+
+	readRenew, writeRenew time.Time // when the deadline is due to be put off
 }
+
+// renewal is the part of a wait after which its deadline is put off: to do it
+// each time would cost more than many a call.
+const renewal = 64
 
 func newPluginConn(conn net.Conn, wait time.Duration) *pluginConn {
 	c := &pluginConn{Conn: conn, wait: wait}
@@ -46,14 +52,21 @@ func newPluginConn(conn net.Conn, wait time.Duration) *pluginConn {
 	return c
 }
 
-// Read waits for bytes; as with Kong's sockets the limit holds for each wait.
+// Read waits for bytes; as with Kong's sockets the limit holds for each wait,
+// less a 64th at most.
 func (c *pluginConn) Read(b []byte) (int, error) {
-	_ = c.SetReadDeadline(time.Now().Add(c.wait))
+	if now := time.Now(); now.After(c.readRenew) {
+		c.readRenew = now.Add(c.wait / renewal)
+		_ = c.SetReadDeadline(now.Add(c.wait))
+	}
 	return c.Conn.Read(b)
 }
 
 func (c *pluginConn) Write(b []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(c.wait))
+	if now := time.Now(); now.After(c.writeRenew) {
+		c.writeRenew = now.Add(c.wait / renewal)
+		_ = c.SetWriteDeadline(now.Add(c.wait))
+	}
 	return c.Conn.Write(b)
 }
 

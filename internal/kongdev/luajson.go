@@ -27,6 +27,9 @@ func appendJSON(dst []byte, v any) []byte {
 	case uint64:
 		return append(dst, formatNumber(float64(v), 16)...)
 	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1e14 && v != 0 { // the common case, without a copy
+			return strconv.AppendInt(dst, int64(v), 10)
+		}
 		return append(dst, formatNumber(v, 16)...)
 	case string:
 		return appendJSONString(dst, v)
@@ -36,6 +39,8 @@ func appendJSON(dst []byte, v any) []byte {
 		return appendJSONList(dst, v)
 	case map[string]any:
 		return appendJSONFields(dst, v)
+	case object:
+		return appendJSONObject(dst, v)
 	case *table:
 		if v.isList() || v.array && len(v.fields) == 0 {
 			return appendJSONList(dst, v.list)
@@ -71,6 +76,24 @@ func appendJSONFields(dst []byte, fields map[string]any) []byte {
 		dst = appendJSONString(dst, key)
 		dst = append(dst, ':')
 		dst = appendJSON(dst, v)
+	}
+	return append(dst, '}')
+}
+
+func appendJSONObject(dst []byte, o object) []byte {
+	dst = append(dst, '{')
+	first := true
+	for i := range o {
+		if o[i].v == nil {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = appendJSONString(dst, o[i].name)
+		dst = append(dst, ':')
+		dst = appendJSON(dst, o[i].v)
 	}
 	return append(dst, '}')
 }

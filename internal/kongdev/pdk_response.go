@@ -1,5 +1,7 @@
 package kongdev
 
+import "slices"
+
 var responseMethods = map[string]pdkMethod{ // read-only
 	"kong.response.get_status": {responsePhases, true, intCall(func(q *request) (int, error) { return q.status, nil })},
 	"kong.response.get_header": {responsePhases, true, namedCall(func(q *request, name string) (value, error) {
@@ -111,13 +113,24 @@ func (q *request) source() string {
 }
 
 // responseTable is ngx.resp.get_headers: nginx adds the connection header
-// itself, and in log no connection is kept alive any more.
+// itself.
 func (q *request) responseTable(max int) *table {
-	connection := "keep-alive"
-	if q.phase == phaseLog || q.in.Close {
-		connection = "close"
-	}
 	t := q.response.table(max)
-	t.fields["connection"] = connection
+	t.fields["connection"] = q.connection()
 	return t
+}
+
+// responseObject is the same, to be printed.
+func (q *request) responseObject(max int) object {
+	lines := slices.DeleteFunc(slices.Clone(q.response[:min(max, len(q.response))]), func(h header) bool { return h.key == "connection" })
+	return append(lines, header{"Connection", "connection", q.connection()}).object(max + 1)
+}
+
+// connection is the header of that name: in log no connection is kept alive any
+// more.
+func (q *request) connection() string {
+	if q.phase == phaseLog || q.in.Close {
+		return "close"
+	}
+	return "keep-alive"
 }

@@ -21,7 +21,7 @@ func (s *serialized) json() []byte {
 	s.once.Do(func() {
 		t, err := s.base.serialize()
 		if err == nil { // logPhase has looked before
-			s.text = appendJSON(nil, t)
+			s.text = appendJSON(make([]byte, 0, 3<<10), t)
 		}
 	})
 	return s.text
@@ -33,14 +33,15 @@ type serializeValue struct {
 	v   value
 }
 
-// serialize is the table of kong.log.serialize.
+// serialize is what kong.log.serialize shows, an object or, where a plugin has
+// added to it, a *table.
 //
 // It fails when a value of set_serialize_value does not fit in.
-func (q *request) serialize() (*table, error) {
-	headers := q.headers.table(defaultMax)
-	for _, secret := range []string{"authorization", "proxy-authorization"} {
-		if headers.fields[secret] != nil {
-			headers.fields[secret] = "REDACTED"
+func (q *request) serialize() (value, error) {
+	headers := q.headers.object(defaultMax)
+	for i := range headers {
+		if name := headers[i].name; name == "authorization" || name == "proxy-authorization" {
+			headers[i].v = "REDACTED"
 		}
 	}
 	host := q.host
@@ -67,52 +68,54 @@ func (q *request) serialize() (*table, error) {
 	} else if q.in.ContentLength > 0 {
 		length += q.in.ContentLength
 	}
-	var session value
+	var session, entity, route, service, tries value
 	if v := tlsVersion(q.in.TLS); v != nil {
-		session = newFields(map[string]value{"version": v, "cipher": q.tlsVar("cipher"), "client_verify": q.tlsVar("client_verify")})
+		session = object{{"cipher", q.tlsVar("cipher")}, {"client_verify", q.tlsVar("client_verify")}, {"version", v}}
+	}
+	if c, ok := q.ctx.credential.(*table); ok {
+		entity = object{{"consumer_id", c.get("consumer_id")}, {"id", c.get("id")}}
+	}
+	if r := q.route(); r != nil {
+		route = routeObject(r)
+	}
+	if s := q.service(); s != nil {
+		service = serviceObject(s)
+	}
+	if q.ctx.hasBalancerData {
+		tries = q.triesList()
 	}
 	method, args := q.method, q.args
 	if q.ctx.unexpected && q.in.ProtoMajor < 2 { // then Kong reads the request line again
 		method = q.in.Method
 		_, args, _ = strings.Cut(q.uri, "?")
 	}
-	root := map[string]value{
-		"request": newFields(map[string]value{
-			"id": q.id, "uri": q.uri, "url": q.scheme() + "://" + host + ":" + port + q.uri, "method": method, "tls": session,
-			"querystring": parseArgs(args, defaultMax), "headers": headers, "size": float64(length),
-		}),
-		"response": newFields(map[string]value{
-			"status": float64(q.status), "headers": q.responseTable(defaultMax), "size": float64(q.out.sent),
-		}),
-		"latencies": newFields(map[string]value{
-			"kong": float64(kong), "proxy": float64(q.times.waiting), "request": float64(max(q.times.logStart-q.start, 0)), "receive": float64(max(q.times.receive, 0)),
-		}),
-		"upstream_uri": upstreamURI, "upstream_status": upstreamStatus,
-		"client_ip": q.clientIP, "started_at": float64(q.start), "source": source,
-		"workspace": WorkspaceID, "workspace_name": "default",
+	root := object{
+		{"authenticated_entity", entity},
+		{"client_ip", q.clientIP},
+		{"consumer", q.ctx.consumer},
+		{"latencies", object{
+			{"kong", float64(kong)}, {"proxy", float64(q.times.waiting)},
+			{"receive", float64(max(q.times.receive, 0))}, {"request", float64(max(q.times.logStart-q.start, 0))},
+		}},
+		{"request", object{
+			{"headers", headers}, {"id", q.id}, {"method", method}, {"querystring", parseArgs(args, defaultMax)}, {"size", float64(length)},
+			{"tls", session}, {"uri", q.uri}, {"url", q.scheme() + "://" + host + ":" + port + q.uri},
+		}},
+		{"response", object{{"headers", q.responseObject(defaultMax)}, {"size", float64(q.out.sent)}, {"status", float64(q.status)}}},
+		{"route", route},
+		{"service", service},
+		{"source", source},
+		{"started_at", float64(q.start)},
+		{"tries", tries},
+		{"upstream_status", upstreamStatus},
+		{"upstream_uri", upstreamURI},
+		{"workspace", WorkspaceID},
+		{"workspace_name", "default"},
 	}
-	if q.ctx.hasBalancerData {
-		root["tries"] = q.triesTable()
+	if len(q.serializeValues) == 0 {
+		return root, nil
 	}
-	if c, ok := q.ctx.credential.(*table); ok {
-		entity := map[string]value{}
-		for _, name := range []string{"id", "consumer_id"} {
-			if v := c.get(name); v != nil {
-				entity[name] = v
-			}
-		}
-		root["authenticated_entity"] = newFields(entity)
-	}
-	if r := q.route(); r != nil {
-		root["route"] = routeTable(r)
-	}
-	if s := q.service(); s != nil {
-		root["service"] = serviceTable(s)
-	}
-	if q.ctx.consumer != nil {
-		root["consumer"] = q.ctx.consumer
-	}
-	t := newFields(root)
+	t := root.table()
 	for _, s := range q.serializeValues {
 		if err := setPath(t, s.key, s.v); err != nil {
 			return nil, err
@@ -155,18 +158,21 @@ func setPath(t *table, path string, v value) error {
 	return nil
 }
 
-func (q *request) triesTable() *table {
-	list := newList()
+func (q *request) triesTable() *table { return tabled(q.triesList()).(*table) }
+
+func (q *request) triesList() *table {
+	list := &table{list: make([]value, 0, len(q.tries)), array: true}
 	for _, t := range q.tries {
-		one := map[string]value{
-			"balancer_start": float64(t.start.UnixMilli()), "balancer_start_ns": float64(t.start.UnixNano()),
-			"ip": t.ip, "port": float64(t.port),
-			"balancer_latency": math.Trunc(float64(t.latency) / float64(time.Millisecond)), "balancer_latency_ns": float64(t.latency),
+		one := object{
+			{"balancer_latency", math.Trunc(float64(t.latency) / float64(time.Millisecond))}, {"balancer_latency_ns", float64(t.latency)},
+			{"balancer_start", float64(t.start.UnixMilli())}, {"balancer_start_ns", float64(t.start.UnixNano())},
+			{"code", nil}, {"ip", t.ip}, {"port", float64(t.port)}, {"state", nil},
 		}
 		if t.state != "" {
-			one["state"], one["code"] = t.state, float64(t.code)
+			one.set("code", float64(t.code))
+			one.set("state", t.state)
 		}
-		list.list = append(list.list, newFields(one))
+		list.list = append(list.list, one)
 	}
 	return list
 }
@@ -179,53 +185,52 @@ func stringList(list []string) *table {
 	return t
 }
 
-func putStrings(t map[string]value, name string, list []string) {
-	if list != nil {
-		t[name] = stringList(list)
+// listed is a list of texts; nil for none.
+func listed(list []string) value {
+	if list == nil {
+		return nil
 	}
+	return stringList(list)
 }
 
-func routeTable(r *Route) *table {
-	t := map[string]value{
-		"id": r.ID, "regex_priority": float64(r.RegexPriority), "strip_path": r.StripPath, "preserve_host": r.PreserveHost,
-		"https_redirect_status_code": float64(r.HTTPSRedirectStatusCode), "path_handling": r.PathHandling,
-		"request_buffering": r.RequestBuffering, "response_buffering": r.ResponseBuffering,
-		"created_at": float64(r.CreatedAt), "updated_at": float64(r.UpdatedAt), "ws_id": WorkspaceID,
+// named is a text that can be missing.
+func named(s string) value {
+	if s == "" {
+		return nil
 	}
-	if r.Name != "" {
-		t["name"] = r.Name
-	}
-	putStrings(t, "protocols", r.Protocols)
-	putStrings(t, "methods", r.Methods)
-	putStrings(t, "hosts", r.Hosts)
-	putStrings(t, "paths", r.Paths)
-	putStrings(t, "snis", r.SNIs)
-	putStrings(t, "tags", r.Tags)
+	return s
+}
+
+func routeTable(r *Route) *table     { return routeObject(r).table() }
+func serviceTable(s *Service) *table { return serviceObject(s).table() }
+
+func routeObject(r *Route) object {
+	var headers, service value
 	if r.Headers != nil {
-		headers := map[string]value{}
+		t := map[string]value{}
 		for name, values := range r.Headers {
-			headers[name] = stringList(values)
+			t[name] = stringList(values)
 		}
-		t["headers"] = newFields(headers)
+		headers = newFields(t)
 	}
 	if r.Service != nil {
-		t["service"] = newFields(map[string]value{"id": r.Service.ID})
+		service = object{{"id", r.Service.ID}}
 	}
-	return newFields(t)
+	return object{
+		{"created_at", float64(r.CreatedAt)}, {"headers", headers}, {"hosts", listed(r.Hosts)},
+		{"https_redirect_status_code", float64(r.HTTPSRedirectStatusCode)}, {"id", r.ID}, {"methods", listed(r.Methods)}, {"name", named(r.Name)},
+		{"path_handling", r.PathHandling}, {"paths", listed(r.Paths)}, {"preserve_host", r.PreserveHost}, {"protocols", listed(r.Protocols)},
+		{"regex_priority", float64(r.RegexPriority)}, {"request_buffering", r.RequestBuffering}, {"response_buffering", r.ResponseBuffering},
+		{"service", service}, {"snis", listed(r.SNIs)}, {"strip_path", r.StripPath}, {"tags", listed(r.Tags)},
+		{"updated_at", float64(r.UpdatedAt)}, {"ws_id", WorkspaceID},
+	}
 }
 
-func serviceTable(s *Service) *table {
-	t := map[string]value{
-		"id": s.ID, "protocol": s.Protocol, "host": s.Host, "port": float64(s.Port), "retries": float64(s.Retries),
-		"connect_timeout": float64(s.ConnectTimeout), "read_timeout": float64(s.ReadTimeout), "write_timeout": float64(s.WriteTimeout),
-		"enabled": s.Enabled, "created_at": float64(s.CreatedAt), "updated_at": float64(s.UpdatedAt), "ws_id": WorkspaceID,
+func serviceObject(s *Service) object {
+	return object{
+		{"connect_timeout", float64(s.ConnectTimeout)}, {"created_at", float64(s.CreatedAt)}, {"enabled", s.Enabled}, {"host", s.Host}, {"id", s.ID},
+		{"name", named(s.Name)}, {"path", named(s.Path)}, {"port", float64(s.Port)}, {"protocol", s.Protocol}, {"read_timeout", float64(s.ReadTimeout)},
+		{"retries", float64(s.Retries)}, {"tags", listed(s.Tags)}, {"updated_at", float64(s.UpdatedAt)}, {"write_timeout", float64(s.WriteTimeout)},
+		{"ws_id", WorkspaceID},
 	}
-	if s.Name != "" {
-		t["name"] = s.Name
-	}
-	if s.Path != "" {
-		t["path"] = s.Path
-	}
-	putStrings(t, "tags", s.Tags)
-	return newFields(t)
 }

@@ -84,7 +84,7 @@ func (q *request) proxyStreaming() {
 func (q *request) copyBody(x *exchange, chunked bool) bool {
 	buf := q.gw.buffers.Get().(*[16 << 10]byte)[:]
 	defer q.gw.buffers.Put((*[16 << 10]byte)(buf))
-	for {
+	for read := int64(0); ; {
 		n, err := x.Body.Read(buf)
 		x.alive()
 		if !q.writeBody(buf[:n], chunked) {
@@ -93,7 +93,7 @@ func (q *request) copyBody(x *exchange, chunked bool) bool {
 		if err == io.EOF {
 			return true
 		}
-		if n > 0 { // more may be long in coming
+		if read += int64(n); n > 0 && read != x.ContentLength { // more may be long in coming
 			q.out.flush()
 		}
 		if err != nil {
