@@ -23,7 +23,7 @@ import (
 
 // moment is what a killed process may lose: what it had not written yet. It writes within milliseconds, but a busy machine
 // does not let it run at once.
-const moment = 250 * time.Millisecond
+const moment = time.Second
 
 // An outage is a collector that fails in front of gateways that come and go, with the same spool, under load.
 type outage struct {
@@ -146,7 +146,7 @@ func (o *outage) missing() (before, others []int) {
 // both, a whole gateway. All events arrive but those of a killed worker's last moment, each with one transaction id.
 func TestOutage(t *testing.T) {
 	o := newOutage(t)
-	pause := 300 * time.Millisecond
+	pause := 1500 * time.Millisecond
 	if text := os.Getenv("SOAK"); text != "" {
 		length, err := time.ParseDuration(text)
 		require.NoError(t, err, "SOAK is a duration such as 60s")
