@@ -63,6 +63,7 @@ func variants() []variant {
 		{name: "masked", plugin: "moesif", config: "request_body_masks: [password, $.user.ssn, 'items[*].card'], response_body_masks: [token, secret], enable_compression: true"},
 		{name: "opted-out", plugin: "moesif", config: "disable_transaction_id: true, disable_capture_request_body: true, disable_capture_response_body: true"},
 		{name: "event-stream", plugin: "moesif", config: "disable_transaction_id: true, disable_capture_request_body: true", headers: []string{"Accept", "text/event-stream"}},
+		{name: "always", plugin: "moesif", flags: []string{"-buffer", "always"}},
 		{name: "on-demand", plugin: "moesif", flags: []string{"-phases", "access,log", "-buffer", "on-demand"}},
 		{name: "access,log", plugin: "moesif", flags: []string{"-phases", "access,log"}},
 		{name: "log", plugin: "moesif", flags: []string{"-phases", "log"}},
