@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kong-go-plugins/datakit/fetch"
+	"kong-go-plugins/datakit/token"
 	"kong-go-plugins/internal/pluginserver"
 	"kong-go-plugins/schema"
 )
@@ -23,6 +25,8 @@ type Engine struct {
 	report  func(key, text string)
 	plans   *pluginserver.Registry[[sha256.Size]byte, compiled]
 	jqSlots chan struct{} // bounds the programs that run at the same time, and so their memory
+	client  *fetch.Client
+	keys    token.Keys
 	states  *states
 	stats   *stats
 	phases  *flag.Flag // -phases; nil under other servers
@@ -43,6 +47,7 @@ func NewEngine(report func(key, text string)) *Engine {
 		report:  report,
 		plans:   pluginserver.NewRegistry[[sha256.Size]byte, compiled](planGrace, nil),
 		jqSlots: make(chan struct{}, 4*runtime.GOMAXPROCS(0)),
+		client:  fetch.New(fetch.Options{}),
 		states:  newStates(),
 		stats:   newStats(),
 	}
@@ -51,6 +56,7 @@ func NewEngine(report func(key, text string)) *Engine {
 // Close ends what the engine holds.
 func (e *Engine) Close(context.Context) error {
 	e.plans.Close()
+	e.client.Close()
 	return nil
 }
 

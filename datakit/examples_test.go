@@ -27,6 +27,7 @@ type stub struct {
 	Status  int
 	Headers map[string]string
 	Body    string
+	Host    string // in place of URL: an upstream of the gateway, which answers every request with Body
 }
 
 // expected is what an example comes to. What is not named does not count.
@@ -34,6 +35,7 @@ type expected struct {
 	Calls    []message // in any order; their number counts when there are any
 	Upstream *message  // nil: the upstream is not reached
 	Answer   message
+	Trace    map[string]any // what nodes have completed with, in the trace that the client gets
 }
 
 type message struct {
@@ -68,6 +70,7 @@ func runExample(t *testing.T, dir string) {
 	require.NoError(t, err)
 	g := kongdevtest.Start(t, kongdevtest.Options{
 		Config: services.replace(string(config)), Plugins: map[string]string{"datakit": kongdevtest.Self}, Workers: 1,
+		Hosts: services.upstreams,
 	})
 	got, err := g.Do(readRequest(t, filepath.Join(dir, "request.http"), services))
 	require.NoError(t, err)
@@ -103,6 +106,29 @@ func runExample(t *testing.T, dir string) {
 	}
 	assert.Equal(t, want.Answer.Status, got.Status)
 	assert.Empty(t, want.Answer.differences(got.Header, got.Body))
+	for node, value := range want.Trace {
+		text, err := json.Marshal(value)
+		require.NoError(t, err)
+		assert.JSONEq(t, string(text), completed(t, got.Body, node), node)
+	}
+}
+
+// completed is what a node has completed with, in a trace.
+func completed(t *testing.T, trace, node string) string {
+	t.Helper()
+	var document struct {
+		Events []struct {
+			Name, Action string
+			Value        json.RawMessage
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(trace), &document))
+	for _, e := range document.Events {
+		if e.Name == node && e.Action == "complete" {
+			return string(e.Value)
+		}
+	}
+	return "null"
 }
 
 // differences are where a message is not as wanted.
@@ -137,6 +163,8 @@ type services struct {
 	servers map[string]string // scheme and host as the workflow has them -> where they are
 	hosts   map[string]string // host as the workflow has it -> where it is
 
+	upstreams map[string]http.Handler // of the gateway, by host
+
 	mu    sync.Mutex
 	calls []call
 }
@@ -151,8 +179,12 @@ func startServices(t *testing.T, file string) *services {
 	if _, err := os.Stat(file); err == nil {
 		readYAML(t, file, &stubs)
 	}
-	s := &services{servers: map[string]string{}, hosts: map[string]string{}}
+	s := &services{servers: map[string]string{}, hosts: map[string]string{}, upstreams: map[string]http.Handler{}}
 	for _, one := range stubs {
+		if one.Host != "" {
+			s.upstreams[one.Host] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, one.Body) })
+			continue
+		}
 		u, err := url.Parse(one.URL)
 		require.NoError(t, err)
 		origin := u.Scheme + "://" + u.Host

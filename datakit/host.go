@@ -21,8 +21,11 @@ type Host interface {
 	Log(level slog.Level, text string)
 }
 
-// Ports is a set of ports of request or service_response.
+// Ports is a set of ports of request or service_response, and traceParent.
 type Ports map[string]bool
+
+// traceParent asks for the header of that name, which calls pass on. It is no port of a node.
+const traceParent = "traceparent"
 
 // A Message is a request or a response as it was received. Fields that were not wanted are zero.
 type Message struct {
@@ -30,6 +33,8 @@ type Message struct {
 	RawQuery string
 	Body     []byte
 	Size     int64 // of the body in bytes; a larger one than the limit has a nil Body
+
+	TraceParent string // of the W3C's trace context
 
 	Path, RawPath, Method, Scheme string
 	Port                          int

@@ -54,10 +54,15 @@ type port struct {
 
 // kinds are the node types by name; read-only.
 var kinds = map[string]*kind{
-	"branch":   &branchKind,
-	"call":     &callKind,
-	"exit":     &exitKind,
-	"jq":       &jqKind,
-	"property": &propertyKind,
-	"static":   &staticKind,
+	"branch":      &branchKind,
+	"call":        &callKind,
+	"exit":        &exitKind,
+	"jq":          &jqKind,
+	"json_to_xml": &jsonToXMLKind,
+	"jwt_decode":  &jwtDecodeKind,
+	"jwt_sign":    &jwtSignKind,
+	"jwt_verify":  &jwtVerifyKind,
+	"property":    &propertyKind,
+	"static":      &staticKind,
+	"xml_to_json": &xmlToJSONKind,
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"kong-go-plugins/datakit/fetch"
 )
 
 // callKind sends an HTTP request and gives the response.
@@ -19,60 +22,59 @@ var callKind = kind{
 		{name: "http_proxy", typ: stringType}, {name: "https_proxy", typ: stringType},
 		{name: "proxy_auth_username", typ: stringType}, {name: "proxy_auth_password", typ: stringType},
 	},
-	out:   []port{{name: "body", typ: anyType}, {name: "headers", typ: mapType}, {name: "status", typ: numberType}, {name: "raw_body", typ: stringType}, {name: "error", typ: stringType}},
+	out: []port{
+		{name: "body", typ: anyType}, {name: "headers", typ: mapType}, {name: "status", typ: numberType}, {name: "raw_body", typ: stringType},
+		{name: "error", typ: stringType},
+	},
 	async: true,
 	masks: map[string]bool{"proxy_auth_username": true, "proxy_auth_password": true},
 	build: buildCall,
 }
 
-// defaultCallTimeout is that of a call without one of its own.
+// defaultCallTimeout is that of a call without one of its own; the workflow's timeout_ms may end it before.
 const defaultCallTimeout = 60 * time.Second
 
+// A callNode is a call. Its parts are shared by requests.
 type callNode struct {
-	url      *url.URL // nil when it comes from an input
-	method   string
+	client   *fetch.Client
+	request  fetch.Request     // what is the same for all requests
 	literals map[string]string // proxy inputs that were written as they are
-	accept   []statusRange
-	goesOn   bool // errors are outputs
-	maxBody  int
-	timeout  time.Duration
+	guard    *fetch.Guard      // of URLs and proxies that come from inputs
+	goesOn   bool              // errors are outputs
 	names    *caser
 }
-
-// A statusRange is a range of good statuses.
-type statusRange struct{ low, high int }
 
 // proxyInputs are the inputs that take a literal where a label is expected elsewhere.
 var proxyInputs = []string{"http_proxy", "https_proxy", "proxy_auth_username", "proxy_auth_password"} // read-only
 
 // proxyLiteral reports whether an input of a call is a literal: one of the proxy's, whose text names no node.
 func (c *NodeConfig) proxyLiteral(g *graph, input, text string) bool {
-	for _, name := range proxyInputs {
-		if name != input {
-			continue
-		}
-		if l, err := parseLabel(text); err == nil {
-			if _, known := g.byName[l.node]; known {
-				return false
-			}
-		}
-		if c.literals == nil {
-			c.literals = map[string]string{}
-		}
-		c.literals[input] = text
-		return true
+	if !slices.Contains(proxyInputs, input) {
+		return false
 	}
-	return false
+	if l, err := parseLabel(text); err == nil {
+		if _, known := g.byName[l.node]; known {
+			return false
+		}
+	}
+	if c.literals == nil {
+		c.literals = map[string]string{}
+	}
+	c.literals[input] = text
+	return true
 }
 
 func buildCall(c *NodeConfig, b *builder) (node, error) {
-	n := &callNode{method: http.MethodGet, literals: c.literals, maxBody: b.maxBody, timeout: defaultCallTimeout, names: &b.names}
+	n := &callNode{client: b.engine.client, literals: c.literals, names: &b.names, request: fetch.Request{
+		Method: http.MethodGet, Timeout: defaultCallTimeout, MaxBytes: b.maxBody,
+	}}
+	r := &n.request
 	if text, ok := c.text("url", 1, 4096); ok {
-		u, err := parseURL(text)
+		u, err := fetch.ParseURL(text)
 		if err != nil {
 			c.fail("url", "%s", err)
 		}
-		n.url = u
+		r.URL = u
 	} else if c.members["url"] == nil && !c.connected("url") {
 		c.fail("url", "required, unless the input url is connected")
 	}
@@ -80,80 +82,85 @@ func buildCall(c *NodeConfig, b *builder) (node, error) {
 		if strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 			c.fail("method", "%q is no method: upper-case letters only, as in POST", shortened(method))
 		}
-		n.method = method
+		r.Method = method
 	}
 	if ms, ok := c.whole("timeout", 0, maxTimeout); ok && ms > 0 {
-		n.timeout = time.Duration(ms) * time.Millisecond
+		r.Timeout = time.Duration(ms) * time.Millisecond
 	}
+	r.AnyCertificate = !c.flag("ssl_verify", true)
+	r.ServerName, _ = c.text("ssl_server_name", 1, 255)
 	if policy, ok := c.oneOf("on_error", "fail", "continue"); ok {
 		n.goesOn = policy == "continue"
 	}
-	n.accept = acceptedStatus(c)
+	r.Accept = c.statuses("accept_status")
 	if most, ok := c.whole("max_response_bytes", 1, maxMaxBody); ok {
-		n.maxBody = most
+		r.MaxBytes = most
 	}
-	c.text("ssl_server_name", 1, 255)
-	c.flag("ssl_verify", true)
-	c.texts("allowed_hosts")
-	c.object("retries")
+	r.Retries = readRetries(c)
+	allowed, _ := c.texts("allowed_hosts")
+	denied, _ := c.texts("denied_hosts")
+	var err error
+	if n.guard, err = fetch.NewGuard(r.URL, allowed, denied); err != nil {
+		return nil, err
+	}
+	if _, err := n.proxyOf(n.literals, "http"); err != nil {
+		c.fail("inputs.http_proxy", "%s", err)
+	}
+	if _, err := n.proxyOf(n.literals, "https"); err != nil {
+		c.fail("inputs.https_proxy", "%s", err)
+	}
 	return n, nil
 }
 
-// parseURL reads an absolute URL of HTTP. Its errors do not show it, since it may hold a password.
-func parseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return nil, errors.New("is no URL; write one such as https://example.org/path")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("%q is not http or https; write an absolute URL such as https://example.org/path", shortened(u.Scheme))
-	case u.Hostname() == "":
-		return nil, errors.New("names no host; write an absolute URL such as https://example.org/path")
-	}
-	return u, nil
-}
-
-// acceptedStatus reads accept_status: statuses and ranges such as 200-299, as texts or numbers.
-func acceptedStatus(c *NodeConfig) []statusRange {
-	v, ok := c.get("accept_status")
+// statuses reads response codes and ranges such as 200-299, as texts or numbers.
+func (o *options) statuses(name string) fetch.Statuses {
+	v, ok := o.get(name)
 	if !ok {
-		return []statusRange{{200, 299}}
+		return nil
 	}
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 {
-		c.fail("accept_status", `expected a list such as ["200-299", 404]`)
+		o.fail(name, `expected a list such as ["200-299", 404]`)
 		return nil
 	}
-	var ranges []statusRange
+	var all fetch.Statuses
 	for i, e := range list {
 		text, _ := textOf(e)
-		low, high, isRange := strings.Cut(text, "-")
-		if !isRange {
-			high = low
+		if f, isNumber := floatOf(e); isNumber {
+			text = strconv.FormatFloat(f, 'f', -1, 64) // Kong may have made 404.0 of it
 		}
-		l, errLow := strconv.Atoi(low)
-		h, errHigh := strconv.Atoi(high)
-		if errLow != nil || errHigh != nil || l < 100 || h > 599 || l > h {
-			c.fail(fmt.Sprintf("accept_status[%d]", i), `expected a status or a range such as "200-299"`)
+		r, err := fetch.ParseStatus(text)
+		if err != nil {
+			o.fail(fmt.Sprintf("%s[%d]", name, i), "%s", err)
 			continue
 		}
-		ranges = append(ranges, statusRange{l, h})
+		all = append(all, r)
 	}
-	return ranges
+	return all
 }
 
-func (n *callNode) accepts(status int) bool {
-	for _, r := range n.accept {
-		if status >= r.low && status <= r.high {
-			return true
-		}
+// readRetries reads retries: {count, backoff_ms, on, any_method}.
+func readRetries(c *NodeConfig) (r fetch.Retries) {
+	m, ok := c.object("retries")
+	if !ok {
+		return r
 	}
-	return false
+	o := c.under("retries", m)
+	if r.Count, ok = o.whole("count", 1, 10); !ok && m["count"] == nil {
+		r.Count = 1
+	}
+	if ms, ok := o.whole("backoff_ms", 1, 60_000); ok {
+		r.Backoff = time.Duration(ms) * time.Millisecond
+	}
+	r.On = o.statuses("on")
+	r.AnyMethod = o.flag("any_method", false)
+	o.rest("retries")
+	return r
 }
 
 func (n *callNode) run(ctx context.Context, in values) (values, error) {
 	out, err := n.call(ctx, in)
-	if err == nil || !n.goesOn || errors.Is(context.Cause(ctx), errCanceled) {
+	if err == nil || !n.goesOn || ctx.Err() != nil {
 		return out, err
 	}
 	if out == nil {
@@ -165,81 +172,113 @@ func (n *callNode) run(ctx context.Context, in values) (values, error) {
 
 // call sends the request. What has arrived is returned beside an error.
 func (n *callNode) call(ctx context.Context, in values) (values, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, n.timeout, fmt.Errorf("no answer within %s", n.timeout))
-	defer cancel()
-	request, err := n.request(ctx, in)
+	request, err := n.requestOf(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, failure := n.client.Do(ctx, request)
+	if answer == nil {
+		return nil, failure
+	}
+	out := values{
+		"status": answer.Status, "headers": n.names.headerValues(answer.Header), "raw_body": string(answer.Body),
+	}
+	out["body"], err = bodyValue(answer.Body, answer.Header.Get("Content-Type"))
 	if err != nil {
-		return nil, err
+		err = fmt.Errorf("the response's body: %w", err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, int64(n.maxBody)+1))
-	if err != nil {
-		return nil, err
+	if failure != nil {
+		err = failure
 	}
-	out := values{"status": answer.StatusCode, "headers": n.names.headerValues(answer.Header), "raw_body": string(body)}
-	out["body"], err = bodyValue(body, answer.Header.Get("Content-Type"))
-	if !n.accepts(answer.StatusCode) {
-		return out, fmt.Errorf("non-2XX response code: %d", answer.StatusCode)
-	}
-	if err != nil {
-		return out, fmt.Errorf("the response's body: %w", err)
-	}
-	return out, nil
+	return out, err
 }
 
-// request makes the request of the inputs.
-func (n *callNode) request(ctx context.Context, in values) (*http.Request, error) {
-	target := n.url
+// requestOf makes the request of the inputs.
+func (n *callNode) requestOf(ctx context.Context, in values) (*fetch.Request, error) {
+	r := n.request
 	if text, ok := in["url"].(string); ok {
-		u, err := parseURL(text)
+		u, err := fetch.ParseURL(text)
 		if err != nil {
-			return nil, fmt.Errorf("url: %w", err)
+			return nil, fmt.Errorf("the input url %w", err)
 		}
-		target = u
+		r.URL, r.Guard = u, n.guard
 	}
-	if target == nil {
-		return nil, errors.New("url: the input is null, and the node has no url of its own")
+	if r.URL == nil {
+		return nil, errors.New("the input url is null, and the node has no url of its own")
 	}
 	if in["query"] != nil {
 		query, err := queryOf(in["query"])
 		if err != nil {
 			return nil, err
 		}
-		copied := *target
+		copied := *r.URL
 		copied.RawQuery = query
-		target = &copied
+		r.URL = &copied
 	}
 	headers, err := headersOf(in["headers"])
 	if err != nil {
 		return nil, err
 	}
-	body, contentType, err := writeBody(in["body"], contentTypeOf(headers))
+	var contentType string
+	if r.Body, contentType, err = writeBody(in["body"], contentTypeOf(headers)); err != nil {
+		return nil, err
+	}
+	r.Header = make(http.Header, len(headers)+2)
+	for _, h := range headers {
+		if len(h.Values) > 0 {
+			r.Header[h.Name] = h.Values
+		}
+	}
+	if contentType != "" && r.Header["Content-Type"] == nil {
+		r.Header["Content-Type"] = []string{contentType}
+	}
+	if parent, ok := ctx.Value(traceParentKey{}).(string); ok && r.Header["Traceparent"] == nil {
+		r.Header["Traceparent"] = []string{parent}
+	}
+	return &r, n.proxy(&r, in)
+}
+
+// traceParentKey is where the request's traceparent is in a context.
+type traceParentKey struct{}
+
+// isTraceParent reports whether a header of a client is one that services can go on with.
+// Source: W3C Trace Context, section 3.2.
+func isTraceParent(s string) bool { return traceParentForm.MatchString(s) }
+
+var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
+// proxy chooses the proxy for a request.
+func (n *callNode) proxy(r *fetch.Request, in values) error {
+	given := map[string]string{}
+	for _, name := range proxyInputs {
+		if text, ok := in[name].(string); ok {
+			given[name] = text
+		} else if text, ok := n.literals[name]; ok {
+			given[name] = text
+		}
+	}
+	if len(given) == 0 {
+		return nil
+	}
+	var err error
+	if r.Proxy, err = n.proxyOf(given, r.URL.Scheme); err != nil {
+		return fmt.Errorf("%s_proxy: %w", r.URL.Scheme, err)
+	}
+	if _, fromInput := in[r.URL.Scheme+"_proxy"].(string); fromInput {
+		r.ProxyGuard = n.guard
+	}
+	return nil
+}
+
+// proxyOf reads the proxy for a scheme, nil for none.
+func (n *callNode) proxyOf(given map[string]string, scheme string) (*url.URL, error) {
+	address := given[scheme+"_proxy"]
+	if address == "" {
+		return nil, nil
+	}
+	u, err := fetch.ParseProxy(address, given["proxy_auth_username"], given["proxy_auth_password"])
 	if err != nil {
 		return nil, err
 	}
-	var content io.Reader
-	if len(body) > 0 {
-		content = strings.NewReader(string(body))
-	}
-	request, err := http.NewRequestWithContext(ctx, n.method, target.String(), content)
-	if err != nil {
-		return nil, errors.New("url: no request can be made of it")
-	}
-	for _, h := range without(headers, append([]string{"Content-Length"}, hopByHop...)...) {
-		if h.Name == "Host" && len(h.Values) > 0 {
-			request.Host = h.Values[0]
-			continue
-		}
-		if len(h.Values) > 0 {
-			request.Header[h.Name] = h.Values
-		}
-	}
-	if contentType != "" && request.Header.Get("Content-Type") == "" {
-		request.Header.Set("Content-Type", contentType)
-	}
-	return request, nil
+	return u, nil
 }

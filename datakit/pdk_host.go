@@ -40,6 +40,7 @@ func requestQuestions(want Ports) []pluginserver.Question {
 		{"headers", pluginserver.AskHeaders(maxHeaders)}, {"query", pluginserver.AskRawQuery()}, {"body", pluginserver.AskRequestBody()},
 		{"path", pluginserver.AskPath()}, {"raw_path", pluginserver.AskVar("request_uri")}, {"method", pluginserver.AskMethod()},
 		{"scheme", pluginserver.AskVar("scheme")}, {"port", pluginserver.AskVar("server_port")}, {"version", pluginserver.AskVar("server_protocol")},
+		{traceParent, pluginserver.AskVar(traceParentVariable)},
 	} {
 		if want[q.port] {
 			list = append(list, q.ask)
@@ -56,6 +57,7 @@ const (
 	contentTypeVariable = "http_content_type"
 	requestIDVariable   = "kong_request_id"
 	traceVariable       = "http_x_datakit_debug_trace"
+	traceParentVariable = "http_traceparent"
 )
 
 // Request implements Host.
@@ -95,6 +97,7 @@ func (h *pdkHost) Request(want Ports) (m Message, err error) {
 	}
 	m.RawPath, _, _ = strings.Cut(variable("raw_path", "request_uri"), "?")
 	m.Scheme = variable("scheme", "scheme")
+	m.TraceParent = variable(traceParent, traceParentVariable)
 	_, _ = fmt.Sscanf(variable("port", "server_port"), "%d", &m.Port)
 	_, _ = fmt.Sscanf(variable("version", "server_protocol"), "HTTP/%g", &m.Version)
 	return m, err

@@ -141,7 +141,8 @@ func (b *builder) step(v *vertex, r *Resources) *step {
 	n, err := c.kind.build(c, b)
 	if err != nil {
 		for _, p := range Problems(err) {
-			if member, text, ok := strings.Cut(p.Text, ": "); ok && c.asked[member] {
+			member, text, ok := strings.Cut(p.Text, ": ")
+			if option, _, _ := strings.Cut(member, "["); ok && c.asked[option] {
 				c.fail(member, "%s", text)
 			} else {
 				c.fail("", "%s", p.Text)
@@ -190,6 +191,9 @@ func (p *Plan) connect(g *graph) {
 		}
 		if s.node == nil {
 			continue
+		}
+		if s.typ == "call" && !s.late {
+			p.request[traceParent] = true
 		}
 		if s.late || s.constant && p.feedsLate(s) {
 			p.late = append(p.late, i)

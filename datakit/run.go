@@ -114,6 +114,9 @@ func (p *Plan) Access(ctx context.Context, host Host, traced bool) *Outcome {
 			if err != nil {
 				return nil, err
 			}
+			if isTraceParent(m.TraceParent) {
+				ctx = context.WithValue(ctx, traceParentKey{}, m.TraceParent)
+			}
 			return p.requestValues(m)
 		})
 	} else {

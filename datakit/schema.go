@@ -136,7 +136,7 @@ func nodesSchema() map[string]any {
 		"recognize_type": flag, "text_as_property": flag, "xpath": text(256),
 		"algorithm": text(5), "expires_in": whole, "not_before": whole, "kid": kind("string"), "typ": kind("string"), "static_claims": table,
 		"allowed_algorithms": list, "issuers": list, "audiences": list, "required_claims": list, "leeway": whole, "validate_exp": flag, "validate_nbf": flag,
-		"on_error": name, "accept_status": list, "retries": table, "max_response_bytes": whole, "allowed_hosts": list,
+		"on_error": name, "accept_status": list, "retries": table, "max_response_bytes": whole, "allowed_hosts": list, "denied_hosts": list,
 		"stale_ms": whole,
 	} {
 		properties[k] = v
