@@ -10,14 +10,15 @@ import (
 
 // collectorFlags say how collectors are reached. They are flags, because Kong gives plugins no environment, and because
 // they belong to the machine rather than to a configuration.
-type collectorFlags struct{ ca, proxy string }
+type collectorFlags struct{ ca, proxy, proxyAuth string }
 
 func (c *collectorFlags) register(f *flag.FlagSet) {
 	f.StringVar(&c.ca, "collector-ca", "", "PEM `file` of authorities that may certify a collector, beside the system's")
 	f.StringVar(&c.proxy, "collector-proxy", "", "`URL` of the proxy to collectors: http://host:port, https:// or socks5:// (the environment's is not used)")
+	f.StringVar(&c.proxyAuth, "collector-proxy-auth", "", "`file` that holds user:password for the proxy to collectors")
 }
 
-// options reads the file and the URL, or says what is wrong with them, without the password that a URL may hold.
+// options reads the files and the URL, or says what is wrong with them, without a password.
 func (c *collectorFlags) options() (o send.HTTPOptions, err error) {
 	var wrong []error
 	if c.ca != "" {
@@ -28,6 +29,17 @@ func (c *collectorFlags) options() (o send.HTTPOptions, err error) {
 	if c.proxy != "" {
 		if o.Proxy, err = send.ParseProxy(c.proxy); err != nil {
 			wrong = append(wrong, fmt.Errorf("-collector-proxy: %w", err))
+		}
+	}
+	if c.proxyAuth != "" {
+		user, err := send.ReadProxyAuth(c.proxyAuth)
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Errorf("-collector-proxy-auth: %w", err))
+		case c.proxy == "":
+			wrong = append(wrong, errors.New("-collector-proxy-auth: there is no -collector-proxy"))
+		case o.Proxy != nil:
+			o.Proxy.User = user
 		}
 	}
 	return o, errors.Join(wrong...)

@@ -1,6 +1,9 @@
 package moesif
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,15 +17,27 @@ func TestCollectorFlags(t *testing.T) {
 	assert.Nil(t, c.http.Proxy, "the environment's is not used")
 	assert.Nil(t, c.http.RootCAs)
 
+	auth := filepath.Join(t.TempDir(), "auth")
+	require.NoError(t, os.WriteFile(auth, []byte("user:ge:heim\n"), 0o600))
 	c = newTestCapture(t)
-	parseFlags(t, c, "-collector-proxy", "http://user:geheim@proxy:3128")
+	parseFlags(t, c, "-collector-proxy", "http://proxy:3128", "-collector-proxy-auth", auth)
 	require.NoError(t, c.checkFlags())
 	assert.Equal(t, "proxy:3128", c.http.Proxy.Host)
+	password, _ := c.http.Proxy.User.Password()
+	assert.Equal(t, []string{"user", "ge:heim"}, []string{c.http.Proxy.User.Username(), password})
 
-	c = newTestCapture(t)
-	parseFlags(t, c, "-collector-proxy", "user:geheim@proxy", "-collector-ca", "/nowhere/ca.pem")
-	err := c.checkFlags()
-	require.ErrorContains(t, err, "-collector-ca: open /nowhere/ca.pem: no such file")
-	require.ErrorContains(t, err, "-collector-proxy: ")
-	assert.NotContains(t, err.Error(), "geheim")
+	for want, flags := range map[string][]string{
+		"-collector-ca: open /nowhere/ca.pem: no such file":                            {"-collector-ca", "/nowhere/ca.pem"},
+		"-collector-proxy: its scheme is none of a proxy":                              {"-collector-proxy", "user:geheim@proxy"},
+		"name that with -collector-proxy-auth":                                         {"-collector-proxy", "http://user:geheim@proxy:3128"},
+		"-collector-proxy-auth: there is no -collector-proxy":                          {"-collector-proxy-auth", auth},
+		"-collector-proxy-auth: open /nowhere/geheim: no such file":                    {"-collector-proxy", "http://p:1", "-collector-proxy-auth", "/nowhere/geheim"},
+		"-collector-ca: open /nowhere/ca.pem: no such file or directory\n-collector-p": {"-collector-proxy", "p", "-collector-ca", "/nowhere/ca.pem"},
+	} {
+		c = newTestCapture(t)
+		parseFlags(t, c, flags...)
+		err := c.checkFlags()
+		require.ErrorContains(t, err, want)
+		assert.NotContains(t, strings.ReplaceAll(err.Error(), "/nowhere/geheim", ""), "geheim")
+	}
 }

@@ -71,7 +71,7 @@ func remedy(status int) string {
 	case http.StatusPaymentRequired:
 		return "check the plan of your Moesif account"
 	case http.StatusProxyAuthRequired:
-		return "check -collector-proxy: it wants other credentials"
+		return "check -collector-proxy-auth: the proxy wants other credentials"
 	}
 	return "check api_endpoint"
 }

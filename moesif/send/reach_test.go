@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -58,19 +59,19 @@ func TestReadCA(t *testing.T) {
 }
 
 func TestParseProxy(t *testing.T) {
-	for _, s := range []string{"http://proxy:3128", "https://u:p@10.0.0.1:3129/", "socks5://[::1]:1080", "socks5h://proxy"} {
+	for _, s := range []string{"http://proxy:3128", "https://10.0.0.1:3129/", "socks5://[::1]:1080", "socks5h://proxy"} {
 		u, err := ParseProxy(s)
 		require.NoError(t, err, s)
 		assert.Equal(t, s, u.String())
 	}
 	for s, want := range map[string]string{
-		"proxy:3128": "scheme", "ftp://user:geheim@h": "scheme", "http://user:geheim@": "no host", "http://user:geheim@h:1/path": "end with the port",
-		"http://user:geheim@h:x": "not a URL", "http://h?geheim": "end with the port", "://geheim": "not a URL", "//user:geheim@h": "scheme",
+		"proxy:3128": "scheme", "ftp://user:geheim@h": "scheme", "http://user:geheim@": "no host", "http://h:1/geheim": "end with the port",
+		"http://user:geheim@h:x": "not a URL", "http://h?geheim": "end with the port", "https://user:geheim@h": "-collector-proxy-auth", "http://geheim@h:1": "-collector-proxy-auth", "://geheim": "not a URL", "//user:geheim@h": "scheme",
 	} {
 		_, err := ParseProxy(s)
 		require.ErrorContains(t, err, want, s)
 		assert.NotContains(t, err.Error(), "geheim")
-		assert.Contains(t, err.Error(), "write http://")
+		assert.Contains(t, err.Error(), "write ")
 	}
 }
 
@@ -90,19 +91,20 @@ func TestProxy(t *testing.T) {
 	defer proxy.Close()
 	set := quickUpload()
 	for _, c := range []struct {
-		proxy, endpoint string
-		want            outcome
+		proxy, password, endpoint string
+		want                      outcome
 	}{
-		{"http://user:geheim@" + proxy.Listener.Addr().String(), "http://collector.example.org", outcome{class: sent, status: 201}},
-		{"http://user:falsch@" + proxy.Listener.Addr().String(), "http://collector.example.org", outcome{class: hold, status: 407}},
-		{"http://user:geheim@127.0.0.1:1", "http://collector.example.org", outcome{class: retry}},
-		{"http://user:geheim@127.0.0.1:1", "https://collector.example.org", outcome{class: retry}},
-		{"socks5://user:geheim@127.0.0.1:1", "https://collector.example.org", outcome{class: retry}},
+		{proxy.URL, "geheim", "http://collector.example.org", outcome{class: sent, status: 201}},
+		{proxy.URL, "falsch", "http://collector.example.org", outcome{class: hold, status: 407}},
+		{"http://127.0.0.1:1", "geheim", "http://collector.example.org", outcome{class: retry}},
+		{"http://127.0.0.1:1", "geheim", "https://collector.example.org", outcome{class: retry}},
+		{"socks5://127.0.0.1:1", "geheim", "https://collector.example.org", outcome{class: retry}},
 	} {
 		var err error
 		env := quietEnv()
 		env.HTTP.Proxy, err = ParseProxy(c.proxy)
 		require.NoError(t, err)
+		env.HTTP.Proxy.User = url.UserPassword("user", c.password)
 		set.Endpoint = c.endpoint
 		u := newUploader(set, env)
 		o := u.upload(t.Context(), testEvents(1))
@@ -116,5 +118,21 @@ func TestProxy(t *testing.T) {
 		assert.Equal(t, c.want, o, c.endpoint)
 	}
 	assert.EqualValues(t, 2, asked.Load())
-	assert.Equal(t, "check -collector-proxy: it wants other credentials", remedy(http.StatusProxyAuthRequired))
+	assert.Equal(t, "check -collector-proxy-auth: the proxy wants other credentials", remedy(http.StatusProxyAuthRequired))
+}
+
+func TestReadProxyAuth(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "auth")
+	for content, want := range map[string]string{"u:p": "u:p", " u:p:q\r\n": "u:p%3Aq", "u:\n": "u:"} {
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+		user, err := ReadProxyAuth(file)
+		require.NoError(t, err, content)
+		assert.Equal(t, want, user.String())
+	}
+	for _, content := range []string{"", "geheim", ":geheim", "u:geheim\nv:geheim"} {
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+		_, err := ReadProxyAuth(file)
+		require.ErrorContains(t, err, file+": expected one line user:password", content)
+		assert.NotContains(t, err.Error(), "geheim")
+	}
 }
