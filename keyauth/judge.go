@@ -2,7 +2,6 @@ package keyauth
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -68,33 +67,14 @@ func contains(networks []netip.Prefix, address string) bool {
 	return false
 }
 
-// Kinds of scopes.
-const (
-	methodScope  = "method"
-	routeScope   = "route"
-	serviceScope = "service"
-)
-
-// parseScope reads for instance method:GET.
-func parseScope(text string) (kind, value string, err error) {
-	kind, value, _ = strings.Cut(text, ":")
-	switch {
-	case kind != methodScope && kind != routeScope && kind != serviceScope:
-		return "", "", fmt.Errorf("%q is no scope; write method:GET, route:NAME or service:NAME", text)
-	case value == "":
-		return "", "", fmt.Errorf("%q names no %s", text, kind)
-	}
-	return kind, value, nil
-}
-
 // inScope reports whether the scopes allow a request: of each kind that is listed, one must fit. of returns what the
 // request is for a kind. A scope that cannot be read allows nothing.
 func inScope(scopes []string, of func(kind string) ([]string, error)) (bool, error) {
-	for _, kind := range [...]string{methodScope, routeScope, serviceScope} {
+	for _, kind := range [...]string{store.MethodScope, store.RouteScope, store.ServiceScope} {
 		listed, fits := false, false
 		var is []string
 		for _, text := range scopes {
-			k, want, err := parseScope(text)
+			k, want, err := store.ParseScope(text)
 			if err != nil {
 				return false, nil
 			}
@@ -108,7 +88,7 @@ func inScope(scopes []string, of func(kind string) ([]string, error)) (bool, err
 				listed = true
 			}
 			for _, have := range is {
-				fits = fits || have != "" && (have == want || kind == methodScope && strings.EqualFold(have, want))
+				fits = fits || have != "" && (have == want || kind == store.MethodScope && strings.EqualFold(have, want))
 			}
 		}
 		if listed && !fits {
@@ -121,13 +101,13 @@ func inScope(scopes []string, of func(kind string) ([]string, error)) (bool, err
 // scopesOf asks Kong what the request is for a kind of scope: names and ids.
 func scopesOf(kong *pdk.PDK, kind string) ([]string, error) {
 	switch kind {
-	case methodScope:
+	case store.MethodScope:
 		method, err := pluginserver.Var(kong, methodVariable)
 		return []string{method}, err
-	case routeScope:
+	case store.RouteScope:
 		r, err := kong.Router.GetRoute()
 		return []string{r.Id, r.Name}, err
-	case serviceScope:
+	case store.ServiceScope:
 		s, err := kong.Router.GetService()
 		return []string{s.Id, s.Name}, err
 	}

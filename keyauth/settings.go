@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -136,27 +135,18 @@ func (c Credential) entry(h *key.Hasher) (out store.Credential, err error) {
 		e.ID = credentialID(stored)
 	}
 	for i, text := range c.Scopes {
-		if _, _, err := parseScope(text); err != nil {
+		if _, _, err := store.ParseScope(text); err != nil {
 			return out, fmt.Errorf("scopes[%d]: %w", i, err)
 		}
 	}
 	for i, text := range c.CIDRs {
-		prefix, err := parseNetwork(text)
+		prefix, err := store.ParseNetwork(text)
 		if err != nil {
-			return out, fmt.Errorf("cidrs[%d]: %q is no address or network; write for instance 10.0.0.0/8", i, text)
+			return out, fmt.Errorf("cidrs[%d]: %w", i, err)
 		}
 		e.CIDRs = append(e.CIDRs, prefix)
 	}
 	return store.Credential{Entry: e, Hash: stored}, nil
-}
-
-// parseNetwork reads a network or a single address.
-func parseNetwork(text string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(text); err == nil {
-		return a.Prefix(a.BitLen())
-	}
-	p, err := netip.ParsePrefix(text)
-	return p.Masked(), err
 }
 
 // credentialID is the id of a credential that has none: a UUID that stays the same, made of the digest and not giving it
