@@ -58,12 +58,6 @@ func (n jsonToXMLNode) run(_ context.Context, in values) (values, error) {
 	if !whole && len(in) > 0 {
 		v = map[string]any(in)
 	}
-	if text, ok := v.(string); ok {
-		var err error
-		if v, err = decodeJSON([]byte(text)); err != nil {
-			return nil, err
-		}
-	}
 	out, err := xmljson.ToXML(v, n.options)
 	if err != nil {
 		return nil, err
