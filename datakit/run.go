@@ -477,7 +477,7 @@ func (f *flow) fail(i int, err error) {
 func (f *flow) outcome() *Outcome {
 	o := &Outcome{Answer: f.answer, Failure: f.failure, Status: f.status, Trace: f.trace}
 	if f.trace != nil {
-		f.trace.close(f.plan, f.steps, f.failure, f.late)
+		f.trace.close(f.plan, f.steps, f.failure, f.answer != nil, f.late)
 	}
 	return o
 }

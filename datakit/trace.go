@@ -138,7 +138,7 @@ var statusNames = map[status]string{ // read-only
 
 // close notes how a phase has left the nodes. With a trace the response's body is the trace, so the node response has
 // not written.
-func (t *Trace) close(p *Plan, steps []progress, failure *NodeError, late bool) {
+func (t *Trace) close(p *Plan, steps []progress, failure *NodeError, answered, late bool) {
 	t.ended = time.Now()
 	t.failed = failure != nil
 	for i, s := range p.steps {
@@ -146,11 +146,13 @@ func (t *Trace) close(p *Plan, steps []progress, failure *NodeError, late bool) 
 			continue // an end that the workflow does not use
 		}
 		n := TraceNode{Name: s.name, Type: s.typ, Status: statusNames[steps[i].status]}
-		if i == p.responseStep {
+		switch {
+		case i == p.responseStep:
 			n.Status = statusNames[skipped]
-		}
-		if i == p.serviceRequestStep && failure == nil {
+		case i == p.serviceRequestStep && failure == nil && !answered:
 			n.Status = statusNames[complete]
+		case steps[i].status == pending && (failure != nil || answered):
+			n.Status = statusNames[canceled]
 		}
 		if failure != nil && failure.Name == s.name {
 			n.Error = s.errorText(failure.Err)
