@@ -88,8 +88,8 @@ func (c *Config) Check() error {
 	return err
 }
 
-// warnings are what is worth saying of a configuration though it is right.
-func (c *Config) warnings() (list []string) {
+// Warnings are what is worth saying of a configuration though it is right.
+func (c *Config) Warnings() (list []string) {
 	for _, gone := range []struct {
 		set            bool
 		field, instead string
@@ -99,6 +99,11 @@ func (c *Config) warnings() (list []string) {
 	} {
 		if gone.set {
 			list = append(list, gone.field+": gone, without effect; remove it, and see "+gone.instead)
+		}
+	}
+	for _, id := range []struct{ field, header string }{{"user_id_header", c.UserIDHeader}, {"company_id_header", c.CompanyIDHeader}} {
+		if isRedacted(lowerName(id.header)) {
+			list = append(list, id.field+": "+id.header+" holds credentials and is ignored; authorization_header_name reads ids from tokens")
 		}
 	}
 	return list

@@ -23,7 +23,7 @@ func (c *Config) settings() *settings {
 			c.capture.stats.configErrors.Inc()
 			c.capture.report("config", "configuration: "+strings.ReplaceAll(err.Error(), "\n", "; ")+"; its requests pass and are not captured")
 		}
-		for _, w := range c.warnings() {
+		for _, w := range c.Warnings() {
 			c.capture.report(w, "configuration: "+w)
 		}
 	}

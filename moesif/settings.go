@@ -53,9 +53,11 @@ func (c *Config) check() (*settings, error) {
 	}
 
 	endpoint := ""
-	if c.decoded == nil { // what the schema has found is not said twice
-		var err error
+	if c.decoded == nil || c.ApplicationID != "" { // what the schema has found is not said twice
 		fail("application_id", checkApplicationID(c.ApplicationID))
+	}
+	if c.decoded == nil {
+		var err error
 		endpoint, err = checkEndpoint(c.APIEndpoint)
 		fail("api_endpoint", err)
 	}

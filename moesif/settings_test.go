@@ -102,6 +102,7 @@ func TestBadSettings(t *testing.T) {
 		`{"application_id":"a","mask_action":"blur"}`:                                                            {"mask_action: expected one of: remove, stars, hash"},
 		`{"application_id":"a","drop_policy":"all","session_token_mode":"x","mask_detectors":["iban"]}`:          {"drop_policy", "session_token_mode", "mask_detectors"},
 		`{"application_id":"a","batch_size":0,"send_timeout":"x"}`:                                               {"batch_size", "send_timeout"},
+		`{"application_id":"topsecret ","batch_size":0}`:                                                         {"batch_size", "application_id: holds a blank"},
 		`nonsense`: {""},
 	} {
 		_, err := configOf(t, newTestCapture(t), config).check()
@@ -127,6 +128,9 @@ func TestGoneFieldsAreAcceptedWithAWarning(t *testing.T) {
 	reports = nil
 	assert.NotNil(t, configOf(t, c, `{"application_id":"a","max_events_sent_per_callback":null}`).settings())
 	assert.Empty(t, reports)
+
+	warnings := configOf(t, c, `{"application_id":"a","user_id_header":"Authorization","company_id_header":"x-company"}`).Warnings()
+	assert.Equal(t, []string{"user_id_header: Authorization holds credentials and is ignored; authorization_header_name reads ids from tokens"}, warnings)
 }
 
 func TestBadConfigurationIsReportedOnce(t *testing.T) {

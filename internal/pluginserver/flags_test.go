@@ -22,6 +22,7 @@ func (*threePhases) Log(*pdk.PDK)               {}
 func (*threePhases) Access(*pdk.PDK)            {}
 func (*threePhases) Rewrite(*pdk.PDK)           {}
 func (*threePhases) Certificate(*pdk.PDK) error { return nil }
+func (*threePhases) Warnings() []string         { return []string{"say: is old"} }
 
 func flagsPlugin() Plugin {
 	p := demoPlugin("1.0.0")
@@ -142,7 +143,7 @@ func TestCommands(t *testing.T) {
 		{"demo -schema json", 0, []string{`"say"`}, nil},
 		{"demo -schema md", 0, []string{"say"}, nil},
 		{"demo -wat", 2, nil, []string{"demo: flag provided but not defined: -wat", "usage: demo [flags]"}},
-		{"demo -validate " + good, 0, []string{"no mistake found"}, nil},
+		{"demo -validate " + good, 0, []string{good + ": warning: say: is old", "no mistake found"}, nil},
 		{"demo -validate " + bad, 1, []string{"bad.json:1: ", "say", "shout"}, []string{"2 mistakes found"}},
 		{"demo -validate /no/such/file", 1, nil, []string{"demo: -validate: open /no/such/file: no such file or directory"}},
 		{"demo -check -kong-prefix /no/such", 1, nil, []string{"demo: check: there is no socket /no/such/demo.socket; start the plugin server"}},

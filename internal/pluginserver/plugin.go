@@ -32,7 +32,8 @@ type Plugin struct {
 	// A method Prepare() is called once, in the background, after Kong was told that the instance has started: what is
 	// to be fetched or opened before the first request belongs there. Events do not wait for it.
 	// A method Close() is called when the instance is gone for good. A method Check() error says what is wrong with a
-	// configuration beyond its schema, for -validate; its texts begin with the field.
+	// configuration beyond its schema, for -validate; its texts begin with the field. A method Warnings() []string says what is odd
+	// about one that is right.
 	New func() any
 
 	// FailOpen says what a failed handler does to the request: true ends the event and lets the request go on

@@ -93,9 +93,17 @@ func validateFile(p Plugin, o options, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("-validate: %w", err)
 	}
-	problems := p.Schema.ValidateFile(o.name, o.validate, data, p.checkConfig)
+	var warnings []string
+	problems := p.Schema.ValidateFile(o.name, o.validate, data, func(config []byte) error {
+		more, err := p.checkConfig(config)
+		warnings = append(warnings, more...)
+		return err
+	})
 	for _, problem := range problems {
 		fmt.Fprintln(w, problem.String())
+	}
+	for _, text := range warnings {
+		fmt.Fprintf(w, "%s: warning: %s\n", o.validate, text)
 	}
 	switch len(problems) {
 	case 0:
@@ -126,14 +134,18 @@ Next: "%[1]s -check" asks it for a sign of life, "%[1]s -help" lists the flags,
 `, o.name, p.Version, o.socket, key, executable)
 }
 
-// checkConfig is the plugin's own opinion of a configuration: what its decoding says, and its Check where it has one.
-func (p Plugin) checkConfig(config []byte) error {
+// checkConfig is the plugin's own opinion of a configuration: what its decoding says, and its Check and Warnings where it
+// has them.
+func (p Plugin) checkConfig(config []byte) (warnings []string, err error) {
 	c := p.New()
 	if err := json.Unmarshal(config, c); err != nil {
-		return err
+		return nil, err
+	}
+	if c, ok := c.(interface{ Warnings() []string }); ok {
+		warnings = c.Warnings()
 	}
 	if c, ok := c.(interface{ Check() error }); ok {
-		return c.Check()
+		return warnings, c.Check()
 	}
-	return nil
+	return warnings, nil
 }
