@@ -50,6 +50,7 @@ func runWorker(p Plugin, version string) int {
 	terminate := make(chan os.Signal, 1)
 	signal.Notify(terminate, syscall.SIGTERM)
 	_ = os.Unsetenv(workerMarker)
+	spareCollector()
 
 	o, err := parseOptions(p, os.Args)
 	if err != nil {
