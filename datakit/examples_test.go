@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -138,7 +139,7 @@ func (m message) differences(header http.Header, body string) (list []string) {
 		switch _, there := header[http.CanonicalHeaderKey(name)]; {
 		case want == nil && there:
 			list = append(list, name+" is there: "+have)
-		case want != nil && have != *want:
+		case want != nil && !fitsText(*want, have):
 			list = append(list, name+" is "+have+", not "+*want)
 		}
 	}
@@ -156,6 +157,14 @@ func (m message) differences(header http.Header, body string) (list []string) {
 		}
 	}
 	return list
+}
+
+// fitsText reports whether a header has the wanted value, which is a regular expression between slashes.
+func fitsText(want, have string) bool {
+	if inner := strings.Trim(want, "/"); len(inner) == len(want)-2 {
+		return regexp.MustCompile("^(?:" + inner + ")$").MatchString(have)
+	}
+	return have == want
 }
 
 // services play the stubs of an example.
