@@ -3,6 +3,7 @@ package moesif
 import (
 	"github.com/Kong/go-pdk"
 
+	"kong-go-plugins/internal/pluginserver"
 	"kong-go-plugins/moesif/remote"
 )
 
@@ -82,9 +83,9 @@ func (c *Config) Access(kong *pdk.PDK) {
 	setTransactionID(kong, id)
 	switch {
 	case p.exempt && !wantedByAnother(l.buffering):
-		_ = kong.Nginx.SetCtx(bufferingKey, false)
+		_ = pluginserver.SetCtxFlag(kong, bufferingKey, false)
 	case p.demand:
-		_ = kong.Nginx.SetCtx(bufferingKey, true)
+		_ = pluginserver.SetCtxFlag(kong, bufferingKey, true)
 	}
 }
 

@@ -36,7 +36,7 @@ func (c *Config) Response(kong *pdk.PDK) {
 	if s.transactionID { // the upstream's header of that name has replaced ours
 		value, _ := pluginserver.Var(kong, transactionVariable)
 		if id := clientTransactionID(value); id != "" {
-			_ = kong.Response.SetHeader(transactionHeaderSent, id)
+			_ = pluginserver.SetResponseHeader(kong, transactionHeaderSent, id)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/Kong/go-pdk"
+
+	"kong-go-plugins/internal/pluginserver"
 )
 
 // transactionHeader names the header that ties a client's, an upstream's and Moesif's view of a request together.
@@ -49,10 +51,10 @@ func (c *Config) transactionID(s *settings, l *look) transactionID {
 // setTransactionID sets the header on the way to the upstream and back.
 func setTransactionID(kong *pdk.PDK, id transactionID) {
 	if id.ours {
-		_ = kong.ServiceRequest.SetHeader(transactionHeaderSent, id.value)
+		_ = pluginserver.SetServiceHeader(kong, transactionHeaderSent, id.value)
 	}
 	if id.value != "" {
-		_ = kong.Response.SetHeader(transactionHeaderSent, id.value)
+		_ = pluginserver.SetResponseHeader(kong, transactionHeaderSent, id.value)
 	}
 }
 

@@ -17,10 +17,31 @@ import (
 // SetServiceHeader is ServiceRequest.SetHeader. Kong sends an empty value as a blank.
 func SetServiceHeader(kong *pdk.PDK, name, value string) error {
 	var buf [192]byte
-	args := appendBytesField(buf[:0], 1, name)
+	return tell(kong, methods["kong.service.request.set_header"], appendPair(buf[:0], name, value))
+}
+
+// SetResponseHeader is Response.SetHeader. Kong sends an empty value as a blank.
+func SetResponseHeader(kong *pdk.PDK, name, value string) error {
+	var buf [192]byte
+	return tell(kong, methods["kong.response.set_header"], appendPair(buf[:0], name, value))
+}
+
+// SetCtxFlag is Nginx.SetCtx of a truth value.
+func SetCtxFlag(kong *pdk.PDK, key string, on bool) error {
+	var buf [64]byte
+	args := append(appendBytesField(buf[:0], 1, key), 2<<3|2, 2, valueBool<<3, 0)
+	if on {
+		args[len(args)-1] = 1
+	}
+	return tell(kong, methods["kong.nginx.set_ctx"], args)
+}
+
+// appendPair appends a name and a Value that is a text.
+func appendPair(args []byte, name, value string) []byte {
+	args = appendBytesField(args, 1, name)
 	args = protowire.AppendTag(args, 2, protowire.BytesType)
 	args = protowire.AppendVarint(args, uint64(1+protowire.SizeBytes(len(value))))
-	return tell(kong, methods["kong.service.request.set_header"], appendBytesField(args, valueString, value))
+	return appendBytesField(args, valueString, value)
 }
 
 // ClearServiceHeader is ServiceRequest.ClearHeader.
@@ -42,9 +63,7 @@ func SetServiceHeaders(kong *pdk.PDK, headers ...ServiceHeader) error {
 		if h.Value == "" {
 			entry = append(entry, 2<<3|2, 2, valueList<<3|2, 0) // a Value that is an empty list
 		} else {
-			entry = protowire.AppendTag(entry, 2, protowire.BytesType)
-			entry = protowire.AppendVarint(entry, uint64(1+protowire.SizeBytes(len(h.Value))))
-			entry = appendBytesField(entry, valueString, h.Value)
+			entry = appendPair(scratch[:0], h.Name, h.Value)
 		}
 		args = appendBytesField(args, 1, entry)
 	}
