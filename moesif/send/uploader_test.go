@@ -86,7 +86,7 @@ func testEvents(n int) (events [][]byte) {
 	return events
 }
 
-func TestUpload(t *testing.T) {
+func TestUploadD26(t *testing.T) {
 	url, got := serveBatches(t, created)
 	for i, compress := range []bool{false, true, true, false} {
 		set := quickUpload()
@@ -111,7 +111,7 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-func TestUploadOutcomes(t *testing.T) {
+func TestUploadOutcomesD26(t *testing.T) {
 	for status, want := range map[int]class{200: sent, 202: sent, 302: hold, 400: split, 401: hold, 413: split, 429: retry, 500: retry} {
 		var requests atomic.Int32
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
