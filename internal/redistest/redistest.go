@@ -1,0 +1,210 @@
+// Package redistest starts Redis servers for tests: the real one, of the Debian package redis-server, on free ports of this
+// machine and without anything on disk that outlives the test.
+package redistest
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+// patience is for a machine that is busy.
+const patience = time.Minute
+
+// A Server is one process. It loses what it holds when it ends.
+type Server struct {
+	Port, TLSPort int
+	CAFile        string // the certificate of TLSPort, which is its own authority
+
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	died chan struct{}
+}
+
+// Start starts a server with further arguments. It ends with the test.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := &Server{dir: t.TempDir(), args: args}
+	s.CAFile = filepath.Join(s.dir, "cert.pem")
+	selfSigned(t, s.CAFile, filepath.Join(s.dir, "key.pem"))
+	t.Cleanup(s.Kill)
+	for range 5 { // free ports may be taken meanwhile
+		s.Port, s.TLSPort = freePort(t), freePort(t)
+		if s.run() == nil {
+			return s
+		}
+	}
+	require.FailNow(t, "redis-server does not start; is the Debian package redis-server there?")
+	return nil
+}
+
+// Restart starts a killed server again on its ports.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	require.NoError(t, s.run())
+}
+
+// Addr is the address without TLS.
+func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
+
+// TLSAddr is the address with TLS.
+func (s *Server) TLSAddr() string { return fmt.Sprintf("127.0.0.1:%d", s.TLSPort) }
+
+// TLS trusts the server's certificate.
+func (s *Server) TLS(t testing.TB) *tls.Config {
+	text, err := os.ReadFile(s.CAFile)
+	require.NoError(t, err)
+	c := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	require.True(t, c.RootCAs.AppendCertsFromPEM(text))
+	return c
+}
+
+// Client returns a client of the server.
+func (s *Server) Client(t testing.TB) *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: s.Addr()})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Hang stops the process without ending it: connections are accepted and nothing is answered. Resume goes on.
+func (s *Server) Hang() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume ends Hang.
+func (s *Server) Resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Kill ends the process at once.
+func (s *Server) Kill() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Kill()
+		<-s.died
+	}
+}
+
+func (s *Server) run() error {
+	all := append([]string{
+		"--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--save", "", "--dir", s.dir, "--tls-port", strconv.Itoa(s.TLSPort),
+		"--tls-cert-file", s.CAFile, "--tls-key-file", filepath.Join(s.dir, "key.pem"), "--tls-ca-cert-file", s.CAFile, "--tls-auth-clients", "no",
+	}, s.args...)
+	s.cmd = exec.Command("redis-server", all...)
+	return s.start(s.Addr())
+}
+
+// start starts the process and waits until it answers.
+func (s *Server) start(addr string) error {
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.died = make(chan struct{})
+	if err := s.cmd.Start(); err != nil {
+		close(s.died)
+		return err
+	}
+	go func() {
+		defer close(s.died)
+		_ = s.cmd.Wait()
+	}()
+	c := redis.NewClient(&redis.Options{Addr: addr, DialerRetries: 1, MaxRetries: -1})
+	defer func() { _ = c.Close() }()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		select {
+		case <-s.died:
+			return errors.New("it ended")
+		default:
+		}
+		if c.Ping(context.Background()).Err() == nil {
+			return nil
+		}
+	}
+	return errors.New("it does not answer")
+}
+
+// StartSentinel starts a sentinel that watches master under a name.
+func StartSentinel(t testing.TB, name string, master *Server) *Server {
+	t.Helper()
+	s := &Server{dir: t.TempDir()}
+	t.Cleanup(s.Kill)
+	for range 5 {
+		s.Port = freePort(t)
+		file := filepath.Join(s.dir, "sentinel.conf") // sentinels write into it
+		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %d 1\nsentinel down-after-milliseconds %s 500\n"+
+			"sentinel failover-timeout %s 2000\n", s.Port, s.dir, name, master.Port, name, name)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		s.cmd = exec.Command("redis-server", file, "--sentinel")
+		if s.start(s.Addr()) == nil {
+			return s
+		}
+	}
+	require.FailNow(t, "the sentinel does not start")
+	return nil
+}
+
+// StartCluster starts three nodes that share the slots.
+func StartCluster(t testing.TB) []*Server {
+	t.Helper()
+	var nodes []*Server
+	for range 3 {
+		nodes = append(nodes, Start(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(t)), "--cluster-node-timeout", "2000"))
+	}
+	ctx := t.Context()
+	first := nodes[0].Client(t)
+	for i, n := range nodes {
+		c := n.Client(t)
+		require.NoError(t, c.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", i*5462, min(i*5462+5461, 16383)).Err())
+		bus, err := c.ConfigGet(ctx, "cluster-port").Result()
+		require.NoError(t, err)
+		require.NoError(t, first.Do(ctx, "CLUSTER", "MEET", "127.0.0.1", n.Port, bus["cluster-port"]).Err())
+	}
+	for _, n := range nodes {
+		c := n.Client(t)
+		require.Eventually(t, func() bool {
+			info, err := c.ClusterInfo(ctx).Result()
+			known, _ := c.ClusterShards(ctx).Result()
+			return err == nil && len(known) == 3 && len(info) > 16 && info[:16] == "cluster_state:ok"
+		}, patience, 20*time.Millisecond)
+	}
+	return nodes
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func selfSigned(t testing.TB, certFile, keyFile string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &private.PublicKey, private)
+	require.NoError(t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
+	}
+}
