@@ -149,7 +149,8 @@ func (q *Queue) take() (b batch, wait time.Duration) {
 		n++
 	}
 	full := n == q.set.BatchEvents || n < waiting
-	if age := time.Since(q.window.at(0).at); !full && age < q.set.FlushAfter && !q.isClosing() {
+	// An event from disk may come from the future, when the clock was set back.
+	if age := time.Since(q.window.at(0).at); !full && age >= 0 && age < q.set.FlushAfter && !q.isClosing() {
 		return batch{}, q.set.FlushAfter - age
 	}
 	b = batch{make([][]byte, n), make([]spool.ID, n)}

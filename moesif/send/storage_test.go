@@ -157,6 +157,23 @@ func TestTheNextProcessSendsTheRest(t *testing.T) {
 	})
 }
 
+// The clock was set back: an event of the process before seems to come from the future, and is not waited for.
+func TestTheClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		log := spool.Open(spool.Folder(dir, "", ""), spool.Options{MaxBytes: 1 << 20, Lost: func(string, int) {}, Adopted: func(int) {}, Report: func(_, text string) { t.Error(text) }, Ready: func() {}})
+		_, _, refusal := log.Append([]byte("late"), time.Now().Add(time.Hour), false)
+		require.Empty(t, refusal)
+		log.Close(t.Context())
+		c, up := flaky()
+		up.Store(true)
+		q := startQueue(c, inSpool(dir))
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, []string{"late"}, c.got())
+		q.leaves(t, time.Second)
+	})
+}
+
 // Two queues of one application overlap, as during a reload: each event is sent once, by one of them.
 func TestTwoQueuesOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
