@@ -36,6 +36,7 @@ const defaultCallTimeout = 60 * time.Second
 
 // A callNode is a call. Its parts are shared by requests.
 type callNode struct {
+	name     string
 	client   *fetch.Client
 	request  fetch.Request     // what is the same for all requests
 	literals map[string]string // proxy inputs that were written as they are
@@ -65,7 +66,7 @@ func (c *NodeConfig) proxyLiteral(g *graph, input, text string) bool {
 }
 
 func buildCall(c *NodeConfig, b *builder) (node, error) {
-	n := &callNode{client: b.engine.client, literals: c.literals, names: &b.names, request: fetch.Request{
+	n := &callNode{name: c.Name, client: b.engine.client, literals: c.literals, names: &b.names, request: fetch.Request{
 		Method: http.MethodGet, Timeout: defaultCallTimeout, MaxBytes: b.maxBody,
 	}}
 	r := &n.request
@@ -176,7 +177,7 @@ func (n *callNode) call(ctx context.Context, in values) (values, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, failure := n.client.Do(ctx, request)
+	answer, failure := n.client.Do(context.WithValue(ctx, callNameKey{}, n.name), request)
 	if answer == nil {
 		return nil, failure
 	}
@@ -240,6 +241,9 @@ func (n *callNode) requestOf(ctx context.Context, in values) (*fetch.Request, er
 
 // traceParentKey is where the request's traceparent is in a context.
 type traceParentKey struct{}
+
+// callNameKey is where the name of the node that sends a request is in the request's context.
+type callNameKey struct{}
 
 // isTraceParent reports whether a header of a client is one that services can go on with.
 // Source: W3C Trace Context, section 3.2.

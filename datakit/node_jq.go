@@ -58,6 +58,9 @@ func buildJQ(c *NodeConfig, b *builder) (node, error) {
 	for i, name := range n.variables {
 		names[i] = "$" + name
 	}
+	if clock := b.engine.keys.Now; clock != nil {
+		query.FuncDefs = append([]*gojq.FuncDef{fixedNow(clock())}, query.FuncDefs...)
+	}
 	options := append(jqFunctions(), gojq.WithVariables(names))
 	if n.code, err = gojq.Compile(query, options...); err != nil {
 		return nil, fmt.Errorf("jq: does not compile: %w", err)

@@ -28,6 +28,8 @@ type Options struct {
 	MaxTransports   int           // sets of connections with settings of their own: 128; the one not used for longest goes
 	MaxConnsPerHost int           // connections to one host in each, further requests wait: 1024
 	IdleTimeout     time.Duration // of a connection that is kept: 90 s
+
+	Transport http.RoundTripper // in place of all connections; for work without a network
 }
 
 // New returns a client without connections.

@@ -39,10 +39,13 @@ type transport struct {
 func newTransports(o Options) *transports { return &transports{o: o, byWay: map[way]*list.Element{}} }
 
 // forRequest returns the transport of a request, after the checks that come before a connection.
-func (t *transports) forRequest(ctx context.Context, r *Request) (*http.Transport, error) {
+func (t *transports) forRequest(ctx context.Context, r *Request) (http.RoundTripper, error) {
 	guard := r.Guard.unlessOwn(r.URL)
 	if err := guard.checkName(r.URL.Hostname()); err != nil {
 		return nil, err
+	}
+	if t.o.Transport != nil {
+		return t.o.Transport, nil
 	}
 	w := way{anyCertificate: r.AnyCertificate, serverName: r.ServerName}
 	if r.Proxy != nil {

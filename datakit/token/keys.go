@@ -5,13 +5,23 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"time"
 )
 
 // Keys reads keys and remembers what it read, so that a key is parsed once and not for every token. The zero value is
 // ready, and safe for concurrent use. It remembers keys by the digest of their text.
 type Keys struct {
+	Now func() time.Time // nil is time.Now
+
 	mu   sync.Mutex
 	read map[[sha256.Size]byte]result
+}
+
+func (k *Keys) now() time.Time {
+	if k.Now != nil {
+		return k.Now()
+	}
+	return time.Now()
 }
 
 type result struct {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
 )
 
 // SignOptions say what a new token is like.
@@ -46,7 +45,7 @@ func (k *Keys) Sign(claims map[string]any, keyValue any, o SignOptions) (*Signed
 		return nil, fmt.Errorf("key: the public half of %s cannot sign; give the private key", fitting[0].family)
 	}
 
-	now := int(time.Now().Unix())
+	now := int(k.now().Unix())
 	all := maps.Clone(o.StaticClaims)
 	if all == nil {
 		all = map[string]any{}

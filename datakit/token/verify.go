@@ -58,7 +58,7 @@ func (k *Keys) Verify(text string, keyValue any, o VerifyOptions) (*Verified, er
 	if err != nil {
 		return nil, err
 	}
-	if err := o.checkClaims(claims); err != nil {
+	if err := o.checkClaims(claims, k.now()); err != nil {
 		return nil, err
 	}
 	return &Verified{claims, c.header}, nil
@@ -90,13 +90,13 @@ func (c *compact) kid() (string, error) {
 	return kid, nil
 }
 
-func (o *VerifyOptions) checkClaims(claims map[string]any) error {
+func (o *VerifyOptions) checkClaims(claims map[string]any, at time.Time) error {
 	for _, name := range o.RequiredClaims {
 		if claims[name] == nil {
 			return fmt.Errorf("claims: %s is required and missing", name)
 		}
 	}
-	now, leeway := float64(time.Now().UnixMicro())/1e6, float64(o.Leeway)
+	now, leeway := float64(at.UnixMicro())/1e6, float64(o.Leeway)
 	if o.CheckExpiry {
 		exp, there, err := date(claims, "exp")
 		if err != nil {
