@@ -48,6 +48,22 @@ const emptyReadings = 3
 
 // OpenAdminAPI checks the options and begins to read.
 func OpenAdminAPI(o AdminAPIOptions, hasher *key.Hasher, log *slog.Logger) (*AdminAPI, error) {
+	a, err := newAdminAPI(o, hasher)
+	if err != nil {
+		return nil, err
+	}
+	a.health.log = log
+	ctx, stop := context.WithCancel(context.Background())
+	a.stop = stop
+	go func() {
+		defer close(a.done)
+		a.follow(ctx)
+	}()
+	return a, nil
+}
+
+// newAdminAPI checks the options; nothing is read yet.
+func newAdminAPI(o AdminAPIOptions, hasher *key.Hasher) (*AdminAPI, error) {
 	setDefault(&o.TokenHeader, "Kong-Admin-Token")
 	setDefault(&o.Interval, 10*time.Second)
 	setDefault(&o.Timeout, time.Minute)
@@ -62,8 +78,8 @@ func OpenAdminAPI(o AdminAPIOptions, hasher *key.Hasher, log *slog.Logger) (*Adm
 	if err != nil {
 		return nil, fmt.Errorf("admin_api.%w", err)
 	}
-	a := &AdminAPI{
-		o: o, base: base, hasher: hasher, health: health{log: log, what: "Kong's Admin API"},
+	return &AdminAPI{
+		o: o, base: base, hasher: hasher, health: health{what: "Kong's Admin API"},
 		client: &http.Client{
 			Transport: &http.Transport{
 				TLSClientConfig: tlsConfig, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, TLSHandshakeTimeout: 5 * time.Second,
@@ -72,14 +88,7 @@ func OpenAdminAPI(o AdminAPIOptions, hasher *key.Hasher, log *slog.Logger) (*Adm
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token goes nowhere else
 		},
 		first: make(chan struct{}), done: make(chan struct{}),
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	a.stop = stop
-	go func() {
-		defer close(a.done)
-		a.follow(ctx)
-	}()
-	return a, nil
+	}, nil
 }
 
 // Close ends reading.

@@ -13,6 +13,32 @@ import (
 	"kong-go-plugins/keyauth/key"
 )
 
+// ReadAdminAPI reads everything once, to be stored elsewhere. Credentials refer to their consumers by id.
+func ReadAdminAPI(ctx context.Context, o AdminAPIOptions, hasher *key.Hasher) (consumers []Consumer, credentials []Credential, err error) {
+	a, err := newAdminAPI(o, hasher)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer a.client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, a.o.Timeout)
+	defer cancel()
+	err = pages(ctx, a, "key-auths", func(k kongAPIKey) error {
+		if k.ID == "" || k.Key == "" {
+			return errors.New("a credential has no id or no key; is this Kong's Admin API?")
+		}
+		credentials = append(credentials, Credential{Entry: k.entry(time.Now()), Hash: hasher.Hash([]byte(k.Key)), Weak: key.Weakness(k.Key) != ""})
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	err = pages(ctx, a, "consumers", func(c kongAPIConsumer) error {
+		consumers = append(consumers, c.consumer())
+		return nil
+	})
+	return consumers, credentials, err
+}
+
 // kongAPIKey is a credential as Kong's Admin API shows it, and as releases before 1.0 did.
 type kongAPIKey struct {
 	ID         string

@@ -132,6 +132,29 @@ func TestAdminAPIFollows(t *testing.T) {
 }
 
 // An Admin API that suddenly has nothing is believed at the third reading.
+// What is read once, to be kept elsewhere, is all pages, as digests.
+func TestReadAdminAPI(t *testing.T) {
+	t.Parallel()
+	k := newFakeKong([]storetest.Given{given(1, "a"), given(2, "b"), given(3, "c"), given(4, "a-key-of-twenty-characters")})
+	server := httptest.NewServer(k)
+	t.Cleanup(server.Close)
+	consumers, credentials, err := store.ReadAdminAPI(t.Context(), store.AdminAPIOptions{URL: server.URL}, &hasher)
+	require.NoError(t, err)
+	require.Len(t, credentials, 4)
+	require.Len(t, consumers, len(k.people))
+	assert.Equal(t, hasher.Hash([]byte("a")), credentials[0].Hash)
+	assert.Equal(t, storetest.ID(1), credentials[0].ID)
+	assert.NotEmpty(t, credentials[0].ConsumerRef)
+	assert.True(t, credentials[0].Weak)
+	assert.False(t, credentials[3].Weak)
+
+	k.set(func(k *fakeKong) {
+		k.answer = func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusNotFound); return true }
+	})
+	_, _, err = store.ReadAdminAPI(t.Context(), store.AdminAPIOptions{URL: server.URL}, &hasher)
+	assert.ErrorContains(t, err, "GET /key-auths: status 404; correct admin_api.url")
+}
+
 func TestAdminAPIWithoutAnyKey(t *testing.T) {
 	t.Parallel()
 	k := newFakeKong([]storetest.Given{given(1, "a")})

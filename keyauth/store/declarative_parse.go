@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -147,7 +146,7 @@ func (p *declarative) key(field string, n *yaml.Node, owner *kongConsumer) {
 		ID: k.ID, ExpiresAt: k.ExpiresAt, NotBefore: k.NotBefore, CreatedAt: k.CreatedAt, Disabled: k.Disabled,
 		Groups: k.Groups, Scopes: k.Scopes, Hint: k.Hint, Tags: k.Tags,
 	}}
-	if err := errors.Join(p.hash(&c, k), p.owner(&c, k, owner), cidrs(&c, k.CIDRs)); err != nil {
+	if err := errors.Join(p.hash(&c, k), p.owner(&c, k, owner), cidrs(&c, k.CIDRs), scopes(k.Scopes)); err != nil {
 		for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
 			p.bad("%s.%w", at, e)
 		}
@@ -208,6 +207,7 @@ func (p *declarative) hash(c *Credential, k kongKey) (err error) {
 		return errors.New("key: want text of at least one character; put it in quotes")
 	}
 	c.Hash = p.hasher.Hash([]byte(n.Value))
+	c.Weak = key.Weakness(n.Value) != ""
 	if c.Hint == "" {
 		c.Hint = key.Hint(n.Value)
 	}
@@ -248,11 +248,20 @@ func (p *declarative) owner(c *Credential, k kongKey, owner *kongConsumer) error
 
 func cidrs(c *Credential, texts []string) error {
 	for i, text := range texts {
-		cidr, err := netip.ParsePrefix(text)
+		cidr, err := ParseNetwork(text)
 		if err != nil {
-			return fmt.Errorf("cidrs[%d]: %q is not an address with a length, such as 10.0.0.0/8", i, text)
+			return fmt.Errorf("cidrs[%d]: %w", i, err)
 		}
 		c.CIDRs = append(c.CIDRs, cidr)
+	}
+	return nil
+}
+
+func scopes(texts []string) error {
+	for i, text := range texts {
+		if _, _, err := ParseScope(text); err != nil {
+			return fmt.Errorf("scopes[%d]: %w", i, err)
+		}
 	}
 	return nil
 }

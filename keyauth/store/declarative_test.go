@@ -58,13 +58,14 @@ func TestParseDeclarative(t *testing.T) {
 	require.Len(t, credentials, 6)
 	assert.Equal(t, store.Credential{
 		Entry: store.Entry{ID: "22222222-2222-4222-8222-222222222222", Consumer: alice, ExpiresAt: 1893456000, Tags: []string{"old"}},
-		Hash:  hasher.Hash([]byte("alices-key")),
+		Hash:  hasher.Hash([]byte("alices-key")), Weak: true,
 	}, credentials[0])
 	assert.Equal(t, hasher.Hash([]byte("abc")), credentials[1].Hash)
 	assert.Equal(t, "...abcd", credentials[1].Hint)
 	assert.Equal(t, []string{"gold"}, credentials[1].Groups)
 	assert.Equal(t, "bob", credentials[2].ConsumerRef, "only Kong knows the id")
 	assert.Equal(t, "...7890", credentials[2].Hint)
+	assert.False(t, credentials[2].Weak)
 	assert.Equal(t, alice, credentials[3].Consumer)
 	assert.Equal(t, alice, credentials[4].Consumer)
 	assert.Equal(t, "carol", credentials[5].ConsumerRef)
@@ -114,7 +115,8 @@ func TestParseDeclarativeRefuses(t *testing.T) {
 		{"no owner", "  consumer: carol\n", "", "keyauth_credentials[2].consumer: it is missing"},
 		{"other owner", "key: alices-key", "key: alices-key\n    consumer: bob", "consumer: it is not the consumer that the key stands below"},
 		{"unknown field", "groups:", "group:", "line 17: consumers[0].keyauth_credentials[1]: a field is unknown"},
-		{"cidr", "10.0.0.0/8", "10.0.0.0", `cidrs[0]: "10.0.0.0" is not an address with a length`},
+		{"cidr", "10.0.0.0/8", "10.0.0.0/33", `cidrs[0]: "10.0.0.0/33" is no address or network`},
+		{"scope", "cidrs: [10.0.0.0/8]", "scopes: [GET]", `scopes[0]: "GET" is no scope`},
 		{"type", "1893456000", "SECRET", "cannot unmarshal !!str a value into int64"},
 		{"negative ttl", "1893456000", "-1", "ttl: -1 is negative"},
 		{"negative time", "hint:", "expires_at: -1\n    hint:", "expires_at, not_before and created_at are seconds"},

@@ -77,6 +77,7 @@ type Consumer struct {
 type Credential struct {
 	Entry
 	Hash key.Stored
+	Weak bool // the key is so short that it could be guessed from its digest; only who reads keys in clear can say so
 }
 
 // A Change names what a store no longer says as before. Zero fields do not apply.

@@ -74,7 +74,7 @@ func Keys(f Fixture) []Given {
 			NewGiven("disabled", store.Entry{ID: ID(8), Consumer: consumer(1), Disabled: true}),
 			NewGiven("later", store.Entry{ID: ID(9), Consumer: consumer(1), NotBefore: 4000000000}),
 			NewGiven("limited", store.Entry{
-				ID: ID(10), Consumer: consumer(1), Groups: []string{"gold", "eu"}, Scopes: []string{"GET"},
+				ID: ID(10), Consumer: consumer(1), Groups: []string{"gold", "eu"}, Scopes: []string{"method:GET"},
 				CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}, Hint: "...ited",
 			}))
 	}
