@@ -16,7 +16,11 @@ func NewForTest(dial func(context.Context, string, string) (net.Conn, error)) *C
 
 // TransportFor is the set of connections of a request.
 func (c *Client) TransportFor(ctx context.Context, r *Request) (*http.Transport, error) {
-	return c.transports.forRequest(ctx, r)
+	t, err := c.transports.forRequest(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return t.(*http.Transport), nil
 }
 
 // Check is what a guard says of an address that a host has.
