@@ -12,12 +12,16 @@ import (
 
 // requestValues are the outputs of the implicit node request.
 func (p *Plan) requestValues(m Message) (values, error) {
-	out := values{
-		"path": valid(m.Path), "raw_path": valid(m.RawPath), "method": m.Method, "scheme": m.Scheme, "port": m.Port, "version": m.Version,
-	}
-	for name := range out {
-		if !p.request[name] {
-			delete(out, name)
+	out := make(values, len(p.request))
+	for _, f := range [...]struct {
+		name  string
+		value any
+	}{{"path", m.Path}, {"raw_path", m.RawPath}, {"method", m.Method}, {"scheme", m.Scheme}, {"port", m.Port}, {"version", m.Version}} {
+		if p.request[f.name] {
+			if text, ok := f.value.(string); ok {
+				f.value = valid(text)
+			}
+			out[f.name] = f.value
 		}
 	}
 	if p.request["headers"] {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kong-go-plugins/datakit/fetch"
+	"kong-go-plugins/datakit/kv"
 	"kong-go-plugins/datakit/token"
 	"kong-go-plugins/internal/pluginserver"
 	"kong-go-plugins/schema"
@@ -26,6 +27,7 @@ type Engine struct {
 	plans   *pluginserver.Registry[[sha256.Size]byte, compiled]
 	jqSlots chan struct{} // bounds the programs that run at the same time, and so their memory
 	client  *fetch.Client
+	caches  *pluginserver.Registry[string, *kv.Cache]
 	keys    token.Keys
 	states  *states
 	stats   *stats
@@ -37,6 +39,12 @@ type compiled struct {
 	err  error
 }
 
+func (c compiled) close() {
+	if c.plan != nil {
+		c.plan.close()
+	}
+}
+
 // planGrace keeps plans over a change of the configuration, which starts all instances anew.
 const planGrace = time.Minute
 
@@ -45,8 +53,9 @@ func NewEngine(report func(key, text string)) *Engine {
 	return &Engine{
 		schema:  Schema(),
 		report:  report,
-		plans:   pluginserver.NewRegistry[[sha256.Size]byte, compiled](planGrace, nil),
+		plans:   pluginserver.NewRegistry[[sha256.Size]byte, compiled](planGrace, compiled.close),
 		jqSlots: make(chan struct{}, 4*runtime.GOMAXPROCS(0)),
+		caches:  pluginserver.NewRegistry[string](planGrace, func(c *kv.Cache) { _ = c.Close() }),
 		client:  fetch.New(fetch.Options{}),
 		states:  newStates(),
 		stats:   newStats(),
@@ -56,6 +65,7 @@ func NewEngine(report func(key, text string)) *Engine {
 // Close ends what the engine holds.
 func (e *Engine) Close(context.Context) error {
 	e.plans.Close()
+	e.caches.Close()
 	e.client.Close()
 	return nil
 }
@@ -66,7 +76,7 @@ func (e *Engine) register(r prometheus.Registerer) { e.stats.register(r) }
 func (e *Engine) plan(c *Config) (*Plan, error, func()) {
 	if c.decoded != nil { // what did not fit is not in c, so that c is no key
 		p, err := e.compileGuarded(c)
-		return p, err, nil
+		return p, err, compiled{p, err}.close
 	}
 	text, err := json.Marshal((*plainConfig)(c))
 	if err != nil {

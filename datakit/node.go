@@ -55,6 +55,7 @@ type port struct {
 // kinds are the node types by name; read-only.
 var kinds = map[string]*kind{
 	"branch":      &branchKind,
+	"cache":       &cacheKind,
 	"call":        &callKind,
 	"exit":        &exitKind,
 	"jq":          &jqKind,

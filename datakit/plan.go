@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/itchyny/gojq"
+
+	"kong-go-plugins/datakit/kv"
 )
 
 // A Plan is a compiled workflow. Requests share it; it is never changed.
@@ -28,6 +30,7 @@ type Plan struct {
 	debug       bool
 	warnings    []string
 	report      func(key, text string)
+	closers     []func()
 }
 
 // A step is a node of a plan, declared or implicit.
@@ -61,20 +64,29 @@ type step struct {
 // NeedsResponse reports whether the workflow has work to do after the upstream has answered.
 func (p *Plan) NeedsResponse() bool { return p.needsResponse }
 
+// close gives back what the nodes share.
+func (p *Plan) close() {
+	for _, end := range p.closers {
+		end()
+	}
+}
+
 // Warnings are what is worth saying of a workflow though it is right.
 func (p *Plan) Warnings() []string { return p.warnings }
 
 // A builder compiles the nodes of one workflow.
 type builder struct {
-	graph    *graph
-	engine   *Engine
-	maxBody  int
-	budget   time.Duration
-	cache    *CacheConfig
-	programs []*gojq.Query
-	names    caser // complete when all nodes are built
-	warnings []string
-	closers  []func()
+	graph   *graph
+	engine  *Engine
+	maxBody int
+	budget  time.Duration
+	opened  *kv.Cache // the workflow's cache, once a node has asked for it
+	closers []func()
+
+	cacheConfig *CacheConfig
+	programs    []*gojq.Query
+	names       caser // complete when all nodes are built
+	warnings    []string
 }
 
 func (b *builder) warn(c *NodeConfig, member, format string, args ...any) {
@@ -87,14 +99,17 @@ func (e *Engine) compile(c *Config) (*Plan, error) {
 	c.problems(&p)
 	nodes := readNodes(c.Nodes, &c.Resources, &p)
 	g := newGraph(nodes, &c.Resources, &p)
-	b := &builder{graph: g, engine: e, maxBody: c.MaxBodyBytes, budget: time.Duration(c.TimeoutMS) * time.Millisecond, cache: c.Resources.Cache}
+	b := &builder{graph: g, engine: e, maxBody: c.MaxBodyBytes, budget: time.Duration(c.TimeoutMS) * time.Millisecond, cacheConfig: c.Resources.Cache}
 	plan := &Plan{
 		request: Ports{}, serviceResponse: Ports{}, budget: b.budget, maxParallel: c.MaxParallel, maxBody: c.MaxBodyBytes, debug: c.Debug, report: e.report,
 	}
 	for _, v := range g.vertices {
 		plan.steps = append(plan.steps, b.step(v, &c.Resources))
 	}
+	c.Resources.Cache.check(&p)
+	plan.closers = b.closers
 	if err := p.err(); err != nil {
+		plan.close()
 		return nil, err
 	}
 	b.names = caser{lower: c.HeaderCase == "lower", aliases: headerAliases(b.programs)}

@@ -137,7 +137,7 @@ func nodesSchema() map[string]any {
 		"algorithm": text(5), "expires_in": whole, "not_before": whole, "kid": kind("string"), "typ": kind("string"), "static_claims": table,
 		"allowed_algorithms": list, "issuers": list, "audiences": list, "required_claims": list, "leeway": whole, "validate_exp": flag, "validate_nbf": flag,
 		"on_error": name, "accept_status": list, "retries": table, "max_response_bytes": whole, "allowed_hosts": list, "denied_hosts": list,
-		"stale_ms": whole,
+		"stale_ms": whole, "wait_ms": whole,
 	} {
 		properties[k] = v
 	}
