@@ -22,12 +22,17 @@ var callKind = kind{
 		{name: "http_proxy", typ: stringType}, {name: "https_proxy", typ: stringType},
 		{name: "proxy_auth_username", typ: stringType}, {name: "proxy_auth_password", typ: stringType},
 	},
-	out: []port{
-		{name: "body", typ: anyType}, {name: "headers", typ: mapType}, {name: "status", typ: numberType}, {name: "raw_body", typ: stringType},
-		{name: "error", typ: stringType},
-	},
 	async: true,
 	masks: map[string]bool{"proxy_auth_username": true, "proxy_auth_password": true},
+	declare: func(c *NodeConfig) []port {
+		out := []port{
+			{name: "body", typ: anyType}, {name: "headers", typ: mapType}, {name: "status", typ: numberType}, {name: "raw_body", typ: stringType},
+		}
+		if policy, _ := c.get("on_error"); policy == "continue" {
+			out = append(out, port{name: "error", typ: stringType}) // null when all is well
+		}
+		return out
+	},
 	build: buildCall,
 }
 
@@ -97,7 +102,7 @@ func buildCall(c *NodeConfig, b *builder) (node, error) {
 	if most, ok := c.whole("max_response_bytes", 1, maxMaxBody); ok {
 		r.MaxBytes = most
 	}
-	r.Retries = readRetries(c)
+	r.Retries = readRetries(c, r.Method)
 	allowed, _ := c.texts("allowed_hosts")
 	denied, _ := c.texts("denied_hosts")
 	var err error
@@ -141,7 +146,7 @@ func (o *options) statuses(name string) fetch.Statuses {
 }
 
 // readRetries reads retries: {count, backoff_ms, on, any_method}.
-func readRetries(c *NodeConfig) (r fetch.Retries) {
+func readRetries(c *NodeConfig, method string) (r fetch.Retries) {
 	m, ok := c.object("retries")
 	if !ok {
 		return r
@@ -154,7 +159,9 @@ func readRetries(c *NodeConfig) (r fetch.Retries) {
 		r.Backoff = time.Duration(ms) * time.Millisecond
 	}
 	r.On = o.statuses("on")
-	r.AnyMethod = o.flag("any_method", false)
+	if r.AnyMethod = o.flag("any_method", false); !r.AnyMethod && !fetch.Idempotent(method) {
+		c.fail("retries", "a request of method %s may do something twice when it is sent again; set any_method: true if that does no harm", method)
+	}
 	o.rest("retries")
 	return r
 }
@@ -226,7 +233,7 @@ func (n *callNode) requestOf(ctx context.Context, in values) (*fetch.Request, er
 	}
 	r.Header = make(http.Header, len(headers)+2)
 	for _, h := range headers {
-		if len(h.Values) > 0 {
+		if len(h.Values) > 0 || h.Name == "User-Agent" { // null: none, in place of the plugin's own
 			r.Header[h.Name] = h.Values
 		}
 	}
