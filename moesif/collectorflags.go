@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strings"
 
 	"kong-go-plugins/moesif/send"
 )
@@ -45,8 +46,12 @@ func (c *collectorFlags) options() (o send.HTTPOptions, err error) {
 	return o, errors.Join(wrong...)
 }
 
-// checkFlags takes over the flags that say how collectors are reached.
-func (c *Capture) checkFlags() (err error) {
-	c.http, err = c.collector.options()
-	return err
+// checkFlags takes over the flags that say how collectors are reached. What is wrong with them stops no traffic: it is what
+// every attempt to reach a collector fails with, and events wait.
+func (c *Capture) checkFlags() error {
+	var err error
+	if c.http, err = c.collector.options(); err != nil {
+		c.http.Unusable = errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return nil
 }

@@ -32,12 +32,22 @@ func TestCollectorFlags(t *testing.T) {
 		"name that with -collector-proxy-auth":                                         {"-collector-proxy", "http://user:geheim@proxy:3128"},
 		"-collector-proxy-auth: there is no -collector-proxy":                          {"-collector-proxy-auth", auth},
 		"-collector-proxy-auth: open /nowhere/geheim: no such file":                    {"-collector-proxy", "http://p:1", "-collector-proxy-auth", "/nowhere/geheim"},
-		"-collector-ca: open /nowhere/ca.pem: no such file or directory\n-collector-p": {"-collector-proxy", "p", "-collector-ca", "/nowhere/ca.pem"},
+		"-collector-ca: open /nowhere/ca.pem: no such file or directory; -collector-p": {"-collector-proxy", "p", "-collector-ca", "/nowhere/ca.pem"},
 	} {
 		c = newTestCapture(t)
 		parseFlags(t, c, flags...)
-		err := c.checkFlags()
+		require.NoError(t, c.checkFlags(), "traffic passes")
+		err := c.http.Unusable
 		require.ErrorContains(t, err, want)
 		assert.NotContains(t, strings.ReplaceAll(err.Error(), "/nowhere/geheim", ""), "geheim")
 	}
+}
+
+// A file that is gone at Kong's next start costs no request: events wait, and the log says for what.
+func TestWrongFlagsStopNothing(t *testing.T) {
+	g := startGateway(t, builtPlugin, []string{"-collector-ca", "/nowhere/ca.pem"}, "governance_fail_open: true")
+	require.Equal(t, 200, g.send("GET", "/hello", "").Status)
+	g.WaitLog("the collector is out of reach: -collector-ca: open /nowhere/ca.pem: no such file or directory; 1 events wait")
+	assert.Empty(t, g.Collector.Events())
+	assert.Zero(t, g.Stats().Failed)
 }

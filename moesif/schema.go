@@ -70,8 +70,8 @@ func Schema() schema.Plugin {
 			integer("flush_after_ms", "ms", 1000, 10, 300000, "Age of the oldest waiting event at which a batch leaves though it is not full."),
 			integer("queue_max_bytes", "bytes", 64<<20, 1<<20, 16<<30, "Memory for waiting events; what does not fit waits on disk, or is dropped and counted."),
 			choice("drop_policy", []any{"oldest", "newest"}, "oldest", "Which events go when memory and disk are full."),
-			text("spool_dir", defaultSpool, "Folder in which events wait until the collector has them, through crashes and restarts; an empty text keeps them in memory only.",
-				"`<kong-prefix>` at its start stands for the flag -kong-prefix. Each application has a folder of its own in it, for Kong's user alone."),
+			absolute(text("spool_dir", defaultSpool, "Folder in which events wait until the collector has them, through crashes and restarts; an empty text keeps them in memory only.",
+				"`<kong-prefix>` at its start stands for the flag -kong-prefix. Each application has a folder of its own in it, for Kong's user alone.")),
 			integer("spool_max_bytes", "bytes", 128<<20, 1<<20, 1<<40, "Room on disk for the waiting events of one application."),
 			integer("spool_max_age", "s", 86400, 60, 30*86400, "Age at which an event that waits on disk is given up; the collector refuses what is older than 30 days."),
 			choice("session_token_mode", []any{"key", "hash", "id", "none"}, "key", "What session_token shows of the credential: its key as it is, a keyed hash of the key, the credential's id, or nothing.",
@@ -126,6 +126,12 @@ func boolean(name string, standard bool, description string) schema.Field {
 func text(name string, standard any, description string, doc ...string) schema.Field {
 	none := 0
 	return schema.Field{Name: name, Type: schema.String, LenMin: &none, Default: standard, Description: description, Doc: strings.Join(doc, " ")}
+}
+
+// absolute lets a folder be named only in ways that do not depend on where Kong was started.
+func absolute(f schema.Field) schema.Field {
+	f.MatchAny = &schema.Patterns{Patterns: []string{"^/", "^<kong.prefix>", "^$"}, Err: "must be an absolute path, begin with <kong-prefix>, or be empty"}
+	return f
 }
 
 func choice(name string, of []any, standard, description string, doc ...string) schema.Field {

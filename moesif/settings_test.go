@@ -97,6 +97,7 @@ func TestBadSettings(t *testing.T) {
 		`{"application_id":"a","api_endpoint":"ftp://h","request_body_masks":["a..b"],"response_masks":["[x]"]}`: {"api_endpoint:", "request_body_masks:", "response_body_masks:"},
 		`{"application_id":"a","api_endpoint":"file:///tmp/"}`:                                                   {"api_endpoint: names a folder"},
 		`{"application_id":"a","api_endpoint":"file://relative"}`:                                                {"api_endpoint: must start with https://"},
+		`{"application_id":"a","spool_dir":"relative/x"}`:                                                        {"spool_dir: must be an absolute path"},
 		`{"application_id":"a","mask_action":"hash"}`:                                                            {"mask_hash_key", "mask_action hash wants mask_hash_key"},
 		`{"application_id":"a","mask_action":"hash","mask_hash_key":""}`:                                         {"mask_hash_key"},
 		`{"application_id":"a","mask_action":"blur"}`:                                                            {"mask_action: expected one of: remove, stars, hash"},

@@ -1,6 +1,7 @@
 package send
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -13,6 +14,8 @@ import (
 type HTTPOptions struct {
 	RootCAs *x509.CertPool // nil: the system's
 	Proxy   *url.URL       // nil: none
+
+	Unusable error // why no connection may be made; nil for none
 }
 
 // NewTransport returns a transport to a collector. It uses no proxy of the environment: the traffic of customers goes
@@ -28,6 +31,9 @@ func NewTransport(o HTTPOptions, connectTimeout, keepalive time.Duration) *http.
 		MaxIdleConnsPerHost:    maxUploads,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true,
+	}
+	if o.Unusable != nil {
+		t.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, o.Unusable }
 	}
 	if o.Proxy != nil {
 		t.Proxy = http.ProxyURL(o.Proxy)

@@ -39,7 +39,7 @@ return{name="moesif",fields={
 {flush_after_ms={type="integer",default=1000,between={10,300000}}},
 {queue_max_bytes={type="integer",default=67108864,between={1048576,17179869184}}},
 {drop_policy={type="string",default="oldest",one_of={"oldest","newest"}}},
-{spool_dir={type="string",default="<kong-prefix>/moesif-spool",len_min=0}},
+{spool_dir={type="string",default="<kong-prefix>/moesif-spool",len_min=0,match_any={patterns={"^/","^<kong.prefix>","^$"},err="must be an absolute path, begin with <kong-prefix>, or be empty"}}},
 {spool_max_bytes={type="integer",default=134217728,between={1048576,1099511627776}}},
 {spool_max_age={type="integer",default=86400,between={60,2592000}}},
 {session_token_mode={type="string",default="key",one_of={"key","hash","id","none"}}},
