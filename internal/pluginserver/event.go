@@ -272,8 +272,13 @@ func (e *event) gone() error {
 
 // remember stores the answer to a prefetched question.
 func (e *event) remember(m *method, args, reply []byte) {
-	frame := appendFrameBytes(make([]byte, 0, frameHeader+len(reply)), reply)
-	e.memo = append(e.memo, answer{method: m, args: bytes.Clone(args), frame: frame})
+	b := appendFrameBytes(make([]byte, 0, frameHeader+len(reply)+len(args)), reply)
+	n := len(b)
+	b = append(b, args...)
+	if e.memo == nil {
+		e.memo = make([]answer, 0, 4)
+	}
+	e.memo = append(e.memo, answer{method: m, args: b[n:], frame: b[:n:n]})
 }
 
 // forget drops every prefetched answer that the setter m may have changed.
@@ -308,31 +313,34 @@ func (e *event) prefetched(m *method, args []byte) (frame []byte, ok bool, err e
 	return nil, false, nil
 }
 
-// ask is the short way of a question of our own: no go-pdk, no protobuf objects. The answer holds until the next call.
-func (e *event) ask(m *method, args []byte) ([]byte, error) {
+// ask is the short way of a question of our own: no go-pdk, no protobuf objects. The answer holds until the next call;
+// with once, one that was prefetched is forgotten. It is the caller's for good when own is true.
+func (e *event) ask(m *method, args []byte, once bool) (p []byte, own bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.state != running {
-		return nil, e.gone()
+		return nil, false, e.gone()
 	}
 	if e.phase == log && !m.servedInLog(args) {
-		return nil, notInLog(m)
+		return nil, false, notInLog(m)
 	}
 	if frame, ok, err := e.prefetched(m, args); ok || err != nil {
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		return frame[frameHeader:], nil
+		if once {
+			e.memo = slices.DeleteFunc(e.memo, func(a answer) bool { return &a.frame[0] == &frame[0] })
+		}
+		return frame[frameHeader:], once, nil
 	}
 	n, err := e.send(m, args)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	p, err := e.stream.readPayload(n)
-	if err != nil {
-		return nil, e.fail(err)
+	if p, err = e.stream.readPayload(n); err != nil {
+		return nil, false, e.fail(err)
 	}
-	return p, nil
+	return p, n > len(e.stream.buf), nil
 }
 
 func notInLog(m *method) error {

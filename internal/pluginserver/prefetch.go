@@ -72,7 +72,7 @@ func textMessage(s string) []byte {
 	if s == "" {
 		return nil
 	}
-	return appendBytesField(nil, 1, s)
+	return appendBytesField(make([]byte, 0, protowire.SizeTag(1)+protowire.SizeBytes(len(s))), 1, s)
 }
 
 func intMessage(n int) []byte {

@@ -18,16 +18,22 @@ import (
 
 // askRaw asks one question and returns the encoded answer; it holds until the next call.
 func askRaw(kong *pdk.PDK, q Question) ([]byte, error) {
+	p, _, err := askOwn(kong, q, false)
+	return p, err
+}
+
+// askOwn is askRaw; own says that the answer is the caller's for good, which with once it mostly is.
+func askOwn(kong *pdk.PDK, q Question, once bool) (answer []byte, own bool, err error) {
 	if e := eventOf(kong); e != nil {
-		return e.ask(q.method, q.args)
+		return e.ask(q.method, q.args, once)
 	}
 	// An empty message carries any encoded arguments as unknown fields, and takes any answer.
 	args, out := new(emptypb.Empty), new(emptypb.Empty)
 	args.ProtoReflect().SetUnknown(q.args)
 	if err := kong.Request.Ask(q.method.name, args, out); err != nil {
-		return nil, fmt.Errorf("%s: %w", q.method.name, err)
+		return nil, false, fmt.Errorf("%s: %w", q.method.name, err)
 	}
-	return out.ProtoReflect().GetUnknown(), nil
+	return out.ProtoReflect().GetUnknown(), true, nil
 }
 
 var errAnswer = errors.New("kong's answer cannot be decoded")
@@ -106,7 +112,7 @@ const (
 )
 
 func askBody(kong *pdk.PDK, q Question, limit int64) (body []byte, size int64, err error) {
-	msg, err := askRaw(kong, q)
+	msg, own, err := askOwn(kong, q, true)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -133,7 +139,7 @@ func askBody(kong *pdk.PDK, q Question, limit int64) (body []byte, size int64, e
 	case int64(len(content)) > limit:
 		return nil, int64(len(content)), nil
 	}
-	if len(msg) <= readBuffer { // else the message has memory of its own, and nobody else holds it
+	if !own {
 		content = append([]byte(nil), content...)
 	}
 	return content, int64(len(content)), nil
