@@ -1,0 +1,145 @@
+package datakit
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestQueryValues(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]map[string]any{
+		"":                    {},
+		"a=1&b=x+y&c":         {"a": "1", "b": "x y", "c": true},
+		"a=1&a=2&a":           {"a": []any{"1", "2", true}},
+		"%61=%20&b=%zz&c=%ff": {"a": " ", "b": "%zz", "c": "\uFFFD"},
+		"&&a=":                {"a": ""},
+	} {
+		assert.Equal(t, want, queryValues(raw), raw)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		body, contentType string
+		want              any
+	}{
+		{"", "application/json", nil},
+		{`{"a":1}`, "application/json", map[string]any{"a": json.Number("1")}},
+		{`{"a":1}`, "Application/JSON; charset=utf-8", map[string]any{"a": json.Number("1")}},
+		{"\xef\xbb\xbf[]", "application/problem+json", []any{}},
+		{`{"a":1}`, "text/plain", `{"a":1}`},
+		{`{"a":1}`, "", `{"a":1}`},
+		{"a=1", "application/x-www-form-urlencoded", "a=1"},
+	} {
+		got, err := bodyValue([]byte(c.body), c.contentType)
+		require.NoError(t, err)
+		assert.Equal(t, c.want, got, c.body)
+	}
+	for _, body := range []string{"{", "{} {}", "\xff", "nul"} {
+		_, err := bodyValue([]byte(body), "application/json")
+		assert.ErrorContains(t, err, "not JSON", body)
+	}
+}
+
+func TestHeaderNames(t *testing.T) {
+	t.Parallel()
+	received := map[string][]string{"x-extra": {"1"}, "authorization": {"t"}, "path": {"/a"}, "set-cookie": {"a", "b"}, "x-bad": {"\xff"}}
+	for programs, want := range map[string]map[string]any{
+		`.Authorization`:                   {"Authorization": "t", "X-Extra": "1", "Path": "/a"},
+		`.authorization`:                   {"Authorization": "t", "authorization": "t"},
+		`.authorization // .Authorization`: {"authorization": nil},
+		`.headers["x-extra"]`:              {"x-extra": "1", "X-Extra": "1"},
+		`.path`:                            {"path": "/a"},
+		`has("set-cookie")`:                {"set-cookie": []any{"a", "b"}},
+		`.["X-Bad"]`:                       {"X-Bad": "\uFFFD"},
+	} {
+		p := mustCompile(t, "- {name: A, type: jq, input: request.headers, jq: '"+programs+"'}")
+		got := p.names.headerValues(received)
+		for name, v := range want {
+			assert.Equal(t, v, got[name], "%s: %s", programs, name)
+		}
+	}
+	assert.Equal(t, "1", caser{lower: true}.headerValues(received)["x-extra"])
+}
+
+func TestConvert(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		v    any
+		to   typ
+		want any
+		bad  bool
+	}{
+		{json.Number("1.50"), stringType, "1.50", false},
+		{1.5, stringType, "1.5", false},
+		{true, stringType, "true", false},
+		{"12", numberType, json.Number("12"), false},
+		{"x", numberType, nil, true},
+		{"", numberType, nil, true},
+		{"true", booleanType, nil, true},
+		{nil, booleanType, nil, false},
+		{[]any{}, stringType, nil, true},
+		{"x", mapType, nil, true},
+		{[]any{"x"}, anyType, []any{"x"}, false},
+	} {
+		got, err := convert(c.v, c.to)
+		assert.Equal(t, c.bad, err != nil, "%v to %s: %v", c.v, c.to, err)
+		assert.Equal(t, c.want, got)
+	}
+}
+
+func TestSplitTarget(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"a:1": "a", "[::1]:8080": "::1", "10.0.0.1:65535": "10.0.0.1"} {
+		host, port, err := splitTarget(text)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, host)
+		assert.Positive(t, port)
+	}
+	for _, text := range []string{"", "a", "a:", ":1", "a:0", "a:65536", "a:1x", "::1:80", "[::1:80", "a/b:1", "a b:1", "a:99999999999999999999"} {
+		_, _, err := splitTarget(text)
+		assert.Error(t, err, text)
+	}
+}
+
+func FuzzHeaders(f *testing.F) {
+	for _, s := range []string{`{"X-A":"1","x-a":[1,true,"z"],"B":null}`, `{"":1}`, `{"a b":1}`, `{"A":{"b":1}}`, `{"A":"x\r\ny"}`, `[]`, `null`, `{"Host":"h","Content-Length":-1}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		v, err := decodeJSON([]byte(text))
+		if err != nil {
+			return
+		}
+		headers, err := headersOf(v)
+		if err != nil {
+			return
+		}
+		seen := map[string]bool{}
+		for _, h := range headers {
+			assert.False(t, seen[strings.ToLower(h.Name)], "each name once: %s", h.Name)
+			seen[strings.ToLower(h.Name)] = true
+			assert.True(t, isToken(h.Name))
+			for _, s := range h.Values {
+				assert.NotContains(t, s, "\r")
+				assert.NotContains(t, s, "\n")
+			}
+		}
+	})
+}
+
+func FuzzQuery(f *testing.F) {
+	for _, s := range []string{"a=1&b", "%", "a=%ff&=x", "a&a=1", "&&=&"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		m := queryValues(raw)
+		_, err := queryOf(m)
+		require.NoError(t, err, "what was read can be written")
+	})
+}
