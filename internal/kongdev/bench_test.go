@@ -56,3 +56,15 @@ func BenchmarkRequest(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLogEntry prints what kong.log.serialize shows.
+func BenchmarkLogEntry(b *testing.B) {
+	ev := newTestEvent(b, phaseLog)
+	b.ReportAllocs()
+	for b.Loop() {
+		s := serialized{base: ev.req}
+		if len(s.json()) == 0 {
+			b.Fatal("no entry")
+		}
+	}
+}

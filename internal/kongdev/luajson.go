@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // appendJSON prints v as Kong's cjson does: numbers with 16 digits, bytes as
@@ -145,17 +144,5 @@ func formatNumber(f float64, digits int) string {
 	case math.IsInf(f, -1):
 		return "-inf"
 	}
-	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', digits-1, 64), "e")
-	exp, _ := strconv.Atoi(exponent)
-	if exp < -4 || exp >= digits {
-		return fmt.Sprintf("%se%+03d", trimZeros(mantissa), exp)
-	}
-	return trimZeros(strconv.FormatFloat(f, 'f', digits-1-exp, 64))
-}
-
-func trimZeros(s string) string {
-	if !strings.Contains(s, ".") {
-		return s
-	}
-	return strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	return strconv.FormatFloat(f, 'g', digits, 64)
 }
