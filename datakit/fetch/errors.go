@@ -26,6 +26,7 @@ const (
 	Protocol      // what came was no valid answer
 	TooLarge      // the answer has more bytes than are read
 	Blocked       // a Guard refused the address
+	Invalid       // the request cannot be sent as it is
 )
 
 // An Error says why there is no answer. Its text holds hosts, addresses and names of certificates, and nothing else of a
@@ -75,6 +76,9 @@ func explain(err error, r *Request) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		strings.Contains(err.Error(), "server closed idle connection"):
 		return &Error{Kind: Closed, text: fmt.Sprintf("%s closed the connection before the response was complete", host)}
+	}
+	if text := err.Error(); strings.HasPrefix(text, "net/http: invalid") || strings.HasPrefix(text, "http: invalid") {
+		return &Error{Kind: Invalid, text: "a header, the host or the method of the request has characters that cannot be sent"}
 	}
 	return &Error{Kind: Protocol, text: fmt.Sprintf("%s sent no valid response of HTTP", host)}
 }

@@ -254,6 +254,11 @@ func TestErrors(t *testing.T) {
 		assert.Equal(t, x.kind, e.Kind, x.name)
 	}
 
+	for _, h := range []http.Header{{"X-A": {"token-\x01"}}, {"X B": {"token-"}}} {
+		_, err := c.Do(t.Context(), &fetch.Request{Method: "GET", URL: slow, Header: h, Timeout: 5 * time.Second})
+		require.EqualError(t, err, "a header, the host or the method of the request has characters that cannot be sent", h)
+	}
+
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("the reason")
 	time.AfterFunc(10*time.Millisecond, func() { cancel(cause) })

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -43,12 +44,21 @@ type Redis struct {
 	client  redis.UniversalClient
 	timeout time.Duration // of one question, whatever happens
 	waiting chan struct{}
+	outage  outage
 }
 
 const redisPrefix = "datakit:"
 
+// quiet keeps the client from writing a line to stderr for each try of each connection. Errors come with the questions.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(noLog{}) }) // read-only
+
+type noLog struct{}
+
+func (noLog) Printf(context.Context, string, ...any) {}
+
 // OpenRedis returns at once. While the server cannot be reached, every question fails in time.
 func OpenRedis(o RedisOptions) *Redis {
+	quiet()
 	for _, t := range []*time.Duration{&o.ConnectTimeout, &o.SendTimeout, &o.ReadTimeout} {
 		if *t <= 0 {
 			*t = 2 * time.Second
@@ -125,23 +135,34 @@ func (r *Redis) ask(ctx context.Context, question func(context.Context) error) e
 			return errBusy
 		}
 	}
+	if err := r.outage.refuse(); err != nil {
+		return err
+	}
 	within, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	err := question(within)
-	switch {
-	case err == nil, errors.Is(err, redis.Nil):
+	if err == nil || errors.Is(err, redis.Nil) {
+		r.outage.answered()
 		return err
-	case ctx.Err() != nil:
+	}
+	var said redis.Error // the server's own words
+	if errors.As(err, &said) {
+		r.outage.answered()
+		return explainAnswer(said)
+	}
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return r.explain(err)
+	explained := explainSilence(err)
+	if !errors.Is(err, redis.ErrPoolTimeout) { // that is about this side
+		r.outage.failed(explained)
+	}
+	return explained
 }
 
-// explain says what went wrong and what to do, without what the server quotes.
-func (r *Redis) explain(err error) error {
-	var network net.Error
-	text := err.Error()
-	word, _, _ := strings.Cut(text, " ")
+// explainAnswer says what to do about an error of the server, without what the server quotes.
+func explainAnswer(err error) error {
+	word, _, _ := strings.Cut(err.Error(), " ")
 	switch word {
 	case "NOAUTH":
 		return errors.New("redis: it asks for a password; set username and password")
@@ -153,9 +174,16 @@ func (r *Redis) explain(err error) error {
 		return errors.New("redis: what stands under this key is not an entry of this cache; remove it")
 	case "OOM":
 		return errors.New("redis: its memory is full, and it evicts nothing; give it a maxmemory-policy")
-	case "READONLY", "MISCONF", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "MOVED", "ASK", "ERR":
+	}
+	if strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" {
 		return fmt.Errorf("redis: it answers with the error %s", word)
 	}
+	return errors.New("redis: it answers with an error")
+}
+
+// explainSilence says why there is no answer.
+func explainSilence(err error) error {
+	var network net.Error
 	switch {
 	case errors.Is(err, redis.ErrPoolTimeout):
 		return errors.New("redis: no connection is free (keepalive_pool_size)")

@@ -123,6 +123,10 @@ func TestRedisTrouble(t *testing.T) {
 	cancel(reason)
 	_, _, err = r.Load(ctx, "k")
 	assert.Equal(t, reason, err)
+	for range 3 {
+		in("hangs", "no answer in time", r)
+	}
+	in("hangs for a while", "it is asked again once a second", r)
 	s.Resume()
 	require.Eventually(t, func() bool { return ask(t.Context(), r) == nil }, time.Minute, 10*time.Millisecond)
 	s.Kill()
