@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"math"
 	"os"
@@ -132,6 +133,7 @@ func (c replayCommand) send(stdin io.Reader, stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, nil)))
+	log.SetOutput(io.Discard) // net/http quotes there what a collector says out of turn, which may be a part of an event
 	env := send.Env{Metrics: send.NewMetrics(), UserAgent: userAgent, HTTP: web,
 		Notice: func(_, text string) { fmt.Fprintln(stderr, text) }}
 	r, err := send.Replay(ctx, send.Settings{

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
@@ -64,6 +66,7 @@ func runWorker(p Plugin, version string) int {
 	sink, log := o.log.open(os.Stderr)
 	defer func() { _ = sink.close(logFlushTime) }()
 	slog.SetDefault(log)                                   // what the plugin logs has the form and the level of the flags, too, and never blocks
+	stdlog.SetOutput(io.Discard)                           // libraries quote there what they have read: net/http a stray answer, which may echo a body
 	_ = os.WriteFile("/proc/self/comm", []byte(o.name), 0) // it was started by number; for ps and pgrep
 
 	w, err := newWorker(p, o, log, sink)
