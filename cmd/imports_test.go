@@ -62,6 +62,8 @@ var layers = map[string][]string{ // read-only
 	"internal/kongdev":      {"schema", "internal/frames"},
 	"keyauth/key":           nil,
 	"keyauth/store":         {"keyauth/key"},
+	"keyauth/cli":           {"keyauth/key", "keyauth/store"},
+	"keyauth/admin":         {"keyauth/key", "keyauth/store"},
 }
 
 // forbidden returns why the binary name must not hold one of deps, its own main left out. plugins are the names of all

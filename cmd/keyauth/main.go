@@ -1,4 +1,5 @@
-// Command keyauth is the Kong plugin keyauth: run with -help it says how Kong starts it.
+// Command keyauth is the Kong plugin keyauth: run with -help it says how Kong starts it. "keyauth keys" makes, shows and ends
+// API keys in the node's keys file.
 package main
 
 import (
@@ -6,6 +7,15 @@ import (
 
 	"kong-go-plugins/internal/pluginserver"
 	"kong-go-plugins/keyauth"
+	"kong-go-plugins/keyauth/cli"
 )
 
-func main() { os.Exit(pluginserver.Run(keyauth.Plugin())) }
+func main() {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "keys":
+			os.Exit(cli.Run(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+		}
+	}
+	os.Exit(pluginserver.Run(keyauth.Plugin()))
+}
