@@ -46,7 +46,10 @@ var jsonToXMLKind = kind{
 	out:        []port{{name: self, typ: stringType}},
 	build: func(c *NodeConfig, b *builder) (node, error) {
 		o := xmlOptions(c, b)
-		o.Root, _ = c.text("root_element_name", 1, 64)
+		var ok bool
+		if o.Root, ok = c.text("root_element_name", 1, 64); ok && !xmljson.IsName(o.Root) {
+			c.fail("root_element_name", "%q is no name of an XML element", shortened(o.Root))
+		}
 		return jsonToXMLNode{o}, nil
 	},
 }
@@ -73,6 +76,9 @@ func xmlOptions(c *NodeConfig, b *builder) xmljson.Options {
 	o.AttributesPrefix, prefix = c.text("attributes_name_prefix", 1, 32)
 	if text, ok := c.text("text_block_name", 1, 32); ok {
 		o.TextBlock = text
+	}
+	if block && o.AttributesBlock == o.TextBlock {
+		c.fail("attributes_block_name", "%q is text_block_name, too; attributes and text need keys of their own", shortened(o.TextBlock))
 	}
 	if !block && !prefix && c.members["attributes_block_name"] == nil && c.members["attributes_name_prefix"] == nil {
 		c.fail("", "needs attributes_block_name, attributes_name_prefix, or both: how attributes are named")

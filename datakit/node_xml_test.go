@@ -99,6 +99,8 @@ func TestXMLNodesConfig(t *testing.T) {
 		"an empty prefix":         {`{name: X, type: json_to_xml, input: request.body, attributes_name_prefix: ""}`, "attributes_name_prefix: has 0 characters"},
 		"a long block":            {`{name: X, type: xml_to_json, input: request.body, attributes_block_name: ` + strings.Repeat("a", 33) + `}`, "attributes_block_name: has 33 characters; it must have 1 to 32"},
 		"a long root":             {`{name: X, type: json_to_xml, input: request.body, attributes_name_prefix: "-", root_element_name: ` + strings.Repeat("a", 65) + `}`, "root_element_name: has 65 characters"},
+		"a root that is no name":  {`{name: X, type: json_to_xml, input: request.body, attributes_name_prefix: "-", root_element_name: "a b"}`, `root_element_name: "a b" is no name of an XML element`},
+		"one key for two":         {`{name: X, type: json_to_xml, input: request.body, attributes_block_name: "#text"}`, `attributes_block_name: "#text" is text_block_name, too`},
 		"xpath that is none":      {`{name: X, type: xml_to_json, input: request.body, attributes_name_prefix: "-", xpath: "//a["}`, "nodes[0].xpath: "},
 		"a long xpath":            {`{name: X, type: xml_to_json, input: request.body, attributes_name_prefix: "-", xpath: ` + strings.Repeat("a", 257) + `}`, "xpath: has 257 characters"},
 		"an option of the other":  {`{name: X, type: json_to_xml, input: request.body, attributes_name_prefix: "-", recognize_type: true}`, "recognize_type: unknown field"},

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// isName reports whether s can name an element or attribute: a name, with at most one prefix.
+// IsName reports whether s can name an element or attribute: a name, with at most one prefix.
 // Source: Namespaces in XML 1.0, QName, with the characters of XML 1.0 (fifth edition).
-func isName(s string) bool {
+func IsName(s string) bool {
 	prefix, local, prefixed := strings.Cut(s, ":")
 	return isNCName(prefix) && (!prefixed || isNCName(local))
 }

@@ -191,7 +191,7 @@ func (w *writer) attribute(a field) error {
 }
 
 func (w *writer) startsNode(name string) error {
-	if !isName(name) {
+	if !IsName(name) {
 		return fmt.Errorf("%q is no name for an XML element or attribute", name[:min(len(name), 64)])
 	}
 	if w.nodes++; w.nodes > w.o.Limits.Nodes {

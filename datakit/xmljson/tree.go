@@ -161,7 +161,7 @@ func (r *reader) name(n xml.Name) (string, error) {
 		if joined = n.Local; n.Space != "" {
 			joined = n.Space + ":" + n.Local
 		}
-		if !isName(joined) {
+		if !IsName(joined) {
 			return "", errors.New("a name that is none")
 		}
 		r.names[n] = joined
