@@ -18,6 +18,11 @@ func newTestEngine(t testing.TB) *Engine {
 // compileText compiles a configuration that is written as YAML: a list of nodes, or an object with nodes and more.
 func compileText(t testing.TB, text string) (*Plan, error) {
 	t.Helper()
+	return compileWith(t, newTestEngine(t), text)
+}
+
+func compileWith(t testing.TB, e *Engine, text string) (*Plan, error) {
+	t.Helper()
 	var v any
 	require.NoError(t, yaml.Unmarshal([]byte(text), &v))
 	if _, isList := v.([]any); isList {
@@ -25,7 +30,7 @@ func compileText(t testing.TB, text string) (*Plan, error) {
 	}
 	config, err := json.Marshal(v)
 	require.NoError(t, err)
-	return newTestEngine(t).Compile(config)
+	return e.Compile(config)
 }
 
 func mustCompile(t testing.TB, text string) *Plan {
