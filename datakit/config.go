@@ -217,7 +217,11 @@ func readNode(i int, e any, names map[string]int, p *problems) *NodeConfig {
 	}
 	if c.kind = kinds[c.Type]; c.kind == nil {
 		if ok {
-			o.fail("type", "%q is no type of node; it is one of %s", shortened(c.Type), typeNames())
+			hint := ""
+			if similar := closest(c.Type, sortedKeys(kinds)); similar != "" {
+				hint = "; did you mean " + similar + "?"
+			}
+			o.fail("type", "%q is no type of node; it is one of %s%s", shortened(c.Type), typeNames(), hint)
 		}
 		return nil
 	}

@@ -218,6 +218,9 @@ func (g *graph) resolveSource(c *NodeConfig, member string, v *vertex, from labe
 	p, ok := portOf(v.out, field)
 	if !ok {
 		what := "the fields of " + v.name + " are " + portNames(v.out)
+		if similar := closest(field, strings.Split(portNames(v.out), ", ")); similar != "" {
+			what += "; did you mean " + similar + "?"
+		}
 		if v.name == vaultNode {
 			what = "resources.vault has no such key"
 		}
@@ -263,7 +266,11 @@ func (g *graph) resolveTarget(c *NodeConfig, member string, v *vertex, to label)
 	}
 	p, ok := portOf(v.in, to.rest)
 	if !ok {
-		c.fail(member, "%s has no input %s; its inputs are %s", v.name, shortened(to.rest), portNames(v.in))
+		hint := ""
+		if similar := closest(to.rest, strings.Split(portNames(v.in), ", ")); similar != "" {
+			hint = "; did you mean " + similar + "?"
+		}
+		c.fail(member, "%s has no input %s; its inputs are %s%s", v.name, shortened(to.rest), portNames(v.in), hint)
 	}
 	return p, ok
 }

@@ -144,7 +144,11 @@ func (o *options) object(name string) (map[string]any, bool) {
 func (o *options) rest(what string) {
 	for _, name := range sortedKeys(o.members) {
 		if !o.asked[name] && o.members[name] != nil {
-			o.fail(shortened(name), "unknown field; %s has no such option", what)
+			hint := ""
+			if similar := closest(name, sortedKeys(o.asked)); similar != "" {
+				hint = "; did you mean " + similar + "?"
+			}
+			o.fail(shortened(name), "unknown field; %s has no such option%s", what, hint)
 		}
 	}
 }
