@@ -8,6 +8,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -45,9 +46,22 @@ func (c *Cache) Close() error { return c.store.Close() }
 // renewal is how long one who found an old value has to put in a new one before another one is told to.
 const renewal = 5 * time.Second
 
+// maxKeyBytes bounds keys, which may be made of what clients send.
+const maxKeyBytes = 64 << 10
+
+func checkKey(key string) error {
+	if len(key) > maxKeyBytes {
+		return fmt.Errorf("the key has %d bytes; it may have %d", len(key), maxKeyBytes)
+	}
+	return nil
+}
+
 // Get returns the value of a key. hit is false when there is none; then, with wait above 0, others that ask within that
 // time wait for a Set of the key.
 func (c *Cache) Get(ctx context.Context, key string, wait time.Duration) (v any, hit bool, err error) {
+	if err := checkKey(key); err != nil {
+		return nil, false, err
+	}
 	e, ok, err := c.store.Load(ctx, key)
 	switch {
 	case err != nil:
@@ -100,6 +114,9 @@ func (c *Cache) wait(ctx context.Context, key string, until time.Time) (any, boo
 // Set puts a value in for the time ttl. It is kept for the time stale on top: then one at a time of those who ask is told
 // that there is none, and the others still get it.
 func (c *Cache) Set(ctx context.Context, key string, v any, ttl, stale time.Duration) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
 	defer c.fills.end(key)
 	if ttl <= 0 {
 		return errors.New("the time to live is not above 0")

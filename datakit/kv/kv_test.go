@@ -89,6 +89,11 @@ func TestStores(t *testing.T) {
 			require.Error(t, c.Set(ctx, "k", math.Inf(1), time.Hour, 0))
 			require.Error(t, c.Set(ctx, "k", []any{map[string]any{"x": math.NaN()}}, time.Hour, 0))
 			require.Error(t, c.Set(ctx, "k", "v", 0, 0))
+			long := strings.Repeat("k", 64<<10)
+			require.NoError(t, c.Set(ctx, long, "v", time.Hour, 0))
+			require.EqualError(t, c.Set(ctx, long+"k", "v", time.Hour, 0), "the key has 65537 bytes; it may have 65536")
+			_, _, err = c.Get(ctx, long+"k", 0)
+			require.Error(t, err)
 
 			require.NoError(t, c.Set(ctx, "short", "v", 50*time.Millisecond, 0))
 			require.Eventually(t, func() bool {

@@ -29,7 +29,7 @@ type RedisOptions struct {
 
 	ConnectTimeout, SendTimeout, ReadTimeout time.Duration // 2 s each
 
-	PoolSize     int  // connections to a server: 256
+	PoolSize     int  // connections to a server: 256, 10000 at most
 	MaxWaiting   *int // who waits for a connection beyond; nil is any number
 	MaxRedirects int  // in a cluster: 5
 	Proxied      bool // the address is a proxy's, which knows plain commands only
@@ -67,6 +67,7 @@ func OpenRedis(o RedisOptions) *Redis {
 	if o.PoolSize <= 0 {
 		o.PoolSize = 256
 	}
+	o.PoolSize = min(o.PoolSize, 10_000) // the client makes room for all of them
 	if o.MaxRedirects <= 0 {
 		o.MaxRedirects = 5
 	}
