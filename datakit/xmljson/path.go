@@ -133,7 +133,7 @@ func (c *cursor) step() {
 		panic(stopped{errTooLong})
 	}
 	if *c.steps%4096 == 0 && c.ctx.Err() != nil {
-		panic(stopped{c.ctx.Err()})
+		panic(stopped{context.Cause(c.ctx)})
 	}
 }
 

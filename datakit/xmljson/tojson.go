@@ -10,10 +10,10 @@ import (
 
 // ToJSON returns the value of an XML document: an object of one key, its outermost element, or what o.Path selects.
 //
-// ctx bounds the search of o.Path, the one part whose time depends on more than the size of doc.
+// It stops when ctx is done. The search of o.Path is the one part whose time depends on more than the size of doc.
 func ToJSON(ctx context.Context, doc []byte, o Options) (any, error) {
 	o = o.withDefaults()
-	root, err := parse(doc, o.Limits)
+	root, err := parse(ctx, doc, o.Limits)
 	if err != nil {
 		return nil, err
 	}

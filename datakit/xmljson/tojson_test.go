@@ -247,10 +247,19 @@ func TestPathThatTakesTooLong(t *testing.T) {
 	_, err = ToJSON(t.Context(), doc, Options{Path: p})
 	assert.ErrorIs(t, err, errTooLong)
 
+}
+
+func TestToJSONStops(t *testing.T) {
+	t.Parallel()
+	p, err := Compile("//a[count(//a) > 1]")
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errors.New("over"))
-	_, err = ToJSON(ctx, doc, Options{Path: p})
-	assert.ErrorIs(t, err, context.Canceled)
+	over := errors.New("over")
+	cancel(over)
+	_, err = ToJSON(ctx, []byte("<r>"+strings.Repeat("<a/>", 2000)+"</r>"), Options{})
+	assert.ErrorIs(t, err, over, "while it reads")
+	_, err = ToJSON(ctx, []byte("<r>"+strings.Repeat("<a/>", 200)+"</r>"), Options{Path: p})
+	assert.ErrorIs(t, err, over, "while it searches")
 }
 
 func TestPathAtOnce(t *testing.T) {

@@ -2,6 +2,7 @@ package xmljson
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ type reader struct {
 }
 
 // parse reads a document with exactly one outermost element. It returns the document's node.
-func parse(doc []byte, limits Limits) (*node, error) {
+func parse(ctx context.Context, doc []byte, limits Limits) (*node, error) {
 	if len(doc) > limits.Bytes {
 		return nil, fmt.Errorf("the XML has %d bytes, more than %d", len(doc), limits.Bytes)
 	}
@@ -54,16 +55,19 @@ func parse(doc []byte, limits Limits) (*node, error) {
 	// The text is Unicode by now, whatever its declaration says.
 	r.d.CharsetReader = func(_ string, input io.Reader) (io.Reader, error) { return input, nil }
 	root := &node{}
-	if err := r.read(root); err != nil {
+	if err := r.read(ctx, root); err != nil {
 		line, column := r.d.InputPos()
 		return nil, fmt.Errorf("line %d, column %d: %w", line, column, err)
 	}
 	return root, nil
 }
 
-func (r *reader) read(root *node) error {
+func (r *reader) read(ctx context.Context, root *node) error {
 	at, depth := root, 0
-	for {
+	for i := 1; ; i++ {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		token, err := r.d.RawToken()
 		if errors.Is(err, io.EOF) {
 			break
