@@ -72,20 +72,24 @@ func (c *Config) Access(kong *pdk.PDK) {
 	c.engine.stats.phase("access", o, time.Since(began))
 }
 
+// questions are what each phase asks Kong, so that all of it leaves in one flight.
+func (p *Plan) questions(accessOnly bool) (ask [2][]pluginserver.Question) {
+	early := requestQuestions(p.request)
+	if p.debug {
+		early = append(early, pluginserver.AskVar(traceVariable))
+	}
+	switch {
+	case p.needsResponse && (!p.request["body"] || p.request["headers"]):
+		early = append(early, pluginserver.AskVar(contentTypeVariable))
+	case !p.needsResponse && !accessOnly:
+		early = append(early, pluginserver.AskCtx(bufferingKey))
+	}
+	return [2][]pluginserver.Question{early, responseQuestions(p.serviceResponse)}
+}
+
 // announce sends all that the plan asks for in one flight and reads what decides how it runs.
 func (c *Config) announce(kong *pdk.PDK, p *Plan) (traced, grpc, wanted bool) {
-	questions := requestQuestions(p.request)
-	if p.debug {
-		questions = append(questions, pluginserver.AskVar(traceVariable))
-	}
-	if p.needsResponse && !(p.request["body"] && !p.request["headers"]) {
-		questions = append(questions, pluginserver.AskVar(contentTypeVariable))
-	}
-	switches := !p.needsResponse && !c.engine.accessOnly()
-	if switches {
-		questions = append(questions, pluginserver.AskCtx(bufferingKey))
-	}
-	pluginserver.Prefetch(kong, questions...)
+	pluginserver.Prefetch(kong, p.ask[0]...)
 	if p.debug {
 		value, _ := pluginserver.Var(kong, traceVariable)
 		traced = isYes(value)
@@ -94,7 +98,7 @@ func (c *Config) announce(kong *pdk.PDK, p *Plan) (traced, grpc, wanted bool) {
 		contentType, _ := pluginserver.Var(kong, contentTypeVariable)
 		grpc = strings.HasPrefix(strings.ToLower(contentType), "application/grpc")
 	}
-	if switches {
+	if !p.needsResponse && !c.engine.accessOnly() {
 		value, _ := pluginserver.CtxValue(kong, bufferingKey)
 		s, isText := value.(string)
 		wanted = isText && s != ""

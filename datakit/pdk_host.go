@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/Kong/go-pdk"
@@ -98,8 +99,8 @@ func (h *pdkHost) Request(want Ports) (m Message, err error) {
 	m.RawPath, _, _ = strings.Cut(variable("raw_path", "request_uri"), "?")
 	m.Scheme = variable("scheme", "scheme")
 	m.TraceParent = variable(traceParent, traceParentVariable)
-	_, _ = fmt.Sscanf(variable("port", "server_port"), "%d", &m.Port)
-	_, _ = fmt.Sscanf(variable("version", "server_protocol"), "HTTP/%g", &m.Version)
+	m.Port, _ = strconv.Atoi(variable("port", "server_port"))
+	m.Version, _ = strconv.ParseFloat(strings.TrimPrefix(variable("version", "server_protocol"), "HTTP/"), 64)
 	return m, err
 }
 

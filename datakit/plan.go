@@ -9,6 +9,7 @@ import (
 	"github.com/itchyny/gojq"
 
 	"kong-go-plugins/datakit/kv"
+	"kong-go-plugins/internal/pluginserver"
 )
 
 // A Plan is a compiled workflow. Requests share it; it is never changed.
@@ -23,8 +24,15 @@ type Plan struct {
 
 	requestStep, serviceRequestStep, serviceResponseStep, responseStep int
 
-	names       caser
-	budget      time.Duration // of a phase
+	ask        [2][]pluginserver.Question // what Kong is asked first: in access, in response
+	names      caser
+	budget     time.Duration // of a phase
+	overBudget error
+
+	// needsDeadline is false where no node waits for others, and none but jq, which has a limit of its own, computes long:
+	// then the time is looked at between nodes.
+	needsDeadline bool
+
 	maxParallel int
 	maxBody     int
 	debug       bool
@@ -115,7 +123,9 @@ func (e *Engine) compile(c *Config) (*Plan, error) {
 	b.names = caser{lower: c.HeaderCase == "lower", aliases: headerAliases(b.programs)}
 	plan.names = b.names
 	plan.warnings = b.warnings
+	plan.overBudget = fmt.Errorf("the workflow took longer than %s (timeout_ms)", plan.budget)
 	plan.connect(g)
+	plan.ask = plan.questions(e.accessOnly())
 	if plan.needsResponse && e.accessOnly() {
 		return nil, errors.New("this workflow has work in the response phase (a node depends on service_response, feeds response, or sets kong.response.status), and the plugin was started with -phases access; start it without, or change the workflow")
 	}
@@ -166,6 +176,9 @@ func (b *builder) step(v *vertex, r *Resources) *step {
 	}
 	c.rest("a node of type " + c.Type)
 	s.node = n
+	if w, ok := n.(interface{ waits() bool }); ok {
+		s.async = w.waits()
+	}
 	if exit, ok := n.(exitNode); ok {
 		s.ender = &exit
 	}
@@ -220,6 +233,7 @@ func (p *Plan) connect(g *graph) {
 			p.needsResponse = true
 		}
 		p.needsResponse = p.needsResponse || s.late
+		p.needsDeadline = p.needsDeadline || s.async || s.typ == "xml_to_json" || s.typ == "json_to_xml" || s.typ == "jq" && p.budget < 2*jqTime
 	}
 	p.needsResponse = p.needsResponse || len(p.steps[p.responseStep].links) > 0
 }

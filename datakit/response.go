@@ -1,6 +1,7 @@
 package datakit
 
 import (
+	"slices"
 	"time"
 
 	"github.com/Kong/go-pdk"
@@ -18,7 +19,7 @@ func (c *Config) Response(kong *pdk.PDK) {
 		return
 	}
 	travels := len(p.carried) > 0 || p.debug || p.status() || p.usesPlugin()
-	questions := responseQuestions(p.serviceResponse)
+	questions := slices.Clip(p.ask[1])
 	if travels {
 		questions = append(questions, pluginserver.AskShared(c.stateKey()))
 	}

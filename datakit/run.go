@@ -85,7 +85,8 @@ type flow struct {
 	busy  int
 	trace *Trace
 
-	late bool // the response phase
+	late  bool // the response phase
+	until time.Time
 
 	answer  *Answer
 	failure *NodeError
@@ -189,9 +190,13 @@ func (f *flow) run(ctx context.Context, steps []int) {
 	if f.failure != nil {
 		return
 	}
-	ctx, expire := context.WithTimeoutCause(ctx, f.plan.budget, fmt.Errorf("the workflow took longer than %s (timeout_ms)", f.plan.budget))
-	defer expire()
-	ctx, cancel := context.WithCancelCause(ctx)
+	f.until = time.Now().Add(f.plan.budget)
+	stop := func(error) {}
+	if f.plan.needsDeadline { // a context costs more than a small workflow
+		within, expire := context.WithDeadlineCause(ctx, f.until, f.plan.overBudget)
+		defer expire()
+		ctx, stop = context.WithCancelCause(within)
+	}
 	f.ctx = ctx
 	for _, i := range steps {
 		f.steps[i].missing = 0
@@ -203,7 +208,7 @@ func (f *flow) run(ctx context.Context, steps []int) {
 	}
 	for f.failure == nil && f.answer == nil && f.advance(steps) {
 	}
-	cancel(errCanceled)
+	stop(errCanceled)
 	for f.busy > 0 {
 		r := <-f.done
 		f.busy--
@@ -390,10 +395,14 @@ func (f *flow) start(i int) bool {
 func (f *flow) runHere(i int) {
 	s := f.plan.steps[i]
 	in, err := f.inputs(i)
-	if err == nil && f.ctx.Err() != nil {
-		err = context.Cause(f.ctx)
-	}
 	f.steps[i].began = time.Now()
+	switch {
+	case err != nil:
+	case f.ctx.Err() != nil:
+		err = context.Cause(f.ctx)
+	case f.steps[i].began.After(f.until):
+		err = f.plan.overBudget
+	}
 	if err != nil {
 		f.finish(i, nil, err)
 		return

@@ -44,7 +44,7 @@ func (f nodeFunc) run(ctx context.Context, in values) (values, error) { return f
 func (p *Plan) with(name string, f nodeFunc) *Plan {
 	for _, s := range p.steps {
 		if s.name == name {
-			s.node, s.async = f, true
+			s.node, s.async, p.needsDeadline = f, true, true
 		}
 	}
 	return p
