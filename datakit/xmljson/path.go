@@ -26,10 +26,6 @@ func Compile(expression string) (p *Path, err error) {
 	return &Path{expression}, nil
 }
 
-// maxSteps bounds the search in one document. A search such as //a[.//b] may take steps in proportion to the square of
-// the document.
-const maxSteps = 20_000_000
-
 // stopped is the panic that leaves a search: the library knows no other way out.
 type stopped struct{ cause error }
 
@@ -53,8 +49,8 @@ func (p *Path) selectFrom(ctx context.Context, root *node, o *Options) (v any, e
 	if err != nil {
 		return nil, err
 	}
-	steps := 0
-	switch result := expression.Evaluate(&cursor{node: root, attr: -1, root: root, steps: &steps, ctx: ctx}).(type) {
+	left := o.Limits.Steps
+	switch result := expression.Evaluate(&cursor{node: root, attr: -1, root: root, left: &left, ctx: ctx}).(type) {
 	case *xpath.NodeIterator:
 		return o.selected(result)
 	case float64:
@@ -124,15 +120,15 @@ type cursor struct {
 	attr int // index of the attribute it is on, -1 on the node itself
 	root *node
 
-	steps *int
-	ctx   context.Context
+	left *int // steps
+	ctx  context.Context
 }
 
 func (c *cursor) step() {
-	if *c.steps++; *c.steps > maxSteps {
+	if *c.left--; *c.left < 0 {
 		panic(stopped{errTooLong})
 	}
-	if *c.steps%4096 == 0 && c.ctx.Err() != nil {
+	if *c.left%4096 == 0 && c.ctx.Err() != nil {
 		panic(stopped{context.Cause(c.ctx)})
 	}
 }

@@ -36,6 +36,7 @@ type Limits struct {
 	Bytes int // of XML, read or written; 8 MiB
 	Depth int // elements inside each other; 512
 	Nodes int // elements, attributes and texts together; 300000
+	Steps int // of a search by Path; 20 million. Some, such as //a[.//b], take the square of the document's size.
 }
 
 // defaultText is the key of text where Options name none.
@@ -48,7 +49,7 @@ func (o Options) withDefaults() Options {
 	for _, l := range []struct {
 		value *int
 		def   int
-	}{{&o.Limits.Bytes, 8 << 20}, {&o.Limits.Depth, 512}, {&o.Limits.Nodes, 300_000}} {
+	}{{&o.Limits.Bytes, 8 << 20}, {&o.Limits.Depth, 512}, {&o.Limits.Nodes, 300_000}, {&o.Limits.Steps, 20_000_000}} {
 		if *l.value <= 0 {
 			*l.value = l.def
 		}
