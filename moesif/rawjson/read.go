@@ -2,12 +2,17 @@
 // survive. What reads a value takes text that Valid, Readable or Compact has accepted, and needs no errors of its own.
 package rawjson
 
+import "strings"
+
 // Text is the text of a JSON value. Parts of a string are had without copying.
 type Text interface{ ~string | ~[]byte }
 
 // StringEnd returns the index behind the string that starts at v[i], or len(v) when it does not end.
 func StringEnd[T Text](v T, i int) int {
 	for i++; i < len(v); i++ {
+		if plain[v[i]] {
+			continue
+		}
 		switch v[i] {
 		case '\\':
 			i++
@@ -18,10 +23,22 @@ func StringEnd[T Text](v T, i int) int {
 	return len(v)
 }
 
+// inside are the bytes that neither begin nor end a value, nor a string in it.
+var inside = func() (p [256]bool) { // read-only
+	for c := range p {
+		p[c] = !strings.ContainsRune("\"{[}], \t\r\n", rune(c))
+	}
+	return p
+}()
+
 // ValueEnd returns the index behind the value that starts at v[i].
 func ValueEnd[T Text](v T, i int) int {
 	depth := 0
 	for i < len(v) {
+		if inside[v[i]] {
+			i++
+			continue
+		}
 		switch v[i] {
 		case '"':
 			i = StringEnd(v, i)

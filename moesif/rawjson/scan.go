@@ -172,10 +172,21 @@ func (s *scanner) array() bool {
 	}
 }
 
+// plain are the bytes that stand for themselves in a string.
+var plain = func() (p [256]bool) { // read-only
+	for c := range p {
+		p[c] = c >= ' ' && c != '"' && c != '\\'
+	}
+	return p
+}()
+
 // text reads a string, whose opening quote is next.
 func (s *scanner) text() bool {
 	in := s.in
 	for i := s.at + 1; i < len(in); i++ {
+		if plain[in[i]] {
+			continue
+		}
 		switch c := in[i]; {
 		case c == '"':
 			s.at = i + 1
