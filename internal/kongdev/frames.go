@@ -62,18 +62,14 @@ func (c *pluginConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-func (c *pluginConn) Write(b []byte) (int, error) {
-	if now := time.Now(); now.After(c.writeRenew) {
-		c.writeRenew = now.Add(c.wait / renewal)
-		_ = c.SetWriteDeadline(now.Add(c.wait))
-	}
-	return c.Conn.Write(b)
-}
-
 // writeFrame sends a frame in two sends, as Kong does: the length, then the
 // bytes, if there are any.
 func (c *pluginConn) writeFrame(kind, method string, data []byte) error {
 	c.report(kind, method, true, data)
+	if now := time.Now(); now.After(c.writeRenew) {
+		c.writeRenew = now.Add(c.wait / renewal)
+		_ = c.SetWriteDeadline(now.Add(c.wait))
+	}
 	var head [4]byte
 	binary.LittleEndian.PutUint32(head[:], uint32(len(data)))
 	if _, err := c.Write(head[:]); err != nil {
