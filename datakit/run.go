@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"time"
 )
 
@@ -24,52 +23,6 @@ const (
 
 // over reports whether nothing more happens to the step.
 func (s status) over() bool { return s >= complete }
-
-// An Outcome is what a phase of a workflow has come to. Nothing of it has happened yet, apart from properties.
-type Outcome struct {
-	Answer   *Answer    // the workflow answers the client itself
-	Failure  *NodeError // it failed: there is nothing else then, apart from the trace
-	Service  Writes     // to the request to the upstream
-	Response Writes     // to the response
-	Status   int        // of the response, when the workflow sets one
-	State    *State     // for the response phase
-	Trace    *Trace     // nil unless asked for
-}
-
-// Writes change a request or a response.
-type Writes struct {
-	Headers []Header
-	Query   *string // the whole query string
-	Body    []byte
-	HasBody bool
-}
-
-// A NodeError says which node of a workflow failed.
-type NodeError struct {
-	Index int // position in nodes from 1; 0 for implicit nodes
-	Name  string
-	Type  string
-	Err   error
-}
-
-// Error is the text for the operator.
-func (e *NodeError) Error() string {
-	if e.Index == 0 {
-		return fmt.Sprintf("node %s failed with error: %q", e.Name, e.Err.Error())
-	}
-	return fmt.Sprintf("node #%d (%s) failed with error: %q", e.Index, e.Name, e.Err.Error())
-}
-
-func (e *NodeError) Unwrap() error { return e.Err }
-
-// A State is what the access phase leaves for the response phase.
-type State struct {
-	values  map[string]values // by step
-	skipped []string
-	status  int
-	trace   *Trace
-	plugin  map[string]any // kong.ctx.plugin
-}
 
 // errCanceled is why nodes end that nobody waits for any more.
 var errCanceled = errors.New("canceled")
@@ -302,72 +255,6 @@ func (f *flow) skips(s *step) bool {
 	return len(s.links) > 0
 }
 
-// inputs gathers what flows into a step.
-func (f *flow) inputs(i int) (values, error) {
-	s := f.plan.steps[i]
-	if len(s.links) == 0 {
-		return nil, nil
-	}
-	in := make(values, len(s.links))
-	for _, l := range s.links {
-		v, err := convert(f.value(l), l.typ)
-		if err != nil {
-			return nil, fmt.Errorf("invalid connection %s: %w", l, err)
-		}
-		if l.in == self && s.spread {
-			m, isMap := v.(map[string]any)
-			if v != nil && !isMap {
-				return nil, fmt.Errorf("invalid connection %s: expected object, got %s", l, nameOf(v))
-			}
-			if err := f.spread(s, l, m, in); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		in[l.in] = v
-	}
-	return in, nil
-}
-
-// spread puts the members of an object into the inputs of their names.
-func (f *flow) spread(s *step, l *link, m map[string]any, in values) error {
-	for _, p := range s.ins {
-		v, ok := m[p.name]
-		if !ok {
-			continue
-		}
-		v, err := convert(v, p.typ)
-		if err != nil {
-			return fmt.Errorf("invalid connection %s: %s: %w", l, p.name, err)
-		}
-		in[p.name] = v
-	}
-	return nil
-}
-
-// value is what a link carries.
-func (f *flow) value(l *link) any {
-	source, at := f.plan.steps[l.from], f.steps[l.from]
-	if at.status != complete {
-		return nil
-	}
-	var v any
-	switch {
-	case source.whole || l.out != self:
-		v = at.out[l.out]
-	default:
-		all := make(map[string]any, len(source.hasOut))
-		for _, name := range source.hasOut {
-			all[name] = at.out[name]
-		}
-		v = all
-	}
-	if len(l.path) == 0 {
-		return v
-	}
-	return follow(v, l.path, source.headers && l.out == "headers")
-}
-
 // start runs a node beside the flow. It reports whether the node has started; else it has failed.
 func (f *flow) start(i int) bool {
 	in, err := f.inputs(i)
@@ -491,14 +378,6 @@ func (f *flow) outcome() *Outcome {
 	return o
 }
 
-// A panicError is a defect in a node.
-type panicError struct {
-	value any
-	stack string
-}
-
-func (e *panicError) Error() string { return "the node panicked; this is a defect of the plugin" }
-
 // guarded turns a panic into an error.
 func guarded(do func() (values, error)) (out values, err error) {
 	defer func() {
@@ -509,35 +388,10 @@ func guarded(do func() (values, error)) (out values, err error) {
 	return do()
 }
 
-// state gathers what the response phase needs.
-func (f *flow) state() *State {
-	st := &State{values: map[string]values{}, status: f.status, trace: f.trace}
-	for _, i := range f.plan.carried {
-		switch s := f.plan.steps[i]; f.steps[i].status {
-		case complete:
-			st.values[s.name] = f.steps[i].out
-		default:
-			st.skipped = append(st.skipped, s.name)
-		}
-	}
-	return st
+// A panicError is a defect in a node.
+type panicError struct {
+	value any
+	stack string
 }
 
-// restore is the other end of state.
-func (f *flow) restore(st *State) {
-	for i, s := range f.plan.steps {
-		if !s.late && !s.constant {
-			f.steps[i].status = skipped
-		}
-	}
-	if st == nil {
-		return
-	}
-	f.status, f.trace = st.status, st.trace
-	for _, i := range f.plan.carried {
-		s := f.plan.steps[i]
-		if out, ok := st.values[s.name]; ok && !slices.Contains(st.skipped, s.name) {
-			f.steps[i] = progress{status: complete, out: out}
-		}
-	}
-}
+func (e *panicError) Error() string { return "the node panicked; this is a defect of the plugin" }

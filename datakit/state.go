@@ -1,6 +1,7 @@
 package datakit
 
 import (
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -129,4 +130,37 @@ func decodeState(text string) *State {
 	st.status = int(status)
 	st.plugin, _ = m["plugin"].(map[string]any)
 	return st
+}
+
+// state gathers what the response phase needs.
+func (f *flow) state() *State {
+	st := &State{values: map[string]values{}, status: f.status, trace: f.trace}
+	for _, i := range f.plan.carried {
+		switch s := f.plan.steps[i]; f.steps[i].status {
+		case complete:
+			st.values[s.name] = f.steps[i].out
+		default:
+			st.skipped = append(st.skipped, s.name)
+		}
+	}
+	return st
+}
+
+// restore is the other end of state.
+func (f *flow) restore(st *State) {
+	for i, s := range f.plan.steps {
+		if !s.late && !s.constant {
+			f.steps[i].status = skipped
+		}
+	}
+	if st == nil {
+		return
+	}
+	f.status, f.trace = st.status, st.trace
+	for _, i := range f.plan.carried {
+		s := f.plan.steps[i]
+		if out, ok := st.values[s.name]; ok && !slices.Contains(st.skipped, s.name) {
+			f.steps[i] = progress{status: complete, out: out}
+		}
+	}
 }
