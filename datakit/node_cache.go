@@ -30,6 +30,7 @@ type cacheNode struct {
 	stale  time.Duration // values are kept longer than they are fresh by this
 	wait   time.Duration // a miss waits this long for another request's value
 	bypass bool
+	remote bool // values are not in this process
 	report func(key, text string)
 	name   string
 }
@@ -49,9 +50,12 @@ func buildCache(c *NodeConfig, b *builder) (node, error) {
 	if b.cacheConfig == nil {
 		return nil, errors.New("type: a node of type cache needs resources.cache, which says where values are kept")
 	}
-	n.cache = b.cache()
+	n.cache, n.remote = b.cache(), b.cacheConfig.Strategy != "memory"
 	return n, nil
 }
+
+// waits reports whether the node is worth a goroutine: finding a value in memory takes less than starting one.
+func (n cacheNode) waits() bool { return n.remote || n.wait > 0 }
 
 func (n cacheNode) run(ctx context.Context, in values) (values, error) {
 	key, _ := in["key"].(string)
