@@ -125,7 +125,7 @@ func TestNothingIsMasked(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	for _, entry := range []string{"$", "$x", "a..b", "a.", "[", "[x]", "a[-1]", `a["b`, `a[""]`, "a[1]b", "$."} {
+	for _, entry := range []string{"*", "$", "$x", "a..b", "a.", "[", "[x]", "a[-1]", `a["b`, `a[""]`, "a[1]b", "$."} {
 		_, err := Compile(Rules{Body: []string{"fine", entry}})
 		require.Error(t, err, "Compile(%q)", entry)
 		assert.Contains(t, err.Error(), strconv.Quote(entry))

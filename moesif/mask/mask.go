@@ -86,6 +86,9 @@ func Compile(r Rules) (*Masks, error) {
 
 // addBody adds an entry as a name, a path, or both: a member may be named as a path is written.
 func (m *Masks) addBody(entry string) error {
+	if entry == "*" {
+		return errors.New(`"*" is no name; write $.* for all members, or disable the capture of bodies`)
+	}
 	if !strings.HasPrefix(entry, "$") {
 		m.names[entry] = true
 		m.lengths.add(len(entry))
