@@ -146,35 +146,42 @@ func (o *outage) missing() (before, others []int) {
 // both, a whole gateway. All events arrive but those of a killed worker's last moment, each with one transaction id.
 func TestOutage(t *testing.T) {
 	o := newOutage(t)
-	pause := 1500 * time.Millisecond
+	const pause = 1500 * time.Millisecond
+	var length time.Duration
 	if text := os.Getenv("SOAK"); text != "" {
-		length, err := time.ParseDuration(text)
+		var err error
+		length, err = time.ParseDuration(text)
 		require.NoError(t, err, "SOAK is a duration such as 60s")
-		pause = max(length/12, pause)
 	}
 	faults := []kongdev.Fault{{Status: 503}, {Hang: true}, {Cut: true}, {Status: 500, After: true}, {Status: 401}, {Status: 429, RetryAfter: "1"}}
 	o.collector.SetFault(faults[0])
 	o.start()
+	steps := []func(){
+		func() { o.killed(); o.g.Load().KillWorker("moesif") },
+		func() { require.NoError(t, o.g.Load().Reload(o.g.Load().Config())) },
+		func() { o.g.Load().Kill("moesif") }, // the supervisor; its worker finishes
+		func() { o.killed(); o.g.Load().KillWorker("moesif") },
+		func() { require.NoError(t, o.g.Load().SignalPlugin("moesif", syscall.SIGHUP)) },
+		func() { // both
+			children := o.g.Load().Children("moesif")
+			o.killed()
+			require.NoError(t, o.g.Load().SignalPlugin("moesif", syscall.SIGKILL))
+			for _, pid := range children {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		},
+	}
 	o.load(func() {
-		for i, step := range []func(){
-			func() { o.killed(); o.g.Load().KillWorker("moesif") },
-			func() { require.NoError(t, o.g.Load().Reload(o.g.Load().Config())) },
-			func() { o.g.Load().Kill("moesif") }, // the supervisor; its worker finishes
-			func() { o.killed(); o.g.Load().KillWorker("moesif") },
-			func() { require.NoError(t, o.g.Load().SignalPlugin("moesif", syscall.SIGHUP)) },
-			func() { // both
-				children := o.g.Load().Children("moesif")
-				o.killed()
-				require.NoError(t, o.g.Load().SignalPlugin("moesif", syscall.SIGKILL))
-				for _, pid := range children {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
-				}
-			},
-		} {
-			time.Sleep(pause)
-			step()
-			o.g.Load().WaitReady()
-			o.collector.SetFault(faults[i])
+		for end := time.Now().Add(length); ; { // once, or as long as SOAK says
+			for i, step := range steps {
+				time.Sleep(pause)
+				step()
+				o.g.Load().WaitReady()
+				o.collector.SetFault(faults[i])
+			}
+			if time.Now().After(end) {
+				break
+			}
 		}
 		time.Sleep(pause)
 	})
