@@ -5,12 +5,9 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sort"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -80,33 +77,15 @@ func (r *rig) supervisor() int { return r.g.PluginPID(pluginName) }
 
 // worker is the process id of the supervisor's newest child, 0 while there is none.
 func (r *rig) worker() int {
-	pids := childrenOf(r.supervisor())
+	pids := r.g.Children(pluginName)
 	if len(pids) == 0 {
 		return 0
 	}
 	return pids[len(pids)-1]
 }
 
-func childrenOf(pid int) (pids []int) {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, task := range tasks {
-		data, _ := os.ReadFile(task)
-		for _, f := range strings.Fields(string(data)) {
-			if child, err := strconv.Atoi(f); err == nil {
-				pids = append(pids, child)
-			}
-		}
-	}
-	sort.Ints(pids)
-	return pids
-}
-
 // kill ends the worker at once and waits until another one is there.
-func (r *rig) kill() {
-	pid := r.worker()
-	require.NoError(r.t, syscall.Kill(pid, syscall.SIGKILL))
-	require.Eventually(r.t, func() bool { w := r.worker(); return w != 0 && w != pid }, 20*time.Second, time.Millisecond)
-}
+func (r *rig) kill() { r.g.KillWorker(pluginName) }
 
 // An answer is one client's finding.
 type answer struct {

@@ -65,7 +65,7 @@ func TestSoakHandOver(t *testing.T) {
 			r.install()
 			require.NoError(t, r.g.SignalPlugin(pluginName, syscall.SIGHUP))
 			require.Eventually(t, func() bool {
-				pids := childrenOf(r.supervisor())
+				pids := r.g.Children(pluginName)
 				return len(pids) == 1 && pids[0] != old
 			}, 20*time.Second, 2*time.Millisecond)
 		})
