@@ -14,12 +14,12 @@ import (
 const idleWait = 10 * time.Second
 
 // runBehind runs a command while the gateway serves, and returns its exit status, as a shell does: 127 when it cannot be
-// started, 128 and the signal's number when one ended it. The command finds the proxy's address in KONGDEV_URL and the
-// Admin API's in KONGDEV_ADMIN_URL.
+// started, 128 and the signal's number when one ended it. The command finds the proxy's address in KONGDEV_URL, Kong's
+// prefix in KONGDEV_PREFIX and the Admin API's address in KONGDEV_ADMIN_URL.
 func runBehind(ctx context.Context, st *started, command []string, stdout, stderr io.Writer) int {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
-	cmd.Env = append(os.Environ(), "KONGDEV_URL="+st.gateway.URL())
+	cmd.Env = append(os.Environ(), "KONGDEV_URL="+st.gateway.URL(), "KONGDEV_PREFIX="+st.gateway.Prefix())
 	if st.admin != nil {
 		cmd.Env = append(cmd.Env, "KONGDEV_ADMIN_URL="+st.admin.URL())
 	}
