@@ -95,7 +95,7 @@ func run(t *testing.T, bin, command string) string {
 	).Replace(command)
 	cmd := exec.CommandContext(ctx, "bash", "-c", "exec "+command)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "METRICS="+metrics)
+	cmd.Env = append(os.Environ(), "METRICS="+metrics, "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // plugins end with it
 	cmd.WaitDelay = 10 * time.Second
 	var log strings.Builder

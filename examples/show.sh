@@ -43,4 +43,9 @@ answer() {
   curl -si "$@" | tr -d '\r' | grep -viE '^(date|server|via|connection|content-length|x-up|x-kong-[a-z-]*|x-moesif-transaction-id):'
 }
 
+# keyauth is the command of examples/keyauth.
+command -v keyauth >/dev/null || keyauth() { go run ./cmd/keyauth "$@"; }
+status() { curl -s -o /dev/null -w '%{http_code}\n' "$@"; }
+is() { [ "$(status "${@:2}")" = "$1" ]; }
+
 set -v

@@ -110,7 +110,7 @@ func TestImportsCountInTheGateway(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "kong.yml")
 	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(gatewayConfig, "{username: bob}",
 		"{username: bob, keyauth_credentials: [{key: bobs-old-key-of-the-file}]}", 1)), 0o600))
-	require.Contains(t, n.keys("", "import", "-from", file), "1  keys stored")
+	require.Contains(t, n.keys("", "import", "-from", file), "1  stored")
 	n.becomes(200, "bobs-old-key-of-the-file")
 
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -128,7 +128,7 @@ func TestImportsCountInTheGateway(t *testing.T) {
 	t.Cleanup(api.Close)
 	token := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(token, []byte("the-token\n"), 0o600))
-	require.Contains(t, n.keys("", "import", "-from-admin-api", api.URL, "-token-file", token), "1  keys stored")
+	require.Contains(t, n.keys("", "import", "-from-admin-api", api.URL, "-token-file", token), "1  stored")
 	n.becomes(200, "old-key-of-the-database")
 	_, username := n.send("old-key-of-the-database")
 	assert.Equal(t, "bob", username)

@@ -224,14 +224,14 @@ func (r report) print(s *session) error {
 	}
 	stored := "stored"
 	if r.DryRun {
-		stored = "would be stored"
+		stored = "to be stored"
 	}
-	rows = append(rows, []string{fmt.Sprint(r.Stored), "keys " + stored})
-	add(r.Consumers, "consumers "+stored)
-	add(r.AlreadyThere, "keys were there already, and are as they were")
-	add(r.Different, "keys differ from those with the same ids, which are as they were; -replace takes the source's")
-	add(r.LeftOut, "keys are left out")
-	add(r.Weak, "keys have less than 20 characters: who reads the keys file can guess them; use a pepper, or rotate them")
+	rows = append(rows, []string{fmt.Sprint(r.Stored), stored})
+	add(r.Consumers, "of the consumers "+stored)
+	add(r.AlreadyThere, "there already: left as they were")
+	add(r.Different, "there already with another key or hash: left as they were; -replace takes the source's")
+	add(r.LeftOut, "left out")
+	add(r.Weak, "weak, with less than 20 characters: who reads the keys file can guess them; use a pepper, or rotate them")
 	return printTable(s.out, rows)
 }
 

@@ -69,7 +69,7 @@ func TestKills(t *testing.T) {
 	}
 	shown = append(shown, output(t, process("create", "-consumer", "alice", "-store", path)))
 	output(t, process("import", "-from", source, "-store", path))
-	assert.Contains(t, output(t, process("import", "-from", source, "-store", path)), fmt.Sprintf("%d  keys were there already", many))
+	assert.Contains(t, output(t, process("import", "-from", source, "-store", path)), fmt.Sprintf("%d  there already", many))
 	admin, err := store.OpenJournalAdmin(path)
 	require.NoError(t, err)
 	for _, secret := range shown {
