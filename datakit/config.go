@@ -91,7 +91,7 @@ func New(e *Engine) *Config {
 	c := &Config{engine: e}
 	e.schema.SetDefaults(c)
 	c.resolve = sync.OnceValues(func() (p *Plan, err error) {
-		p, err, c.release = e.plan(c)
+		p, c.release, err = e.plan(c)
 		return p, err
 	})
 	return c

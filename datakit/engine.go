@@ -73,20 +73,20 @@ func (e *Engine) Close(context.Context) error {
 func (e *Engine) register(r prometheus.Registerer) { e.stats.register(r) }
 
 // plan returns the compiled plan of a configuration; equal configurations share one.
-func (e *Engine) plan(c *Config) (*Plan, error, func()) {
+func (e *Engine) plan(c *Config) (p *Plan, release func(), err error) {
 	if c.decoded != nil { // what did not fit is not in c, so that c is no key
 		p, err := e.compileGuarded(c)
-		return p, err, compiled{p, err}.close
+		return p, compiled{p, err}.close, err
 	}
 	text, err := json.Marshal((*plainConfig)(c))
 	if err != nil {
-		return nil, err, nil
+		return nil, nil, err
 	}
 	got, release := e.plans.Acquire(sha256.Sum256(text), func() compiled {
 		p, err := e.compileGuarded(c)
 		return compiled{p, err}
 	})
-	return got.plan, got.err, release
+	return got.plan, release, got.err
 }
 
 // compileGuarded is compile; a defect of ours is a wrong configuration.

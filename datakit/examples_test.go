@@ -52,7 +52,6 @@ type message struct {
 // TestExamples sends each example's request through a gateway, and compares what its services, the upstream and the
 // client get with its expected.yml.
 func TestExamples(t *testing.T) {
-	t.Parallel()
 	folders, err := filepath.Glob("../examples/datakit/*/kong.yml")
 	require.NoError(t, err)
 	require.NotEmpty(t, folders)
@@ -63,7 +62,6 @@ func TestExamples(t *testing.T) {
 }
 
 func runExample(t *testing.T, dir string) {
-	t.Parallel()
 	services := startServices(t, filepath.Join(dir, "stubs.yml"))
 	config, err := os.ReadFile(filepath.Join(dir, "kong.yml"))
 	require.NoError(t, err)

@@ -14,6 +14,9 @@ import (
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
+// The tests with a gateway run one after the other: on a busy machine, a dozen plugins that start at the same time are not
+// ready when their first request comes.
+
 // startGateway starts a gateway with a route per workflow: /name has the configuration, written as YAML below config.
 func startGateway(t *testing.T, flags []string, routes map[string]string) *kongdevtest.Gateway {
 	t.Helper()
@@ -31,7 +34,6 @@ func startGateway(t *testing.T, flags []string, routes map[string]string) *kongd
 }
 
 func TestFailures(t *testing.T) {
-	t.Parallel()
 	const failing = `
 nodes:
 - {name: BAD, type: jq, jq: "error(\"not today\")"}
@@ -86,7 +88,6 @@ nodes:
 }
 
 func TestResponses(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, nil, map[string]string{
 		"body":    "nodes:\n- {name: A, type: jq, jq: '{status: .status, ok: .body}', inputs: {body: service_response.raw_body, status: service_response.status}, output: response.body}",
 		"headers": "nodes:\n- {name: A, type: static, values: {h: {X-One: [a, b], ETag: null, X-Up: null}}, outputs: {h: response.headers}}",
@@ -143,7 +144,6 @@ func TestResponses(t *testing.T) {
 
 // TestFlights holds the request path to its budget: round trips to Kong per event, the event itself included.
 func TestFlights(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, nil, map[string]string{
 		"query":  "nodes:\n- {name: A, type: jq, jq: '{\"X-Q\": .q}', input: request.query, output: service_request.headers}",
 		"whole":  "nodes:\n- {name: A, type: jq, jq: '{\"X-Q\": .method}', input: request, output: service_request.headers}",
@@ -164,7 +164,6 @@ func TestFlights(t *testing.T) {
 }
 
 func TestWithoutResponsePhase(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, []string{"-phases", "access"}, map[string]string{
 		"good": "nodes:\n- {name: A, type: jq, jq: '{\"X-Q\": .q}', input: request.query, output: service_request.headers}",
 		"bad":  "debug: true\nnodes:\n- {name: A, type: jq, jq: '.', input: request.body, output: response.body}",
@@ -179,7 +178,6 @@ func TestWithoutResponsePhase(t *testing.T) {
 
 // TestStreamsStayStreams: a workflow without work in the response phase takes back that Kong holds responses.
 func TestStreamsStayStreams(t *testing.T) {
-	t.Parallel()
 	opened, finish := make(chan struct{}, 1), make(chan struct{})
 	config := `
 _format_version: "3.0"
@@ -218,7 +216,6 @@ plugins:
 }
 
 func TestSecretsStayOut(t *testing.T) {
-	t.Parallel()
 	g := startGateway(t, nil, map[string]string{
 		"trace": `
 debug: true
