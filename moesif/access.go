@@ -29,7 +29,7 @@ func (c *Config) Access(kong *pdk.PDK) {
 	if err != nil {
 		return // the connection is lost; Kong repeats the event
 	}
-	request := l.request(s)
+	request := l.request(s, rules)
 	kept := !v.requestID || remote.Kept(rules.MaxRate(request), remote.Draw(l.requestID))
 	p := planOf(s, mode, l, kept)
 

@@ -63,6 +63,9 @@ type look struct {
 // look asks Kong, in one flight.
 func (v view) look(kong *pdk.PDK, s *settings) (*look, error) {
 	l := &look{}
+	if !v.any() {
+		return l, nil
+	}
 	vars := []struct {
 		wanted bool
 		name   string
@@ -232,8 +235,11 @@ func (l *look) more(kong *pdk.PDK, m more) (err error) {
 	return err
 }
 
-// request is what the rules and rates look at.
-func (l *look) request(s *settings) *remote.Request {
+// request is what the rules and rates look at, where there are any.
+func (l *look) request(s *settings, rules *remote.Snapshot) *remote.Request {
+	if !rules.Governs() && !rules.Samples() {
+		return &remote.Request{}
+	}
 	user, company := s.identity.identify(&l.x)
 	return &remote.Request{
 		User: user, Company: company, Verb: l.method, Route: l.path, ContentType: l.contentType,
