@@ -47,6 +47,7 @@ type callNode struct {
 	literals map[string]string // proxy inputs that were written as they are
 	guard    *fetch.Guard      // of URLs and proxies that come from inputs
 	goesOn   bool              // errors are outputs
+	refused  bool              // TLS without a look at certificates, which Kong forbids
 	names    *caser
 }
 
@@ -94,6 +95,7 @@ func buildCall(c *NodeConfig, b *builder) (node, error) {
 		r.Timeout = time.Duration(ms) * time.Millisecond
 	}
 	r.AnyCertificate = !c.flag("ssl_verify", true)
+	n.refused = r.AnyCertificate && verifiesTLS()
 	r.ServerName, _ = c.text("ssl_server_name", 1, 255)
 	if policy, ok := c.oneOf("on_error", "fail", "continue"); ok {
 		n.goesOn = policy == "continue"
@@ -116,6 +118,12 @@ func buildCall(c *NodeConfig, b *builder) (node, error) {
 		c.fail("inputs.https_proxy", "%s", err)
 	}
 	return n, nil
+}
+
+// verifiesTLS reports whether the gateway's setting tls_certificate_verify is on.
+func verifiesTLS() bool {
+	text, _ := configuration("tls_certificate_verify").(string)
+	return slices.Contains([]string{"on", "true", "yes", "1"}, strings.ToLower(text))
 }
 
 // statuses reads response codes and ranges such as 200-299, as texts or numbers.
@@ -213,6 +221,9 @@ func (n *callNode) requestOf(ctx context.Context, in values) (*fetch.Request, er
 	}
 	if r.URL == nil {
 		return nil, errors.New("the input url is null, and the node has no url of its own")
+	}
+	if n.refused && r.URL.Scheme == "https" {
+		return nil, errors.New("ssl_verify: false is not allowed where tls_certificate_verify of the gateway is on")
 	}
 	if in["query"] != nil {
 		query, err := queryOf(in["query"])

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -266,4 +267,47 @@ func TestCallPassesTheTraceOn(t *testing.T) {
 	_, o := resultOf(t, "\n- {name: H, type: static, values: {h: {traceparent: own}}}\n- {name: OUT, type: call, url: '"+url+"', inputs: {headers: H.h}}", Message{TraceParent: parent})
 	require.Nil(t, o.Failure)
 	assert.Equal(t, []string{"own"}, last.Header["Traceparent"])
+}
+
+func TestCallWhereKongVerifiesTLS(t *testing.T) {
+	t.Setenv("KONG_TLS_CERTIFICATE_VERIFY", "on")
+	url, _ := startService(t)
+	_, o := resultOf(t, "\n- {name: OUT, type: call, ssl_verify: false, url: '"+url+"'}", Message{})
+	require.Nil(t, o.Failure, "there is no certificate to look at")
+	_, o = resultOf(t, "\n- {name: OUT, type: call, ssl_verify: false, url: 'https://127.0.0.1:1/'}", Message{})
+	require.NotNil(t, o.Failure)
+	assert.EqualError(t, o.Failure.Err, "ssl_verify: false is not allowed where tls_certificate_verify of the gateway is on")
+	_, o = resultOf(t, "\n- {name: OUT, type: call, url: 'https://127.0.0.1:1/'}", Message{})
+	require.NotNil(t, o.Failure)
+	assert.Contains(t, o.Failure.Error(), "connection refused")
+}
+
+// BenchmarkCalls is a hundred requests at a time, each with a call of 50 ms.
+func BenchmarkCalls(b *testing.B) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(50 * time.Millisecond)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"token":"x"}`)
+	}))
+	b.Cleanup(s.Close)
+	p := mustCompile(b, `
+- {name: CALL, type: call, url: '`+s.URL+`'}
+- {name: H, type: jq, jq: '{Authorization: ("Bearer " + .token)}', input: CALL.body, output: service_request.headers}`)
+	b.ReportAllocs()
+	began := time.Now()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if o := p.Access(b.Context(), &testHost{}, false); len(o.Service.Headers) != 1 {
+					b.Error(o.Failure)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "requests/s")
 }
