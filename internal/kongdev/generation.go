@@ -21,6 +21,7 @@ type generation struct {
 	filters      []*pluginConfig // global header filters, likewise
 	workers      []*worker
 	balancers    map[string]*balancer
+	printed      sync.Map // JSON of routes and services, by pointer: they never change
 }
 
 // A tenure is what lives from one start of the workers to the next: their

@@ -40,6 +40,8 @@ func appendJSON(dst []byte, v any) []byte {
 		return appendJSONFields(dst, v)
 	case object:
 		return appendJSONObject(dst, v)
+	case printed:
+		return append(dst, v...)
 	case *table:
 		if v.isList() || v.array && len(v.fields) == 0 {
 			return appendJSONList(dst, v.list)

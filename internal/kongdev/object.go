@@ -12,6 +12,9 @@ type field struct {
 	v    value
 }
 
+// printed is a value that is JSON already; a table cannot be made of it.
+type printed []byte
+
 // set replaces a field that is there.
 func (o object) set(name string, v value) {
 	for i := range o {

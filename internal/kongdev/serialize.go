@@ -75,11 +75,16 @@ func (q *request) serialize() (value, error) {
 	if c, ok := q.ctx.credential.(*table); ok {
 		entity = object{{"consumer_id", c.get("consumer_id")}, {"id", c.get("id")}}
 	}
-	if r := q.route(); r != nil {
+	added := len(q.serializeValues) > 0
+	if r := q.route(); r != nil && added {
 		route = routeObject(r)
+	} else if r != nil {
+		route = printedOnce(q.gen, r, routeObject)
 	}
-	if s := q.service(); s != nil {
+	if s := q.service(); s != nil && added {
 		service = serviceObject(s)
+	} else if s != nil {
+		service = printedOnce(q.gen, s, serviceObject)
 	}
 	if q.ctx.hasBalancerData {
 		tries = q.triesList()
@@ -112,7 +117,7 @@ func (q *request) serialize() (value, error) {
 		{"workspace", WorkspaceID},
 		{"workspace_name", "default"},
 	}
-	if len(q.serializeValues) == 0 {
+	if !added {
 		return root, nil
 	}
 	t := root.table()
@@ -203,6 +208,16 @@ func named(s string) value {
 
 func routeTable(r *Route) *table     { return routeObject(r).table() }
 func serviceTable(s *Service) *table { return serviceObject(s).table() }
+
+// printedOnce is the JSON of a route or service, made once.
+func printedOnce[T any](g *generation, of *T, object func(*T) object) printed {
+	if text, ok := g.printed.Load(of); ok {
+		return text.(printed)
+	}
+	text := printed(appendJSON(nil, object(of)))
+	g.printed.Store(of, text)
+	return text
+}
 
 func routeObject(r *Route) object {
 	var headers, service value
