@@ -31,6 +31,7 @@ const (
 )
 
 var standIns = map[string]standIn{ // read-only
+	"kongdev-acl":       aclStandIn,
 	"kongdev-auth":      authStandIn,
 	"kongdev-headers":   headersStandIn,
 	"kongdev-terminate": terminateStandIn,

@@ -202,13 +202,47 @@ plugins:
 	assert.Equal(t, []any{451, "everybody"}, []any{r.StatusCode, r.Header.Get("X-For")})
 }
 
+// Groups are the consumer's acls. Those that a plugin leaves in the context are in examples/keyauth/groups.
+func TestACL(t *testing.T) {
+	file := strings.Replace(authFile, "  keyauth_credentials:", "  acls: [{group: gold}, {group: eu}]\n  keyauth_credentials:", 1)
+	require.NotEqual(t, authFile, file)
+	for _, tc := range []struct {
+		name, config, key string
+		status            int
+		want              string // in what the upstream gets, or in the refusal
+	}{
+		{"allowed", "{allow: [gold]}", "sekret", 200, `"x-consumer-groups":"gold, eu"`},
+		{"not allowed", "{allow: [silver]}", "sekret", 403, "You cannot consume this service"},
+		{"denied", "{deny: [eu]}", "sekret", 403, "You cannot consume this service"},
+		{"hidden", "{deny: [us], hide_groups_header: true}", "sekret", 200, `"x-consumer-username":"bob"`},
+		{"anonymous", "{allow: [gold]}", "", 403, "You cannot consume this service"},
+		{"nothing left", "{allow: [gold], always_use_authenticated_groups: true}", "sekret", 200, `"x-consumer-groups":"gold, eu"`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := startFile(t, file+"plugins: [{name: kongdev-auth, config: {anonymous: nobody}}, {name: kongdev-acl, config: "+tc.config+"}]\n", nil)
+			r := b.get("/echo", "Apikey", tc.key, "X-Consumer-Groups", "forged")
+			assert.Equal(t, tc.status, r.StatusCode)
+			assert.Contains(t, r.body, tc.want)
+			assert.NotContains(t, r.body, "forged")
+		})
+	}
+	b := startFile(t, file+"plugins: [{name: kongdev-acl, config: {allow: [gold]}}]\n", nil)
+	assert.Equal(t, 401, b.get("/echo").StatusCode, "nobody has authenticated the request")
+	d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: kongdev-acl}]\n"))
+	require.NoError(t, err)
+	require.NoError(t, d.CompletePlugins(nil))
+	_, err = Start(context.Background(), Options{Config: d})
+	require.ErrorContains(t, err, "allow, deny: want one of them")
+}
+
 func TestStandInMistakes(t *testing.T) {
 	for config, want := range map[string]string{
+		"{name: kongdev-acl, config: {allow: x}}":              "plugins[0].config.allow: expected an array",
 		"{name: kongdev-auth, config: {key_names: x}}":         "kong.yml:3: plugins[0].config.key_names: expected an array",
 		"{name: kongdev-headers, config: {reqest: {}}}":        "plugins[0].config.reqest: unknown field (did you mean request?)",
 		"{name: kongdev-terminate, config: {status_code: 99}}": "plugins[0].config.status_code: value should be between 100 and 599",
 		"{name: kongdev-terminat}":                             `did you mean "kongdev-terminate"?`,
-		"{name: kongdev-x}":                                    "kongdev's own are kongdev-auth, kongdev-headers, kongdev-terminate",
+		"{name: kongdev-x}":                                    "kongdev's own are kongdev-acl, kongdev-auth, kongdev-headers, kongdev-terminate",
 	} {
 		d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins:\n- "+config+"\n"))
 		require.NoError(t, err)
