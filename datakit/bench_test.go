@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/itchyny/gojq"
 	"github.com/stretchr/testify/require"
@@ -70,4 +75,34 @@ func BenchmarkJQ(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkHundredCalls is a workflow whose call takes 50 ms, by a hundred at the same time: at most 2,000 requests/s.
+func BenchmarkHundredCalls(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(50 * time.Millisecond)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"token":"t"}`))
+	}))
+	defer server.Close()
+	p := mustCompile(b, `
+- {name: C, type: call, url: "`+server.URL+`/"}
+- {name: J, type: jq, jq: '{"X-Token": .token}', input: C.body, output: service_request.headers}`)
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ReportAllocs()
+	b.ResetTimer()
+	began := time.Now()
+	var clients sync.WaitGroup
+	for range 100 {
+		clients.Go(func() {
+			for left.Add(-1) >= 0 {
+				if o := p.Access(b.Context(), &testHost{}, false); o.Failure != nil {
+					b.Error(o.Failure)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "requests/s")
 }

@@ -2,6 +2,7 @@ package datakit
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,10 +111,14 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Check says everything that is wrong with the configuration, each with its place; -validate asks.
+// Check says everything that is wrong with the configuration, each with its place; -validate asks, and finds the lines.
 func (c *Config) Check() error {
 	_, err := c.resolve()
-	return err
+	var errs []error
+	for _, p := range Problems(err) {
+		errs = append(errs, &schema.FieldError{Field: p.Path, Text: p.Text})
+	}
+	return errors.Join(errs...)
 }
 
 // problems adds what Schema found wrong, apart from nodes: it names the first mistake in them only.
