@@ -1,11 +1,18 @@
-// Command datakit is the Kong plugin datakit: run with -help it says how Kong starts it.
+// Command datakit is the Kong plugin datakit: run with -help it says how Kong starts it. "datakit validate", "graph", "run",
+// "test" and "convert" work on files with workflows, without Kong.
 package main
 
 import (
 	"os"
 
 	"kong-go-plugins/datakit"
+	"kong-go-plugins/datakit/cli"
 	"kong-go-plugins/internal/pluginserver"
 )
 
-func main() { os.Exit(pluginserver.Run(datakit.Plugin())) }
+func main() {
+	if len(os.Args) > 1 && cli.Has(os.Args[1]) {
+		os.Exit(cli.Run(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(pluginserver.Run(datakit.Plugin()))
+}
