@@ -77,7 +77,7 @@ func TestPages(t *testing.T) {
 		}
 		require.Contains(t, r.flags[b], "-version", "the help of %s was understood", b)
 	}
-	for _, command := range [][2]string{{"keyauth", "admin"}, {"kongdev", "check"}, {"kongdev", "replay"}, {"moesif", "replay"}} {
+	for _, command := range [][2]string{{"keyauth", "admin"}, {"keyauth", "keys"}, {"kongdev", "check"}, {"kongdev", "replay"}, {"moesif", "replay"}} {
 		binary, part := command[0], command[1]
 		texts[binary+" "+part] = help(t, dir, binary, part)
 		for _, m := range helpFlag.FindAllStringSubmatch(texts[binary+" "+part], -1) {
