@@ -23,6 +23,8 @@ type Admin interface {
 	UpdateCredential(ctx context.Context, id string, change func(*Credential) error) (Credential, error)
 	// DeleteCredential returns ErrNotFound when there is none of this id.
 	DeleteCredential(ctx context.Context, id string) error
+	// DeleteExpired removes, and returns, the credentials that expired before this Unix time.
+	DeleteExpired(ctx context.Context, before int64) ([]Credential, error)
 
 	Consumers(ctx context.Context, q ConsumerQuery) (page []Consumer, next string, err error)
 	// Consumer finds by id, then by username, or returns ErrNotFound.

@@ -273,6 +273,24 @@ func (a *JournalAdmin) DeleteCredential(ctx context.Context, id string) error {
 	})
 }
 
+// DeleteExpired removes what expired before this time, in one write.
+func (a *JournalAdmin) DeleteExpired(ctx context.Context, before int64) (gone []Credential, err error) {
+	err = a.write(ctx, func(t *journalTable) (lines []line, err error) {
+		t.keys.Scan(func(id string, c *Credential) bool {
+			if c.ExpiresAt != 0 && c.ExpiresAt < before {
+				gone = append(gone, *c)
+				lines = append(lines, line{DeleteKey: &deleteKey{ID: id, Hash: c.Hash}})
+			}
+			return true
+		})
+		return lines, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gone, nil
+}
+
 // Consumers lists by id.
 func (a *JournalAdmin) Consumers(_ context.Context, q ConsumerQuery) (page []Consumer, next string, err error) {
 	err = a.read(func(t *journalTable) (err error) {

@@ -206,6 +206,30 @@ func TestJournalAdminMoves(t *testing.T) {
 	assert.Equal(t, "imported", c.ID)
 }
 
+func TestJournalAdminDeletesExpired(t *testing.T) {
+	t.Parallel()
+	path := journalPath(t)
+	a, ctx := openAdmin(t, path), t.Context()
+	gone, err := a.DeleteExpired(ctx, 100)
+	require.NoError(t, err)
+	assert.Empty(t, gone)
+	assert.NoFileExists(t, path, "nothing to write")
+	for id, at := range map[string]int64{"never": 0, "before": 99, "long before": 1, "then": 100, "later": 101} {
+		c := credential(id, id)
+		c.ExpiresAt = at
+		require.NoError(t, a.CreateCredential(ctx, c))
+	}
+	gone, err = openAdmin(t, path).DeleteExpired(ctx, 100)
+	require.NoError(t, err)
+	require.Len(t, gone, 2)
+	assert.Equal(t, "before", gone[0].ID)
+	assert.Equal(t, "long before", gone[1].ID)
+	for id, there := range map[string]bool{"never": true, "before": false, "long before": false, "then": true, "later": true} {
+		_, err := a.CredentialByDigest(ctx, digest(id))
+		assert.Equal(t, there, err == nil, id)
+	}
+}
+
 func TestJournalAdminManyAtOnce(t *testing.T) {
 	t.Parallel()
 	path := journalPath(t)
