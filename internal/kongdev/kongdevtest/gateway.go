@@ -174,14 +174,6 @@ func place(from, to string) error {
 	return os.WriteFile(to, b, 0o755)
 }
 
-// WaitReady waits until every plugin server listens, for instance after one was killed.
-func (g *Gateway) WaitReady() {
-	g.t.Helper()
-	ctx, cancel := g.patience()
-	defer cancel()
-	require.NoError(g.t, g.Ready(ctx))
-}
-
 // Binary is where the executable of a plugin lies that Options.Plugins gave; a test may put another in its place.
 func (g *Gateway) Binary(plugin string) string { return filepath.Join(g.prefix, "bin", plugin) }
 
