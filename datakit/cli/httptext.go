@@ -69,7 +69,7 @@ func parseRequest(text string) (*request, error) {
 	switch {
 	case err != nil:
 		return nil, errors.New("the first line: this is no path and no URL")
-	case u.Scheme == "http" || u.Scheme == "https":
+	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && strings.HasPrefix(u.RequestURI(), "/"):
 		r.scheme, r.target = u.Scheme, u.RequestURI()
 		if r.host == "" {
 			r.host = u.Host
