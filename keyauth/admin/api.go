@@ -53,6 +53,8 @@ type call struct {
 	origin string  // http://HOST, for links
 	in     *fields // what the body says; nil where none is read
 	who    string  // for the audit log
+
+	warning string // for the header Warning
 }
 
 // An answer is what a handler gives back.

@@ -16,8 +16,8 @@ import (
 // An event is a line of the audit log. It holds no key, no hash and no value but ids.
 type event struct {
 	Time     string   `json:"time"`
-	Who      string   `json:"who"`    // the token's name, or uid:N of a unix socket's other side
-	Action   string   `json:"action"` // create, replace, update, rotate, delete
+	Who      string   `json:"who"`    // the token's name, uid:N of a unix socket's other side, or keyauth itself
+	Action   string   `json:"action"` // create, replace, update, rotate, delete, expire
 	Entity   string   `json:"entity"`
 	ID       string   `json:"id"`
 	Consumer string   `json:"consumer,omitempty"` // of a credential
@@ -83,10 +83,14 @@ func (a *Audit) append(text []byte) (err error) {
 }
 
 func (c *call) event(action, entity, id, consumer string, fields []string) event {
+	return c.API.event(c.who, action, entity, id, consumer, fields)
+}
+
+func (a *API) event(who, action, entity, id, consumer string, fields []string) event {
 	if entity == consumerEntity {
 		consumer = ""
 	}
-	return event{Time: c.now().UTC().Format(time.RFC3339Nano), Who: c.who, Action: action, Entity: entity, ID: id, Consumer: consumer, Fields: fields}
+	return event{Time: a.now().UTC().Format(time.RFC3339Nano), Who: who, Action: action, Entity: entity, ID: id, Consumer: consumer, Fields: fields}
 }
 
 func (c *call) record(action, entity, id, consumer string, fields []string) error {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -198,6 +199,11 @@ func (s *server) run(ctx context.Context) error {
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ConnContext: senderOf, TLSConfig: s.tls,
 	}
 	defer s.address.remove()
+	var purging sync.WaitGroup
+	defer purging.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	purging.Go(func() { s.api.purgeAlways(ctx) })
 	serve := func() error { return h.Serve(listener) }
 	if s.tls != nil {
 		serve = func() error { return h.ServeTLS(listener, "", "") }

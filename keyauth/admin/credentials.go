@@ -70,9 +70,12 @@ func (c *call) checkTimes(credential store.Credential) error {
 	return c.in.err()
 }
 
-// setKey makes raw the key of a credential.
+// setKey makes raw the key of a credential, and warns of one that could be guessed.
 func (c *call) setKey(credential *store.Credential, raw string) {
 	credential.Hash, credential.Hint = c.Hasher.Hash([]byte(raw)), key.Hint(raw)
+	if credential.Hash.Algorithm == key.SHA256 {
+		c.warning = key.Weakness(raw)
+	}
 }
 
 // resolve returns the consumer that a body names.
@@ -238,7 +241,7 @@ func (c *call) create(credential store.Credential, raw string) error {
 		case !c.expired(other):
 			return unique("key", hidden) // also when it is stored under an older pepper
 		}
-		if err := c.Store.DeleteCredential(c.ctx, other.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err := c.purge(c.ctx, c.now().Unix()+1); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -60,7 +61,11 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route route, params 
 			return answer{}, err
 		}
 	}
-	return route.handle(c)
+	out, err := route.handle(c)
+	if c.warning != "" {
+		w.Header().Set("Warning", "299 keyauth "+strconv.Quote(c.warning))
+	}
+	return out, err
 }
 
 // origin is how the client reached us.
