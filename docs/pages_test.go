@@ -77,7 +77,9 @@ func TestPages(t *testing.T) {
 		}
 		require.Contains(t, r.flags[b], "-version", "the help of %s was understood", b)
 	}
-	for _, command := range [][2]string{{"keyauth", "admin"}, {"keyauth", "keys"}, {"kongdev", "check"}, {"kongdev", "replay"}, {"moesif", "replay"}} {
+	for _, command := range [][2]string{
+		{"datakit", "convert"}, {"datakit", "graph"}, {"datakit", "run"}, {"datakit", "test"}, {"datakit", "validate"}, {"keyauth", "admin"}, {"keyauth", "keys"}, {"kongdev", "check"}, {"kongdev", "replay"}, {"moesif", "replay"},
+	} {
 		binary, part := command[0], command[1]
 		texts[binary+" "+part] = help(t, dir, binary, part)
 		for _, m := range helpFlag.FindAllStringSubmatch(texts[binary+" "+part], -1) {
@@ -95,6 +97,8 @@ func TestPages(t *testing.T) {
 				assert.Equal(t, texts[binary], strings.Join(o.lines, "\n"), "%s: what %s prints", p.name, o.command)
 			case o.command == "make demo ONCE=1":
 				assert.Empty(t, notShown(demo(t, dir), o.lines), "%s: lines that %s does not print", p.name, o.command)
+			case strings.HasPrefix(o.command, "datakit "):
+				assert.Equal(t, printed(t, dir, o.command), strings.Join(o.lines, "\n"), "%s: what %s prints", p.name, o.command)
 			default:
 				assert.Fail(t, "no such output", "%s: %s", p.name, o.command)
 			}
@@ -126,6 +130,19 @@ func TestTheReadmeHasTheParameterTables(t *testing.T) {
 			assert.True(t, strings.Contains(string(text), table), "no table of parameters of %s; make generate fills it in behind its marker lines", e.Name())
 		}
 	}
+}
+
+// printed is what a command about files prints, whatever its exit status.
+func printed(t *testing.T, dir, command string) string {
+	t.Helper()
+	words := strings.Fields(command)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, words[0]), words[1:]...)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil {
+		require.ErrorAs(t, err, &exit)
+	}
+	return strings.TrimRight(string(out), "\n")
 }
 
 // demo runs what `make demo ONCE=1` runs, with binaries that are built already.

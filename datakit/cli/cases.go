@@ -164,7 +164,7 @@ func txtarCase(path string) (*testCase, error) {
 			}
 		}
 		if c.config == nil {
-			return nil, fmt.Errorf("has no configuration; expected one of %s, or a line such as config: ../kong.yml above the files", strings.Join(configNames, ", "))
+			return nil, fmt.Errorf("has no configuration; expected one of %s, or a line such as config: kong.yml above the files", strings.Join(configNames, ", "))
 		}
 	} else {
 		c.file = path + "/" + c.file

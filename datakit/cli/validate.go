@@ -7,7 +7,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kong-go-plugins/datakit"
@@ -143,6 +145,9 @@ func ofSchema(p schema.Problem) finding {
 	return f
 }
 
+// programLine is the line of a program in what its compiler says.
+var programLine = regexp.MustCompile(`^does not compile: line (\d+),`) // read-only
+
 // check compiles a configuration and says all that is wrong with it, or else what is odd.
 func (s *source) check() (found []finding) {
 	engine := datakit.NewOfflineEngine(func(string, string) {}, datakit.Replacements{})
@@ -160,6 +165,10 @@ func (s *source) check() (found []finding) {
 			}
 			f := s.finding(isError, p.Path, p.Text)
 			f.message = p.Error()
+			if m := programLine.FindStringSubmatch(p.Text); m != nil && s.blocks[p.Path] {
+				n, _ := strconv.Atoi(m[1])
+				f.Line += n
+			}
 			found = append(found, f)
 		}
 		return found
