@@ -11,6 +11,7 @@ import (
 	"github.com/Kong/go-pdk/entities"
 
 	"kong-go-plugins/internal/pluginserver"
+	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
 )
 
@@ -165,13 +166,18 @@ func (c *Config) authenticate(kong *pdk.PDK, s *settings, found *search) (*store
 }
 
 // lookup asks the stores for a key.
-func (c *Config) lookup(kong *pdk.PDK, s *settings, key string) (*store.Entry, error) {
+func (c *Config) lookup(kong *pdk.PDK, s *settings, text string) (*store.Entry, error) {
+	for _, prefix := range s.prefixes {
+		if key.Malformed(text, prefix) {
+			return nil, store.ErrNotFound
+		}
+	}
 	stores, done, err := c.lease.stores(c.gate, s)
 	defer done()
 	if err != nil {
 		return nil, err
 	}
-	raw := []byte(key)
+	raw := []byte(text)
 	return store.Find(pluginserver.Context(kong), stores, raw, s.hasher.Digests(raw))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev/kongdevtest"
+	"kong-go-plugins/keyauth/key"
 )
 
 // An echo is what the upstream says that it got.
@@ -257,4 +258,26 @@ func TestCompat(t *testing.T) {
 		assert.Contains(t, r.Body, `"message":"`+c.message+`"`, c.target)
 		assert.Equal(t, c.authenticates, r.Header.Get("WWW-Authenticate"), c.target)
 	}
+}
+
+// A scheme is taken off headers, and a key of ours that is not whole is refused without a store.
+func TestSchemesAndPrefixes(t *testing.T) {
+	g := startGateway(t, builtPlugin,
+		route{"/bearer", []string{"key_names: [authorization]", "header_scheme: Bearer", "hide_credentials: true"}},
+		route{"/prefix", []string{"key_prefixes: [shop]", "file: /nowhere/kong.yml"}})
+	r := g.Send("GET", "/bearer", "", "Authorization", "bearer "+bobsKey)
+	e := echoOf(t, r)
+	assert.Equal(t, "bob", e.Headers["x-consumer-username"])
+	assert.NotContains(t, e.Headers, "authorization")
+	again := g.Send("GET", "/bearer", "", "Authorization", "Bearer "+bobsKey)
+	assert.Equal(t, 2, g.Flights(again, "keyauth"))
+	assert.Equal(t, 200, g.Send("GET", "/bearer", "", "Authorization", bobsKey).Status)
+	assert.Equal(t, 401, g.Send("GET", "/bearer", "", "Authorization", "Basic "+bobsKey).Status)
+
+	whole, err := key.New("shop")
+	require.NoError(t, err)
+	assert.Equal(t, 500, g.Send("GET", "/prefix", "", "apikey", whole).Status, "the file is not there")
+	assert.Equal(t, 401, g.Send("GET", "/prefix", "", "apikey", whole[:len(whole)-1]).Status)
+	assert.Equal(t, 500, g.Send("GET", "/prefix", "", "apikey", "other_"+whole).Status)
+	assert.Equal(t, 200, g.Send("GET", "/prefix", "", "apikey", bobsKey).Status)
 }

@@ -13,6 +13,7 @@ type Config struct {
 	KeyInHeader     bool            `json:"key_in_header"`
 	KeyInQuery      bool            `json:"key_in_query"`
 	KeyInBody       bool            `json:"key_in_body"`
+	HeaderScheme    string          `json:"header_scheme"` // for instance Bearer
 	HideCredentials bool            `json:"hide_credentials"`
 	Anonymous       string          `json:"anonymous"` // id or username
 	RunOnPreflight  bool            `json:"run_on_preflight"`
@@ -23,6 +24,7 @@ type Config struct {
 	Credentials     []Credential `json:"credentials"`
 	File            string       `json:"file"`
 	Snapshot        string       `json:"snapshot"`
+	KeyPrefixes     []string     `json:"key_prefixes"`
 	Pepper          string       `json:"pepper"`           // secret: never logged
 	PreviousPeppers []string     `json:"previous_peppers"` // secret: never logged
 	Postgres        Postgres     `json:"postgres"`

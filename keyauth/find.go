@@ -53,6 +53,7 @@ func (s *settings) find(q *query) (f found, name *keyName, key string) {
 func (s *settings) lookup(q *query, n *keyName) (v value) {
 	if s.inHeader {
 		v = headerValue(q.headers, n)
+		v.text = s.withoutScheme(v.text)
 	}
 	if v.kind == absent && s.inQuery {
 		v = argValue(q.args, n.name)
@@ -61,6 +62,14 @@ func (s *settings) lookup(q *query, n *keyName) (v value) {
 		v = q.body.value(n.name)
 	}
 	return v
+}
+
+// withoutScheme returns what stands behind the scheme in a header.
+func (s *settings) withoutScheme(text string) string {
+	if n := len(s.scheme); n > 0 && len(text) > n && strings.EqualFold(text[:n], s.scheme) {
+		return strings.TrimLeft(text[n:], " ")
+	}
+	return text
 }
 
 // headerValue finds a header: as it is spelled in the configuration, or else with "_" for "-" or the other way round, in

@@ -36,6 +36,8 @@ func parts(namesAndContents ...string) string {
 // TestFind follows the tables of what Kong 3.9 finds, row by row.
 func TestFind(t *testing.T) {
 	apikey, two, dash, under := searching("apikey"), searching("apikey", "x-key"), searching("api-key"), searching("api_key")
+	bearer := searching("authorization")
+	bearer.scheme = "Bearer "
 	header := func(name string, values ...string) map[string][]string { return map[string][]string{name: values} }
 	for _, c := range []struct {
 		name string
@@ -45,6 +47,11 @@ func TestFind(t *testing.T) {
 		key  string
 	}{
 		{"nothing", apikey, query{}, noKey, ""},
+		{"scheme", bearer, query{headers: header("authorization", "bearer  k")}, oneKey, "k"},
+		{"without the scheme", bearer, query{headers: header("authorization", "k")}, oneKey, "k"},
+		{"another scheme", bearer, query{headers: header("authorization", "Basic k")}, oneKey, "Basic k"},
+		{"the scheme alone", bearer, query{headers: header("authorization", "Bearer ")}, oneKey, "Bearer "},
+		{"no scheme in the query", bearer, query{args: "authorization=Bearer+k"}, oneKey, "Bearer k"},
 		{"header", apikey, query{headers: header("apikey", "k")}, oneKey, "k"},
 		{"empty header masks the query", apikey, query{headers: header("apikey", ""), args: "apikey=k"}, oneKey, ""},
 		{"repeated header", apikey, query{headers: header("apikey", "k", "k")}, duplicate, ""},

@@ -76,7 +76,7 @@ func (s *settings) look(kong *pdk.PDK) (r search, err error) {
 			return r, err
 		}
 		if r.key != "" && strings.IndexByte(r.key, ',') < 0 {
-			r.found, r.name = oneKey, n
+			r.found, r.name, r.key = oneKey, n, s.withoutScheme(r.key)
 			return r, s.readAlong(kong, &r, false)
 		}
 		if r.key == "" && !s.inQuery && !s.inBody && len(s.names) == 1 {

@@ -20,6 +20,7 @@ type settings struct {
 	inHeader      bool
 	inQuery       bool
 	inBody        bool
+	scheme        string // with a space behind it, or ""
 	hide          bool
 	anonymous     string // id or username of a consumer, or ""
 	preflight     bool   // OPTIONS requests need a key, too
@@ -28,6 +29,7 @@ type settings struct {
 
 	workspace string // Kong's id of it, or ""
 	limit     limit
+	prefixes  []string // of keys that have a checksum
 	hasher    *key.Hasher
 	inline    store.Chain   // the configuration's credentials
 	stores    []sharedStore // that follow
@@ -77,6 +79,15 @@ func (c *Config) check() (*settings, error) {
 	if strings.ContainsFunc(c.Realm, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		fail("realm", errors.New("holds a control character, which no header can carry"))
 	}
+	if c.HeaderScheme != "" {
+		s.scheme = c.HeaderScheme + " "
+	}
+	for i, prefix := range c.KeyPrefixes {
+		if err := key.CheckPrefix(prefix); err != nil {
+			fail(fmt.Sprintf("key_prefixes[%d]", i), errors.New(strings.TrimPrefix(err.Error(), "prefix: ")))
+		}
+	}
+	s.prefixes = c.KeyPrefixes
 	for i, name := range c.Stores {
 		if slices.Contains(c.Stores[:i], name) {
 			fail(fmt.Sprintf("stores[%d]", i), fmt.Errorf("%s is listed twice", name))

@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 	c.gate, c.resolve = nil, nil
 	assert.Equal(t, &Config{
 		KeyNames: []string{"apikey"}, KeyInHeader: true, KeyInQuery: true, RunOnPreflight: true,
-		Stores: []string{"node"}, Credentials: []Credential{}, Snapshot: "<kong-prefix>/keyauth/keys.jsonl", PreviousPeppers: []string{},
+		Stores: []string{"node"}, Credentials: []Credential{}, Snapshot: "<kong-prefix>/keyauth/keys.jsonl", KeyPrefixes: []string{}, PreviousPeppers: []string{},
 		Postgres: Postgres{Workspace: "default", Pool: 8, TimeoutMS: 3000}, AdminAPI: AdminAPI{TokenHeader: "Kong-Admin-Token", IntervalMS: 10000, TimeoutMS: 60000}, Redis: Redis{Prefix: "keyauth:", TimeoutMS: 1000}, CacheTTLMS: 60000, CacheSize: 100000, NegativeTTLMS: 5000, StaleMS: 30000, Throttle: Throttle{WindowS: 60, PauseS: 60}, MaxBodyBytes: 1 << 20, Compat: "3.9",
 	}, c)
 	c2 := New(newTestGate(t))
@@ -67,6 +67,8 @@ func TestBadSettings(t *testing.T) {
 		`{"key_names":["api key"]}`:  {"key_names[0]: bad header name, allowed characters are A-Z, a-z, 0-9, '_', and '-'"},
 		`{"key_names":["ok",""]}`:    {"key_names[1]"},
 		`{"key_names":"apikey"}`:     {"key_names: expected an array"},
+		`{"key_prefixes":["a","_"]}`: {`key_prefixes[1]: "_" is not usable`},
+		`{"header_scheme":"B x"}`:    {"header_scheme: must be one word"},
 		`{"consumer_id":"x"}`:        {"consumer: a key says who the consumer is"},
 		`{"realm":"a\u0007b"}`:       {"realm: holds a control character"},
 		`{"stores":[]}`:              {"stores"},

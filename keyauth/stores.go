@@ -63,8 +63,8 @@ func (c *Config) files(h *key.Hasher) (list []sharedStore) {
 	}
 	if path := c.gate.path(c.Snapshot); path != "" {
 		list = append(list, shared("snapshot", func(log *slog.Logger) (store.Store, error) {
-			return store.OpenJournal(path, log), nil
-		}, path))
+			return store.OpenJournal(path, h, log), nil
+		}, path, c.Pepper, c.PreviousPeppers))
 	}
 	return list
 }

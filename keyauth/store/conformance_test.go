@@ -108,7 +108,7 @@ func openJournal(t *testing.T, given []storetest.Given) store.Store {
 		}
 	}
 	put(given[:len(given)/2])
-	j := store.OpenJournal(path, quiet)
+	j := store.OpenJournal(path, &hasher, quiet)
 	put(given[len(given)/2:])
 	for _, g := range given {
 		if g.Consumer.ID != "" {

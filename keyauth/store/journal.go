@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"kong-go-plugins/keyauth/key"
@@ -20,9 +22,14 @@ type Journal struct {
 	now  atomic.Pointer[view] // nil until the file could be read
 
 	// of whoever looks at the file
-	at   position
-	from stamp
+	hasher  *key.Hasher
+	at      position
+	from    stamp
+	foreign map[key.Digest]foreignKey // with peppers that hasher does not know
 }
+
+// A foreignKey is one that no request can find.
+type foreignKey struct{ pepper, consumer string }
 
 // A view is a snapshot with the changes since. It is immutable.
 type view struct {
@@ -32,9 +39,9 @@ type view struct {
 }
 
 // OpenJournal reads the file and follows it. A file that does not exist holds no keys. When the file cannot be used, lookups fail
-// until it can; once it could, what it said last stays.
-func OpenJournal(path string, log *slog.Logger) *Journal {
-	j := &Journal{file: newWatched(path, log)}
+// until it can; once it could, what it said last stays. Keys that were hashed with a pepper which hasher does not know are reported.
+func OpenJournal(path string, hasher *key.Hasher, log *slog.Logger) *Journal {
+	j := &Journal{file: newWatched(path, log), hasher: hasher}
 	j.file.load = j.load
 	j.file.start()
 	return j
@@ -52,7 +59,7 @@ func (j *Journal) Lookup(ctx context.Context, d key.Digest) (*Entry, error) {
 // Refresh looks at the file now, so that a change of one's own is seen at once.
 func (j *Journal) Refresh() { j.file.look(false) }
 
-// Health returns why the file cannot be used.
+// Health returns why the file cannot be used, or which keys of it cannot.
 func (j *Journal) Health() error { return j.file.health() }
 
 // Len is the number of keys; those changed since the file was read whole count once more.
@@ -82,6 +89,35 @@ func (v *view) lookup(ctx context.Context, d key.Digest) (*Entry, error) {
 }
 
 func (j *Journal) load() error {
+	if err := j.read(); err != nil || len(j.foreign) == 0 {
+		return err
+	}
+	peppers := map[string]bool{}
+	for _, k := range j.foreign {
+		peppers[k.pepper] = true
+	}
+	return fmt.Errorf("%d keys cannot be found, because their hashes were made with a pepper that is not configured (its id: %s); add it to previous_peppers, or remove the keys",
+		len(j.foreign), strings.Join(slices.Sorted(maps.Keys(peppers)), ", "))
+}
+
+// note keeps track of keys that cannot be found.
+func (j *Journal) note(l *line) {
+	switch {
+	case l.Key != nil:
+		if l.Key.Replaces != nil {
+			delete(j.foreign, l.Key.Replaces.Digest)
+		}
+		if !j.hasher.Knows(l.Key.Hash) {
+			j.foreign[l.Key.Hash.Digest] = foreignKey{l.Key.Hash.Pepper, l.Key.Consumer}
+		}
+	case l.DeleteKey != nil:
+		delete(j.foreign, l.DeleteKey.Hash.Digest)
+	case l.DeleteConsumer != nil:
+		maps.DeleteFunc(j.foreign, func(_ key.Digest, k foreignKey) bool { return k.consumer == l.DeleteConsumer.ID })
+	}
+}
+
+func (j *Journal) read() error {
 	f, err := os.Open(j.file.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if v := j.now.Load(); v != nil && v.base.Len()+len(v.keys) > 0 {
@@ -112,8 +148,14 @@ const bytesPerKey = 220
 
 func (j *Journal) readWhole(f *os.File, s stamp) error {
 	b := NewBuilder(int(s.size / bytesPerKey))
-	at, err := readLines(f, position{}, b.apply)
+	before := j.foreign
+	j.foreign = map[key.Digest]foreignKey{}
+	at, err := readLines(f, position{}, func(l *line) error {
+		j.note(l)
+		return b.apply(l)
+	})
 	if err != nil {
+		j.foreign = before
 		return err
 	}
 	j.at, j.from = at, s
@@ -162,6 +204,7 @@ func (j *Journal) readTail(f *os.File, old *view, size int64) bool {
 		if changed > maxChangedConsumers || len(next.keys) > maxChangedKeys {
 			return errTooMuch
 		}
+		j.note(l)
 		next.apply(l)
 		return nil
 	})

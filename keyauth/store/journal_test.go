@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
 )
 
@@ -34,7 +35,7 @@ func openAdmin(t *testing.T, path string) *store.JournalAdmin {
 
 func follow(t *testing.T, path string, log *slog.Logger) *store.Journal {
 	t.Helper()
-	j := store.OpenJournal(path, log)
+	j := store.OpenJournal(path, &hasher, log)
 	t.Cleanup(func() { assert.NoError(t, j.Close()) })
 	return j
 }
@@ -335,6 +336,30 @@ func TestJournalHalfALine(t *testing.T) {
 	assert.NotContains(t, string(text), `"id":"2"`)
 }
 
+// Keys that no request can find are reported, and the others count.
+func TestJournalWithUnknownPeppers(t *testing.T) {
+	t.Parallel()
+	path := journalPath(t)
+	peppered, err := key.NewHasher("a-pepper-of-many-bytes")
+	require.NoError(t, err)
+	a := openAdmin(t, path)
+	foreign := credential("2", "b")
+	foreign.Hash = peppered.Hash([]byte("b"))
+	require.NoError(t, a.CreateCredential(t.Context(), credential("1", "a")))
+	j := follow(t, path, quiet)
+	require.NoError(t, j.Health())
+	require.NoError(t, a.CreateCredential(t.Context(), foreign))
+	soon(t, j, "a report", func() bool { return j.Health() != nil })
+	require.ErrorContains(t, j.Health(), "1 keys cannot be found, because their hashes were made with a pepper that is not configured (its id: "+foreign.Hash.Pepper+")")
+	assert.True(t, has(j, "a"))
+	require.ErrorContains(t, follow(t, path, quiet).Health(), "1 keys cannot be found")
+	own := store.OpenJournal(path, peppered, quiet)
+	require.NoError(t, own.Health())
+	require.NoError(t, own.Close())
+	require.NoError(t, a.DeleteCredential(t.Context(), "2"))
+	soon(t, j, "its end", func() bool { return j.Health() == nil })
+}
+
 func TestMain(m *testing.M) {
 	if path := os.Getenv("KEYAUTH_TEST_WRITER"); path != "" {
 		writeForever(path, os.Getenv("KEYAUTH_TEST_NAME"))
@@ -430,7 +455,7 @@ func BenchmarkJournalLoad(b *testing.B) {
 		if j != nil {
 			require.NoError(b, j.Close())
 		}
-		j = store.OpenJournal(path, quiet)
+		j = store.OpenJournal(path, &hasher, quiet)
 		require.Equal(b, million, j.Len())
 	}
 	b.ReportMetric(float64(heap()-before)/million, "B/key")

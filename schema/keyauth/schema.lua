@@ -9,6 +9,7 @@ return{name="keyauth",fields={
 {key_in_header={type="boolean",required=true,default=true}},
 {key_in_query={type="boolean",required=true,default=true}},
 {key_in_body={type="boolean",required=true,default=false}},
+{header_scheme={type="string",match="^[%w%-]+$",err="must be one word, for instance Bearer"}},
 {hide_credentials={type="boolean",required=true,default=false}},
 {anonymous={type="string",len_min=0}},
 {run_on_preflight={type="boolean",required=true,default=true}},
@@ -31,6 +32,7 @@ return{name="keyauth",fields={
 {hint={type="string"}}}}}},
 {file={type="string"}},
 {snapshot={type="string",default="<kong-prefix>/keyauth/keys.jsonl",len_min=0}},
+{key_prefixes={type="array",default={},elements=b}},
 {pepper={type="string",len_min=16,referenceable=true,encrypted=true}},
 {previous_peppers={type="array",default={},elements={type="string",len_min=16,referenceable=true,encrypted=true}}},
 {postgres={type="record",fields={
