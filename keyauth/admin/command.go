@@ -143,6 +143,11 @@ func (c command) prepare(log *slog.Logger) (s *server, err error) {
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
 	}
+	for _, path := range []string{c.tokenFile, c.pepperFile, c.tlsKey} {
+		if info, err := os.Stat(path); path != "" && err == nil && info.Mode().Perm()&0o004 != 0 {
+			log.Warn("every user of the machine can read a secret file", "file", path)
+		}
+	}
 	file, err := store.OpenJournalAdmin(c.storeFile)
 	if err != nil {
 		return nil, fmt.Errorf("-store: %w", err)
@@ -208,7 +213,11 @@ func (s *server) run(ctx context.Context) error {
 	if s.tls != nil {
 		serve = func() error { return h.ServeTLS(listener, "", "") }
 	}
-	log.Info("serving", "address", listener.Addr().String(), "tls", s.tls != nil, "tokens", len(s.tokens))
+	where := listener.Addr().String()
+	if s.address.network == "unix" {
+		where = s.address.text // it was made under another name
+	}
+	log.Info("serving", "address", where, "tls", s.tls != nil, "tokens", len(s.tokens))
 	if s.listened != nil {
 		s.listened(listener.Addr())
 	}

@@ -95,6 +95,21 @@ func TestRefusedCommands(t *testing.T) {
 	assert.Contains(t, stderr.String(), "-listen: ")
 }
 
+// Secrets that everybody can read are none, which is said and not refused: in a container everybody is one user.
+func TestReadableSecrets(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+		path := writeFile(t, testToken)
+		require.NoError(t, os.Chmod(path, mode))
+		var log strings.Builder
+		c, err := parseCommand([]string{"-token-file", path, "-store", filepath.Join(t.TempDir(), "keys.jsonl")}, io.Discard)
+		require.NoError(t, err)
+		_, err = c.prepare(slog.New(slog.NewJSONHandler(&log, nil)))
+		require.NoError(t, err)
+		assert.Equal(t, want, strings.Contains(log.String(), "every user of the machine can read"), "%o", mode)
+	}
+}
+
 // serve runs a command in this process until the test ends and returns its address.
 func serve(t *testing.T, args ...string) (net.Addr, *bytes.Buffer) {
 	t.Helper()
