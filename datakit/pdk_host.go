@@ -12,7 +12,6 @@ import (
 
 	"github.com/Kong/go-pdk"
 	"github.com/Kong/go-pdk/bridge"
-	"github.com/Kong/go-pdk/client"
 	"github.com/Kong/go-pdk/entities"
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 
@@ -349,8 +348,8 @@ func (h *pdkHost) setConsumer(m map[string]any) error {
 	if c.Id == "" {
 		return errors.New("kong.client.consumer: there is no such consumer")
 	}
-	return h.kong.Client.Authenticate(&entities.Consumer{Id: c.Id, CreatedAt: c.CreatedAt, Username: c.Username, CustomId: c.CustomId, Tags: c.Tags},
-		&client.AuthenticatedCredential{Id: c.Id, ConsumerId: c.Id})
+	// The consumer was named, not proven by a credential: one of another plugin is not this consumer's, so there is none.
+	return pluginserver.Authenticate(h.kong, &entities.Consumer{Id: c.Id, CreatedAt: c.CreatedAt, Username: c.Username, CustomId: c.CustomId, Tags: c.Tags}, nil)
 }
 
 // isUUID reports whether Kong takes s as the id of an entity.
