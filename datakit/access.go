@@ -79,8 +79,11 @@ func (p *Plan) questions(accessOnly bool) (ask [2][]pluginserver.Question) {
 		early = append(early, pluginserver.AskVar(traceVariable))
 	}
 	switch {
-	case p.needsResponse && (!p.request["body"] || p.request["headers"]):
-		early = append(early, pluginserver.AskVar(contentTypeVariable))
+	case p.needsResponse:
+		early = append(early, pluginserver.AskVar(upstreamSchemeVariable))
+		if !p.request["body"] || p.request["headers"] { // else it is among them already
+			early = append(early, pluginserver.AskVar(contentTypeVariable))
+		}
 	case !p.needsResponse && !accessOnly:
 		early = append(early, pluginserver.AskCtx(bufferingKey))
 	}
@@ -95,8 +98,9 @@ func (c *Config) announce(kong *pdk.PDK, p *Plan) (traced, grpc, wanted bool) {
 		traced = isYes(value)
 	}
 	if p.needsResponse {
+		scheme, _ := pluginserver.Var(kong, upstreamSchemeVariable)
 		contentType, _ := pluginserver.Var(kong, contentTypeVariable)
-		grpc = strings.HasPrefix(strings.ToLower(contentType), "application/grpc")
+		grpc = isGRPC(scheme, contentType)
 	}
 	if !p.needsResponse && !c.engine.accessOnly() {
 		value, _ := pluginserver.CtxValue(kong, bufferingKey)
@@ -104,6 +108,16 @@ func (c *Config) announce(kong *pdk.PDK, p *Plan) (traced, grpc, wanted bool) {
 		wanted = isText && s != ""
 	}
 	return traced, grpc, wanted
+}
+
+// isGRPC reports whether Kong cannot buffer the response: the service speaks gRPC, which a plugin such as grpc-gateway may
+// hide from the client, or else the client does. What is called gRPC-Web is HTTP for Kong unless the service speaks gRPC.
+func isGRPC(upstreamScheme, contentType string) bool {
+	if upstreamScheme == "grpc" || upstreamScheme == "grpcs" {
+		return true
+	}
+	rest, ok := strings.CutPrefix(strings.ToLower(contentType), "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
 // isYes reports whether the trace header asks for a trace.

@@ -54,10 +54,11 @@ func requestQuestions(want Ports) []pluginserver.Question {
 
 // Variables of nginx.
 const (
-	contentTypeVariable = "http_content_type"
-	requestIDVariable   = "kong_request_id"
-	traceVariable       = "http_x_datakit_debug_trace"
-	traceParentVariable = "http_traceparent"
+	contentTypeVariable    = "http_content_type"
+	requestIDVariable      = "kong_request_id"
+	traceVariable          = "http_x_datakit_debug_trace"
+	traceParentVariable    = "http_traceparent"
+	upstreamSchemeVariable = "upstream_scheme" // Kong's own: the service's protocol
 )
 
 // Request implements Host.
