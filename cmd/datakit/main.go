@@ -14,5 +14,7 @@ func main() {
 	if len(os.Args) > 1 && cli.Has(os.Args[1]) {
 		os.Exit(cli.Run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Exit(pluginserver.Run(datakit.Plugin()))
+	p := datakit.Plugin()
+	p.Commands = cli.Usages()
+	os.Exit(pluginserver.Run(p))
 }

@@ -41,6 +41,14 @@ func Has(name string) bool {
 	return slices.ContainsFunc(commands(), func(c command) bool { return c.name == name })
 }
 
+// Usages are how the commands are called, behind the name of the executable.
+func Usages() (list []string) {
+	for _, c := range commands() {
+		list = append(list, c.usage)
+	}
+	return list
+}
+
 // Run does what args ask for, the first of which is a command's name, and returns the exit status.
 func Run(args []string, stdout, stderr io.Writer) int {
 	i := slices.IndexFunc(commands(), func(c command) bool { return len(args) > 0 && c.name == args[0] })

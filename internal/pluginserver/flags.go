@@ -172,7 +172,11 @@ func parsePhases(p Plugin, list string, given bool) ([]string, error) {
 
 func usageText(p Plugin, f *flag.FlagSet) string {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s is a plugin server for Kong Gateway. Kong starts it and talks to it over a socket.\n\nusage: %s [flags]\n\n", f.Name(), p.Version, f.Name())
+	fmt.Fprintf(&b, "%s %s is a plugin server for Kong Gateway. Kong starts it and talks to it over a socket.\n\nusage: %s [flags]\n", f.Name(), p.Version, f.Name())
+	for _, command := range p.Commands {
+		fmt.Fprintf(&b, "       %s %s\n", f.Name(), command)
+	}
+	b.WriteString("\n")
 	f.SetOutput(&b)
 	f.PrintDefaults()
 	fmt.Fprintf(&b, `

@@ -46,6 +46,8 @@ type Plugin struct {
 	// Reports are what the plugin's own goroutines tell the operator with; Run gives them the plugin's log. Optional.
 	Reports *Reports
 
+	Commands []string // how the executable is called for what main does in place of Run, for -help; optional
+
 	Metrics func(prometheus.Registerer) // registers the plugin's collectors; optional
 	Flags   func(*flag.FlagSet)         // registers the plugin's own flags; optional
 
