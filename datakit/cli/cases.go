@@ -45,6 +45,8 @@ func findCases(dir string) (cases []*testCase, err error) {
 		}
 		var found []*testCase
 		switch {
+		case d.IsDir() && name != "." && strings.HasPrefix(d.Name(), "."):
+			return filepath.SkipDir // .git and the like
 		case d.IsDir() && exists(filepath.Join(path, "request.http")):
 			if name == "." {
 				name = filepath.Base(path)

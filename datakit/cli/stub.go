@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -46,7 +47,7 @@ func parseStubs(text string) ([]stub, error) {
 	d := yaml.NewDecoder(strings.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&list); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("expected a list of stubs: %w", err)
+		return nil, errors.New("expected a list such as [{node: NAME, body: {a: 1}}]; " + goTypes.ReplaceAllString(err.Error(), ""))
 	}
 	for i, s := range list {
 		switch {
@@ -60,6 +61,9 @@ func parseStubs(text string) ([]stub, error) {
 	}
 	return list, nil
 }
+
+// goTypes are what errors of the YAML library say of types that only the source has.
+var goTypes = regexp.MustCompile(` (into|in type) \S+$|yaml: (unmarshal errors:\s+)?`) // read-only
 
 // answers reports whether a stub is for a call.
 func (s *stub) answers(node string, r *http.Request) bool {

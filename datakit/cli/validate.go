@@ -89,6 +89,8 @@ func validate(o *out, f *flag.FlagSet, args []string) (int, error) {
 	return status, nil
 }
 
+func byLine(a, b finding) int { return cmp.Compare(a.Line, b.Line) }
+
 func countOf(found []finding, severity string) (n int) {
 	for _, f := range found {
 		if f.Severity == severity {
@@ -120,7 +122,7 @@ func check(file, plugin string) (found []finding, workflows int, err error) {
 		found = append(found, s.check()...)
 	}
 	found = append(found, around(file, plugin, text, sources)...)
-	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(found, byLine)
 	return slices.Compact(found), len(sources), nil // what an anchor repeats is wrong once
 }
 
@@ -148,8 +150,9 @@ func ofSchema(p schema.Problem) finding {
 // programLine is the line of a program in what its compiler says.
 var programLine = regexp.MustCompile(`^does not compile: line (\d+),`) // read-only
 
-// check compiles a configuration and says all that is wrong with it, or else what is odd.
+// check compiles a configuration and says all that is wrong with it, or else what is odd, by line.
 func (s *source) check() (found []finding) {
+	defer func() { slices.SortStableFunc(found, byLine) }()
 	engine := datakit.NewOfflineEngine(func(string, string) {}, datakit.Replacements{})
 	defer func() { _ = engine.Close(context.Background()) }()
 	for _, p := range datakit.Schema().ValidateFile("datakit", s.file, s.json(), nil) {
