@@ -2,7 +2,7 @@
 // errors that Kong's own Admin API has for key-auth. What it has answered with success is on the disk.
 //
 // A request's way: server.go lets it in and records it, routes.go finds its handler, body.go reads what was sent and
-// fields.go checks it, consumers.go and credentials.go do the work, shapes.go writes entities and problem.go writes errors
+// fields.go checks it, consumers.go and credential*.go do the work, shapes.go writes entities and problem.go writes errors
 // as the chosen version of Kong does. A key in clear is in one answer, that of the request which made it, and in no log.
 package admin
 
