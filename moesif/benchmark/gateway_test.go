@@ -192,10 +192,13 @@ func cpu(b *testing.B, pid int, children bool) (us float64) {
 		us += n * 10000 // of 100 a second
 	}
 	if children {
-		list, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-		for child := range strings.FieldsSeq(string(list)) {
-			n, _ := strconv.Atoi(child)
-			us += cpu(b, n, true)
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // a child is that of the thread that started it
+		for _, thread := range threads {
+			list, _ := os.ReadFile(thread)
+			for child := range strings.FieldsSeq(string(list)) {
+				n, _ := strconv.Atoi(child)
+				us += cpu(b, n, true)
+			}
 		}
 	}
 	return us
