@@ -1,13 +1,20 @@
 # make demo   shows API traffic captured by the moesif plugin, without Kong; ONCE=1 ends after the printout
 # make test   runs every test
 # make check  is what CI runs: test, formatting, static analysis, generated files
+# make check-deploy  checks the files for Docker and Kubernetes with what is heavy, and that builds are reproducible
+# make e2e    runs the plugins in a real gateway, where Docker is; KONG_IMAGE=kong:3.9 says in which
 SHELL := bash
 GO ?= go
 BIN := bin
 FUZZTIME ?= 10s
 SOAKTIME ?= 60s
+KONG_IMAGE ?= kong:3.9
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: demo test check build generate bench soak fuzz clean
+# The same source gives the same bytes, wherever and whenever it is built: no paths, no time, no state of the repository.
+BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X kong-go-plugins/internal/pluginserver.build=$(VERSION)'
+
+.PHONY: demo test check check-deploy e2e build release-binaries konnect-schema generate bench soak fuzz clean
 
 demo:
 	@$(GO) run ./cmd/kongdev -demo $(if $(ONCE),-once) -f examples/quickstart/kong.yml
@@ -27,7 +34,25 @@ check: test
 
 # Static binaries for this machine. Kong takes a plugin's name from its file's.
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN)/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $(BIN)/ ./cmd/...
+
+# What docker/Dockerfile puts into its images.
+release-binaries:
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $(BIN)/plugins/ ./cmd/moesif ./cmd/keyauth ./cmd/datakit
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $(BIN)/install ./docker/install
+
+check-deploy:
+	release/reproducible.sh
+
+e2e:
+	@KONG_IMAGE=$(KONG_IMAGE) docker/e2e.sh
+
+# The body with which each plugin's schema is uploaded to a control plane of Konnect: bin/konnect/<plugin>.json.
+konnect-schema:
+	@mkdir -p $(BIN)/konnect
+	@for p in moesif keyauth datakit; do \
+	  jq -Rs '{lua_schema: .}' schema/$$p/schema.lua > $(BIN)/konnect/$$p.json && echo $(BIN)/konnect/$$p.json || exit 1; \
+	done
 
 # Writes schema/<plugin>/ and the parameter tables in the documentation.
 generate:

@@ -136,7 +136,7 @@ func TestCommands(t *testing.T) {
 		status      int
 		out, errOut []string
 	}{
-		{"demo -version", 0, []string{"demo 1.0.0 (go1."}, nil},
+		{"demo -version", 0, []string{"demo 1.0.0 (build unknown, go1.", ", go-pdk "}, nil},
 		{"demo -help", 0, []string{"usage: demo [flags]", "-spool-mb MB", "-kong-prefix folder", "HUP hands over"}, nil},
 		{"demo -h", 0, []string{"usage: demo [flags]"}, nil},
 		{"demo -schema lua -name demo-go", 0, []string{"demo-go", "say"}, nil},

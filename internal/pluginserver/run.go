@@ -43,7 +43,7 @@ func runCommand(p Plugin, args []string, stdout, stderr io.Writer) int {
 	}
 	switch o.action {
 	case versionAction:
-		fmt.Fprintf(stdout, "%s %s (%s, %s/%s)\n", o.name, p.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		fmt.Fprintf(stdout, "%s %s (build %s, %s, go-pdk %s, %s/%s)\n", o.name, p.Version, build, runtime.Version(), pdkVersion(), runtime.GOOS, runtime.GOARCH)
 	case dumpAction:
 		fmt.Fprintf(stdout, "%s\n", dumpOf(p, o))
 	case schemaAction:
