@@ -55,8 +55,11 @@ func TestExamples(t *testing.T) {
 	folders, err := filepath.Glob("../examples/datakit/*/kong.yml")
 	require.NoError(t, err)
 	require.NotEmpty(t, folders)
+	index, err := os.ReadFile("../examples/datakit/README.md")
+	require.NoError(t, err)
 	for _, file := range folders {
 		dir := filepath.Dir(file)
+		assert.Contains(t, string(index), "["+filepath.Base(dir)+"]("+filepath.Base(dir)+"/kong.yml)", "the index lists every folder")
 		t.Run(filepath.Base(dir), func(t *testing.T) { runExample(t, dir) })
 	}
 }
