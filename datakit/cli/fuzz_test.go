@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/datakit"
 )
 
 // FuzzCheck: whatever a file holds, each finding has a line of the file and a text, and a workflow without errors can be
@@ -29,13 +31,33 @@ func FuzzCheck(f *testing.F) {
 		}
 		lines := strings.Count(text, "\n") + 1
 		for _, s := range sources {
-			for _, one := range s.check() {
+			found := s.check()
+			for _, one := range found {
 				assert.NotEmpty(t, one.Text)
 				assert.GreaterOrEqual(t, one.Line, 0)
 				assert.LessOrEqual(t, one.Line, lines+1, "%v", one)
 			}
+			if countOf(found, isError) == 0 {
+				checkDrawing(t, s)
+			}
 		}
 	})
+}
+
+func checkDrawing(t *testing.T, s *source) {
+	engine := datakit.NewOfflineEngine(func(string, string) {}, datakit.Replacements{})
+	defer func() { _ = engine.Close(t.Context()) }()
+	plan, err := engine.Compile(s.known().json())
+	require.NoError(t, err)
+	d := newDrawing(plan.Nodes())
+	mermaid, dot := d.mermaid(), d.dot()
+	for _, n := range plan.Nodes() {
+		assert.Contains(t, mermaid, "    "+mermaidID(n.Name))
+		assert.Contains(t, dot, `    "`+n.Name+`" [`)
+	}
+	again := newDrawing(plan.Nodes())
+	assert.Equal(t, mermaid, again.mermaid())
+	assert.Equal(t, dot, again.dot())
 }
 
 // FuzzRequest: what is taken for a request can be sent.
