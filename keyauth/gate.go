@@ -42,7 +42,7 @@ func (g *Gate) Register(r prometheus.Registerer) {
 
 // reportStore says that a store fails. Errors of stores hold no keys.
 func (g *Gate) reportStore(err error) {
-	text := "keys cannot be looked up, requests are answered with 500: " + err.Error()
+	text := "keys cannot be looked up, requests are answered with 500: " + strings.ReplaceAll(err.Error(), "\n", "; ")
 	g.report(text, text)
 }
 

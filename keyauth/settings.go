@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -88,6 +89,11 @@ func (c *Config) check() (*settings, error) {
 		}
 	}
 	s.prefixes = c.KeyPrefixes
+	for _, f := range []struct{ field, path string }{{"file", c.File}, {"snapshot", c.Snapshot}} {
+		if f.path != "" && !filepath.IsAbs(f.path) && !strings.HasPrefix(f.path, prefixWord+"/") {
+			fail(f.field, fmt.Errorf("%q depends on the folder that Kong runs in; write the whole path, or %s/... for one below Kong's prefix", f.path, prefixWord))
+		}
+	}
 	for i, name := range c.Stores {
 		if slices.Contains(c.Stores[:i], name) {
 			fail(fmt.Sprintf("stores[%d]", i), fmt.Errorf("%s is listed twice", name))

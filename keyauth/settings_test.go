@@ -68,6 +68,8 @@ func TestBadSettings(t *testing.T) {
 		`{"key_names":["ok",""]}`:    {"key_names[1]"},
 		`{"key_names":"apikey"}`:     {"key_names: expected an array"},
 		`{"key_prefixes":["a","_"]}`: {`key_prefixes[1]: "_" is not usable`},
+		`{"file":"kong.yml"}`:        {`file: "kong.yml" depends on the folder that Kong runs in; write the whole path`},
+		`{"snapshot":"k/keys"}`:      {`snapshot: "k/keys" depends on the folder`},
 		`{"header_scheme":"B x"}`:    {"header_scheme: must be one word"},
 		`{"consumer_id":"x"}`:        {"consumer: a key says who the consumer is"},
 		`{"realm":"a\u0007b"}`:       {"realm: holds a control character"},
