@@ -1,7 +1,6 @@
 package datakit
 
 import (
-	"context"
 	"fmt"
 	"strings"
 )
@@ -55,26 +54,6 @@ func headersPort() port {
 
 func queryPort() port {
 	return port{name: "query", typ: mapType, check: func(v any) error { _, err := queryOf(v); return err }}
-}
-
-// vaultValues is the node vault: it gives the values that Kong has resolved.
-type vaultValues struct {
-	wanted []string
-	all    map[string]string
-}
-
-func (n vaultValues) run(context.Context, values) (values, error) {
-	out := make(values, len(n.wanted))
-	var empty []string
-	for _, key := range n.wanted {
-		if out[key] = n.all[key]; n.all[key] == "" {
-			empty = append(empty, key)
-		}
-	}
-	if len(empty) > 0 {
-		return nil, fmt.Errorf("empty: %s; a reference that the gateway cannot resolve arrives as an empty text", strings.Join(empty, ", "))
-	}
-	return out, nil
 }
 
 func portOf(ports []port, name string) (port, bool) {

@@ -115,6 +115,7 @@ func (e *Engine) compile(c *Config) (*Plan, error) {
 		plan.steps = append(plan.steps, b.step(v, &c.Resources))
 	}
 	c.Resources.Cache.check(&p)
+	checkVault(c.Resources.Vault, &p)
 	plan.closers = b.closers
 	if err := p.err(); err != nil {
 		plan.close()
@@ -155,7 +156,7 @@ func (b *builder) step(v *vertex, r *Resources) *step {
 	if v.conf == nil {
 		if v.name == vaultNode {
 			s.constant = true
-			s.node = vaultNodeOf(b.graph, v, r)
+			s.node = vaultNodeOf(b, v, r)
 		}
 		return s
 	}
@@ -269,22 +270,6 @@ func (w Ports) add(out string, all []string) {
 	for _, name := range all {
 		w[name] = true
 	}
-}
-
-// vaultNodeOf makes the node of the vault, nil when nothing takes from it.
-func vaultNodeOf(g *graph, v *vertex, r *Resources) node {
-	wanted := Ports{}
-	for _, other := range g.vertices {
-		for _, l := range other.links {
-			if l.from == v.place {
-				wanted.add(l.out, sortedKeys(r.Vault))
-			}
-		}
-	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	return vaultValues{wanted: sortedKeys(wanted), all: r.Vault}
 }
 
 // status reports whether a node sets the response's status.

@@ -100,7 +100,7 @@ func cacheField() schema.Field {
 
 func vaultField() schema.Field {
 	return schema.Field{Name: "vault", Type: schema.Map, LenMin: new(1), LenMax: new(64),
-		Description: "Values of the node vault by name, for instance references such as {vault://env/api-key}.",
+		Description: "Values of the node vault by name, for instance references such as {vault://env/api-key} or {file:///run/secrets/api-key}.",
 		Keys:        &schema.Field{Type: schema.String, Match: "^[%a_][%w_%-]*$", LenMax: new(255)},
 		Values:      &schema.Field{Type: schema.String, Referenceable: true, Encrypted: true, LenMax: new(4095), LenMin: new(0)},
 	}

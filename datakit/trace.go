@@ -74,9 +74,10 @@ func (t *Trace) event(s *step, action string, v *TraceValue, err error) {
 	t.events = append(t.events, e)
 }
 
-// errorText is an error as traces and debug answers may show it: one of a node that handles secrets may quote them.
+// errorText is an error as traces and debug answers may show it: one of a node that handles secrets may quote them. Those
+// of the vault itself name keys only.
 func (s *step) errorText(err error) string {
-	if s.secret {
+	if s.secret && s.name != vaultNode {
 		return hidden
 	}
 	return err.Error()
