@@ -20,5 +20,7 @@ func main() {
 			os.Exit(cli.Run(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 		}
 	}
-	os.Exit(pluginserver.Run(keyauth.Plugin()))
+	p := keyauth.Plugin()
+	p.Commands = []string{"keys COMMAND [flags] [ID...]", "admin [flags]"}
+	os.Exit(pluginserver.Run(p))
 }

@@ -76,6 +76,10 @@ func run(args []string, std streams) int {
 			return c.run(args[1:], std)
 		}
 	}
+	if strings.HasPrefix(args[0], "-") {
+		fmt.Fprintf(std.err, "keyauth keys: the command comes first, flags behind it; want %s\n", names())
+		return 2
+	}
 	fmt.Fprintf(std.err, "keyauth keys: there is no such command; want %s; keyauth keys -help says more\n", names())
 	return 2
 }
