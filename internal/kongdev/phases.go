@@ -301,6 +301,7 @@ func (q *request) logPhase() {
 	q.times.logStart = nowMS()
 	q.logOnce = &serialized{}
 	base := q.snapshot()
+	q.logOnce.base = base
 	if len(q.serializeValues) > 0 {
 		if _, err := base.serialize(); err != nil { // Kong serializes for the first handler, and nothing catches that error
 			q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; no log handler runs", confs[0].plugin.Name, err, q.id)
@@ -315,7 +316,6 @@ func (q *request) logPhase() {
 	for _, conf := range confs {
 		s := q.snapshot()
 		s.ctx.pluginID = conf.entity.ID
-		s.logOnce.base = base
 		q.gen.active.join()
 		started := q.gw.logs.run(func() {
 			defer q.gen.active.leave()
