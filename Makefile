@@ -47,12 +47,12 @@ check-deploy:
 e2e:
 	@KONG_IMAGE=$(KONG_IMAGE) docker/e2e.sh
 
-# The body with which each plugin's schema is uploaded to a control plane of Konnect: bin/konnect/<plugin>.json.
+# The body with which each plugin's schema is uploaded to a control plane of Konnect, which has a datakit of its own.
 konnect-schema:
 	@mkdir -p $(BIN)/konnect
-	@for p in moesif keyauth datakit; do \
-	  jq -Rs '{lua_schema: .}' schema/$$p/schema.lua > $(BIN)/konnect/$$p.json && echo $(BIN)/konnect/$$p.json || exit 1; \
-	done
+	@set -o pipefail; for p in moesif keyauth; do jq -Rs '{lua_schema: .}' schema/$$p/schema.lua > $(BIN)/konnect/$$p.json || exit 1; done
+	@set -o pipefail; $(GO) run ./cmd/datakit -name datakit-go -schema lua | jq -Rs '{lua_schema: .}' > $(BIN)/konnect/datakit-go.json
+	@ls $(BIN)/konnect/*.json
 
 # Writes schema/<plugin>/ and the parameter tables in the documentation.
 generate:
