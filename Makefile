@@ -42,6 +42,7 @@ release-binaries:
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $(BIN)/install ./docker/install
 
 check-deploy:
+	cd helm/checks && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
 	release/reproducible.sh
 
 e2e:

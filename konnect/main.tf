@@ -11,9 +11,15 @@ variable "control_plane_id" {
   type = string
 }
 
-# The token is read from the environment: KONNECT_TOKEN.
+# From the environment: TF_VAR_konnect_token.
+variable "konnect_token" {
+  type      = string
+  sensitive = true
+}
+
 provider "konnect" {
-  server_url = "https://us.api.konghq.com"
+  personal_access_token = var.konnect_token
+  server_url            = "https://us.api.konghq.com"
 }
 
 resource "konnect_gateway_custom_plugin_schema" "moesif" {

@@ -6,14 +6,16 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
+mkdir -p "$work/one/source" "$work/two"
+git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done |
+  tar --null -T - -cf - | tar -xf - -C "$work/one/source"
+cp -r "$work/one/source" "$work/two/a folder with another name"
+
 for copy in one two; do
-  mkdir -p "$work/$copy/source"
-  git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' f; do [ ! -e "$f" ] || printf '%s\0' "$f"; done |
-    tar --null -T - -cf - | tar -xf - -C "$work/$copy/source"
   for arch in ${ARCHES:-amd64 arm64}; do
-    (cd "$work/$copy/source" && GOCACHE=$work/$copy/cache GOOS=linux GOARCH=$arch make --no-print-directory release-binaries BIN="$work/$copy/out/$arch" VERSION=reproducible >/dev/null)
+    (cd "$work/$copy"/*/ && GOCACHE=$work/cache/$copy GOOS=linux GOARCH=$arch make --no-print-directory release-binaries BIN="$work/out/$copy/$arch" VERSION=reproducible >/dev/null)
   done
-  (cd "$work/$copy/out" && find . -type f | LC_ALL=C sort | xargs sha256sum) >"$work/$copy/sums"
+  (cd "$work/out/$copy" && find . -type f | LC_ALL=C sort | xargs sha256sum) >"$work/$copy/sums"
 done
 if ! diff "$work/one/sums" "$work/two/sums"; then
   echo "reproducible: the two builds differ" >&2
