@@ -40,6 +40,7 @@ build:
 release-binaries:
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $(BIN)/plugins/ ./cmd/moesif ./cmd/keyauth ./cmd/datakit
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $(BIN)/install ./docker/install
+	release/licenses.sh > $(BIN)/THIRD-PARTY-LICENSES
 
 check-deploy:
 	cd helm/checks && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# check-tag.sh vX.Y.Z says whether the sources are those of that release: Kong reads the version from them, not from the tag.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tag=${1:?usage: check-tag.sh vX.Y.Z}
+version=${tag#v}
+[[ $tag =~ ^v[0-9]+\.[0-9]+\.[0-9]+$ ]] || { echo "tag $tag: expected vX.Y.Z; Kong takes no other form" >&2; exit 1; }
+for plugin in moesif keyauth datakit; do
+  grep -qx "const Version = \"$version\"" "$plugin/schema.go" || { echo "tag $tag: $plugin/schema.go has another Version; change it first" >&2; exit 1; }
+done
+grep -q "^## \[$version\]" CHANGELOG.md || { echo "tag $tag: CHANGELOG.md has no section [$version]; write it first" >&2; exit 1; }
