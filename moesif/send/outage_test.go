@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -73,6 +74,10 @@ func newOutageCollector(t *testing.T) *outageCollector {
 		err = json.NewDecoder(body).Decode(&events)
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if errors.Is(err, io.ErrUnexpectedEOF) || r.Context().Err() != nil {
+			w.WriteHeader(http.StatusBadRequest) // its sender was killed
+			return
+		}
 		if err != nil {
 			c.bad = append(c.bad, err.Error())
 		}
