@@ -43,7 +43,7 @@ release-binaries:
 	release/licenses.sh > $(BIN)/THIRD-PARTY-LICENSES
 
 check-deploy:
-	cd helm/checks && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
+	cd release/checks && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
 	release/reproducible.sh
 
 e2e:

@@ -1,5 +1,5 @@
 // Package helm_test checks the values files for the chart kong/kong without the chart: keys that it has, settings that Kong
-// has, and what would only show in a cluster. What needs Kubernetes' own types is checked in the module checks.
+// has, and what would only show in a cluster. What needs Kubernetes' own types is checked in release/checks.
 package helm_test
 
 import (

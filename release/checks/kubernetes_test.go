@@ -1,5 +1,6 @@
-// Package checks_test decodes the files of helm/ strictly into Kubernetes' and the ingress controller's own types. It is a
-// module of its own because of what they bring with them.
+// Package checks_test reads the files for users with what reads them: those of helm/ with the types of Kubernetes and of
+// the ingress controller, those of docker/ with Docker's own parsers. It is a module of its own because of what these bring
+// with them.
 package checks_test
 
 import (
@@ -26,7 +27,7 @@ func TestManifests(t *testing.T) {
 		"Service":           func() any { return &corev1.Service{} },
 		"Ingress":           func() any { return &networkingv1.Ingress{} },
 	}
-	names, err := filepath.Glob("../manifests/*.yaml")
+	names, err := filepath.Glob("../../helm/manifests/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, names)
 	for _, name := range names {
@@ -48,7 +49,7 @@ func TestManifests(t *testing.T) {
 // The parts of the values that the chart copies into the pod as they are.
 func TestPodParts(t *testing.T) {
 	t.Parallel()
-	names, err := filepath.Glob("../*.yaml")
+	names, err := filepath.Glob("../../helm/*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, names)
 	for _, name := range names {
