@@ -16,12 +16,22 @@ type Trace struct {
 	byName map[string]int // of nodes
 }
 
-// A TraceNode is what has become of a node.
+// A TraceNode is what has become of a node. What it depends on is there so that the trace can be drawn by itself.
 type TraceNode struct {
-	Name   string `json:"name"`
-	Type   string `json:"type"`
-	Status string `json:"status"`
-	Error  string `json:"error,omitempty"`
+	Name   string      `json:"name"`
+	Type   string      `json:"type"`
+	Status string      `json:"status"`
+	Error  string      `json:"error,omitempty"`
+	Phase  string      `json:"phase"` // access or response
+	Branch string      `json:"branch,omitempty"`
+	Links  []TraceLink `json:"links,omitempty"`
+}
+
+// A TraceLink is where an input comes from. An empty port is the whole value.
+type TraceLink struct {
+	From string `json:"from"`
+	Out  string `json:"out,omitempty"`
+	In   string `json:"in,omitempty"`
 }
 
 // A TraceEvent is something that happened to a node. At is in nanoseconds since the trace began.
@@ -146,7 +156,16 @@ func (t *Trace) close(p *Plan, steps []progress, failure *NodeError, answered, l
 		if s.index == 0 && len(s.links) == 0 && len(s.feeds) == 0 {
 			continue // an end that the workflow does not use
 		}
-		n := TraceNode{Name: s.name, Type: s.typ, Status: statusNames[steps[i].status]}
+		n := TraceNode{Name: s.name, Type: s.typ, Status: statusNames[steps[i].status], Phase: "access"}
+		if s.late {
+			n.Phase = "response"
+		}
+		if s.owner != nil {
+			n.Branch = p.steps[s.owner.branch].name
+		}
+		for _, l := range s.links {
+			n.Links = append(n.Links, TraceLink{p.steps[l.from].name, strings.Join(append([]string{l.out}, l.path...), "."), l.in})
+		}
 		switch {
 		case i == p.responseStep:
 			n.Status = statusNames[skipped]
