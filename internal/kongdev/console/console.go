@@ -23,8 +23,8 @@ const (
 )
 
 // TraceBytes is what a console needs of each message in a trace: more is never
-// shown.
-const TraceBytes = 4 << 10
+// shown. It is the size of the trace of a workflow, which is drawn whole.
+const TraceBytes = 128 << 10
 
 // A Console collects what a gateway tells by its hooks and serves it. Make one
 // with New, pass Trace and Log to the gateway, and Attach it. It is safe for
@@ -225,7 +225,9 @@ func (c *Console) request(number int64) (detail, bool) {
 	if l == nil {
 		return detail{}, false
 	}
-	d := describe(l.Snapshot())
+	t := l.Snapshot()
+	d := describe(t)
+	d.Workflow = workflowOf(t)
 	if g != nil {
 		if f, failed := g.Failure(d.ID); failed {
 			d.Failure = withoutCredentials(f.Text)

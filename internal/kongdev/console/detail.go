@@ -46,6 +46,7 @@ type detail struct {
 	Failure  string        `json:"failure,omitempty"`
 	Upstream []tryDetail   `json:"upstream"`
 	Events   []eventDetail `json:"events"`
+	Workflow *workflow     `json:"workflow,omitempty"`
 }
 
 type tryDetail struct {

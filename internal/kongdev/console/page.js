@@ -253,8 +253,114 @@
     const fall = el('div', '', scale, ...blocks.flatMap(b => b.rows));
     fall.id = 'fall';
     fall.tabIndex = 0;
-    $('detail').replaceChildren(head, fall);
+    $('detail').replaceChildren(head, ...(d.workflow ? [drawWorkflow(d.workflow)] : []), fall);
     fall.scrollTop = scrolled || 0;
+  }
+
+  // --- the workflow that a plugin ran for a request ---
+
+  const svg = (name, attributes, ...children) => {
+    const e = document.createElementNS('http://www.w3.org/2000/svg', name);
+    for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+    e.append(...children);
+    return e;
+  };
+
+  // columnsOf puts nodes behind what they depend on, and those of the response
+  // behind all others.
+  function columnsOf(nodes) {
+    const byName = new Map(nodes.map(n => [n.name, n])), depth = new Map();
+    const before = n => [...(n.links || []).map(l => l.from), n.branch].filter(name => byName.has(name) && name !== n.name);
+    const of = (n, seen) => {
+      if (depth.has(n.name) || seen.has(n.name)) return depth.get(n.name) ?? 0;
+      seen.add(n.name);
+      depth.set(n.name, Math.max(-1, ...before(n).filter(name => byName.get(name).phase === n.phase).map(name => of(byName.get(name), seen))) + 1);
+      return depth.get(n.name);
+    };
+    nodes.forEach(n => of(n, new Set()));
+    const access = nodes.filter(n => n.phase !== 'response'), response = nodes.filter(n => n.phase === 'response');
+    const widest = list => list.length ? Math.max(...list.map(n => depth.get(n.name))) + 1 : 0;
+    // What the request goes on to stands at the end of its phase.
+    for (const n of nodes) if (n.name === 'service_request') depth.set(n.name, Math.max(depth.get(n.name), widest(access) - 1));
+    const first = widest(access), columns = Array.from({ length: first + widest(response) }, () => []);
+    for (const n of nodes) columns[(n.phase === 'response' ? first : 0) + depth.get(n.name)].push(n);
+    return { columns, first };
+  }
+
+  function drawWorkflow(w) {
+    const width = 114, height = 40, gapX = 24, gapY = 14, top = 28, left = 14;
+    const { columns, first } = columnsOf(w.nodes);
+    const tallest = Math.max(...columns.map(c => c.length)), at = new Map();
+    columns.forEach((column, x) => column.forEach((n, y) => at.set(n.name, {
+      x: left + x * (width + gapX), y: top + (y + (tallest - column.length) / 2) * (height + gapY),
+    })));
+    const total = { w: left * 2 + columns.length * (width + gapX) - gapX, h: top + tallest * (height + gapY) };
+    const story = name => w.events.filter(e => e.name === name);
+    const took = name => {
+      const events = story(name), begun = events.find(e => e.action === 'run' || e.action === 'schedule'), ended = events.find(e => e.action === 'complete' || e.action === 'fail');
+      return begun && ended ? (Number(ended.at) - Number(begun.at)) / 1000 : null;
+    };
+    const word = n => (n.status || '').replace(/^NODE_/, '').toLowerCase();
+    const picture = svg('svg', { width: total.w, height: total.h, viewBox: `0 0 ${total.w} ${total.h}`, role: 'img', 'aria-label': `workflow of ${w.nodes.length} nodes` });
+    picture.style.minWidth = total.w * 0.75 + 'px'; // smaller could not be read
+    for (const [title, from, to] of [['access', 0, first], ['response', first, columns.length]]) {
+      if (from === to) continue;
+      const x = left - 8 + from * (width + gapX);
+      picture.append(svg('rect', { class: 'lane', x, y: 4, width: (to - from) * (width + gapX) - gapX + 16, height: total.h - 8, rx: 8 }), svg('text', { class: 'lane-title', x: x + 8, y: 19 }, title));
+    }
+    const values = el('pre');
+    values.tabIndex = 0;
+    values.hidden = true;
+    let chosen = null;
+    const choose = (n, box) => {
+      chosen?.classList.remove('chosen');
+      const again = chosen === box;
+      chosen = again ? null : box;
+      state.shown.node = again ? null : n.name;
+      values.hidden = again;
+      if (again) return;
+      box.classList.add('chosen');
+      values.replaceChildren();
+      const told = { node: n.name, type: n.type, status: n.status, ...(n.error ? { error: n.error } : {}) };
+      for (const e of story(n.name)) told[{ run: 'in', schedule: 'in', complete: 'out' }[e.action] || e.action] = plain(e.value) ?? e.error ?? null;
+      paint(values, JSON.stringify(told, null, 2));
+      values.scrollTop = 0;
+    };
+    const skips = name => w.nodes.some(n => n.name === name && n.type !== 'implicit' && n.status !== 'NODE_COMPLETE' && n.status !== 'NODE_ERROR');
+    for (const n of w.nodes) {
+      const to = at.get(n.name);
+      const arrow = (name, title, cls) => {
+        const from = at.get(name);
+        if (!from || from === to) return;
+        const a = { x: from.x + width, y: from.y + height / 2 }, b = { x: to.x, y: to.y + height / 2 }, bend = Math.max(14, (b.x - a.x) / 2);
+        picture.append(svg('path', { class: `edge ${cls} ${skips(n.name) || skips(name) ? '' : 'went'}`,
+          d: `M${a.x} ${a.y} C${a.x + bend} ${a.y} ${b.x - bend} ${b.y} ${b.x} ${b.y}` }, svg('title', {}, title)));
+      };
+      for (const l of n.links || []) arrow(l.from, `${[l.from, l.out].filter(Boolean).join('.')} → ${[n.name, l.in].filter(Boolean).join('.')}`, '');
+      if (n.branch) arrow(n.branch, `${n.branch} decides on ${n.name}`, 'decides');
+    }
+    for (const n of w.nodes) {
+      const { x, y } = at.get(n.name), us = took(n.name), implicit = n.type === 'implicit';
+      const box = svg('g', { class: `node ${word(n)}${implicit ? ' end' : ''}`, transform: `translate(${x} ${y})`, tabindex: 0, role: 'button', 'data-node': n.name },
+        svg('title', {}, `${n.name}: ${word(n)}${us !== null ? ' in ' + duration(us) : ''}${n.error ? '\n' + n.error : ''}`),
+        svg('rect', { width, height, rx: implicit ? height / 2 : 6 }),
+        svg('text', { class: 'name', x: 10, y: implicit ? 24 : 17 }, !implicit && n.name.length > 14 ? n.name.slice(0, 13) + '…' : n.name));
+      if (!implicit) box.append(svg('text', { class: 'kind', x: 10, y: 31 }, n.type), svg('text', { class: 'kind', x: width - 10, y: 31, 'text-anchor': 'end' }, us !== null ? duration(us) : word(n)));
+      box.addEventListener('click', () => choose(n, box));
+      box.addEventListener('keydown', e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); e.stopPropagation(); choose(n, box); } });
+      picture.append(box);
+      if (state.shown.node === n.name) choose(n, box); // drawn again, because there is news
+    }
+    const box = el('div', '', el('div', 'canvas', picture), values);
+    box.id = 'workflow';
+    return box;
+  }
+
+  // plain takes the types out of what flowed: {type, value}, of an object per field.
+  function plain(v) {
+    if (v === null || typeof v !== 'object' || !('value' in v)) return v;
+    if (v.type !== 'object' || v.value === null || typeof v.value !== 'object') return v.value;
+    return Object.fromEntries(Object.entries(v.value).map(([k, e]) => [k, plain(e)]));
   }
 
   // --- the collector's events and the log ---

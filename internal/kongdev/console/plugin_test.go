@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +30,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+//go:embed testdata/workflow.json
+var workflowTrace []byte // read-only; what datakit has answered with
+
 // guardPlugin is a plugin to look at: the test binary under its name.
 type guardPlugin struct {
 	APIKey string `json:"api_key"`
@@ -38,6 +42,9 @@ func (*guardPlugin) Access(kong *pdk.PDK) {
 	switch test, _ := kong.Request.GetHeader("x-test"); test {
 	case "refuse":
 		kong.Response.Exit(403, []byte("no"), nil)
+		return
+	case "workflow": // as datakit's answer to X-DataKit-Debug-Trace
+		kong.Response.Exit(200, workflowTrace, map[string][]string{"Content-Type": {"application/json"}})
 		return
 	case "wrong":
 		_, _ = kong.Response.GetStatus()
