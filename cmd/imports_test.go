@@ -45,6 +45,7 @@ var heavy = map[string][]string{ // read-only
 	"google.golang.org/grpc":          nil,
 	"testing":                         nil,
 	module + "internal/transcript":    nil,
+	module + "internal/kongconf":      nil,
 	module + "internal/kongdev":       {gateway},
 	module + "internal/frames":        {gateway},
 	module + "cmd":                    nil,
