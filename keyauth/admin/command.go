@@ -152,6 +152,9 @@ func (c command) prepare(log *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("-store: %w", err)
 	}
+	if lost := store.Volatile(c.storeFile); lost != "" {
+		log.Warn(lost)
+	}
 	s.api = New(Options{Store: file, Hasher: hasher, KeyPrefix: c.keyPrefix, Seed: c.shapes == "seed", Audit: audit, Log: log})
 	return s, nil
 }

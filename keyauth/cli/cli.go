@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"kong-go-plugins/keyauth/store"
 )
 
 const about = `keyauth keys makes, shows and ends API keys in the node's keys file; the plugin sees a change within seconds.
@@ -55,11 +57,12 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
+	lost     func(path string) string // says that a keys file will be lost: store.Volatile
 }
 
 // Run does what args, the words after `keyauth keys`, ask for. It returns the exit status.
 func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return run(args, streams{stdin, stdout, stderr, time.Now})
+	return run(args, streams{stdin, stdout, stderr, time.Now, store.Volatile})
 }
 
 func run(args []string, std streams) int {

@@ -83,6 +83,7 @@ func (c *create) run(s *session) error {
 	if err := s.printKey(admin, secret, credential); err != nil {
 		return err
 	}
+	s.warnOfLoss()
 	s.note("%s: credential %s of %s, %s%s", s.path(), entry.ID, visible(consumerName(credential)), hintText(entry.Hint), endText(entry.ExpiresAt))
 	if entry.Consumer.ID == "" {
 		s.note("Kong has to know the consumer %s, else the key is refused; -create-consumer makes one in the keys file", visible(c.consumer))

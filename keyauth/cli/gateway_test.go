@@ -134,7 +134,7 @@ func TestImportsCountInTheGateway(t *testing.T) {
 	assert.Equal(t, "bob", username)
 
 	var out, notes bytes.Buffer
-	assert.Equal(t, 1, run([]string{"import", "-from-admin-api", api.URL, "-kong-prefix", n.Prefix()}, streams{nil, &out, &notes, time.Now}))
+	assert.Equal(t, 1, run([]string{"import", "-from-admin-api", api.URL, "-kong-prefix", n.Prefix()}, streams{nil, &out, &notes, time.Now, outlives}))
 	assert.Contains(t, notes.String(), "status 401; correct -token-file")
 
 	// What is exported as configuration is good in another gateway, by Kong's own means.

@@ -85,6 +85,7 @@ func (i *importKeys) run(s *session) error {
 		if err := admin.Import(s.ctx, consumers, credentials); err != nil {
 			return err
 		}
+		s.warnOfLoss()
 	}
 	if err := r.print(s); err != nil {
 		return err

@@ -91,7 +91,7 @@ func TestAKeyThatNobodyHasSeen(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
 	var notes bytes.Buffer
-	std := streams{strings.NewReader(""), closedPipe{}, &notes, time.Now}
+	std := streams{strings.NewReader(""), closedPipe{}, &notes, time.Now, outlives}
 	require.Equal(t, 1, run([]string{"create", "-consumer", "alice", "-store", path}, std))
 	assert.Contains(t, notes.String(), "the key could not be shown and was removed again")
 	std.out = io.Discard

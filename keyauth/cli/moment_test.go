@@ -56,7 +56,7 @@ func TestExportAndImport(t *testing.T) {
 	from, to := filepath.Join(t.TempDir(), "keys.jsonl"), filepath.Join(t.TempDir(), "keys.jsonl")
 	do := func(path, stdin string, args ...string) string {
 		var out, notes bytes.Buffer
-		status := run(append(args, "-store", path), streams{strings.NewReader(stdin), &out, &notes, func() time.Time { return today }})
+		status := run(append(args, "-store", path), streams{strings.NewReader(stdin), &out, &notes, func() time.Time { return today }, outlives})
 		require.Equal(t, 0, status, notes.String())
 		return out.String()
 	}

@@ -95,6 +95,7 @@ func (r *rotate) run(s *session) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) { // one that somebody has revoked meanwhile is over
 		return fmt.Errorf("the new key is good, and the old one still has no other end than before: %w", err)
 	}
+	s.warnOfLoss()
 	s.note("%s: credential %s of %s, %s%s", s.path(), next.ID, visible(consumerName(next)), hintText(next.Hint), endText(next.ExpiresAt))
 	if end <= now.Unix() {
 		s.note("the old one, %s, has ended", old.ID)

@@ -100,6 +100,13 @@ func (s *session) hasher() (*key.Hasher, error) {
 // note tells the person at the terminal something that is no result.
 func (s *session) note(format string, args ...any) { fmt.Fprintf(s.err, format+"\n", args...) }
 
+// warnOfLoss says that the keys file, which was written to, will be lost.
+func (s *session) warnOfLoss() {
+	if lost := s.lost(s.path()); lost != "" {
+		s.note("warning: %s", lost)
+	}
+}
+
 // find returns the credentials that are meant: by ids, or by the key on standard input.
 func (s *session) find(admin store.Admin, byKey bool) ([]store.Credential, error) {
 	if !byKey && len(s.ids) == 0 {

@@ -17,6 +17,9 @@ import (
 
 var update = flag.Bool("update", false, "write what the commands print into testdata")
 
+// outlives says of every file that it outlives the machine, wherever tests run.
+func outlives(string) string { return "" }
+
 // today is when the sessions happen.
 var today = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) // read-only
 
@@ -86,7 +89,7 @@ func (r *recorder) run(t *testing.T, line string) string {
 	}
 	args = append(args, "-store", filepath.Join(r.dir, "keys.jsonl"))
 	var out, notes bytes.Buffer
-	status := run(args, streams{strings.NewReader(stdin), &out, &notes, func() time.Time { return r.now }})
+	status := run(args, streams{strings.NewReader(stdin), &out, &notes, func() time.Time { return r.now }, outlives})
 	text := r.shown(out.String())
 	for note := range strings.Lines(r.shown(notes.String())) {
 		text += "! " + note

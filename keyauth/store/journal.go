@@ -26,6 +26,7 @@ type Journal struct {
 	at      position
 	from    stamp
 	foreign map[key.Digest]foreignKey // with peppers that hasher does not know
+	told    bool                      // that the file will be lost
 }
 
 // A foreignKey is one that no request can find.
@@ -160,6 +161,10 @@ func (j *Journal) readWhole(f *os.File, s stamp) error {
 	}
 	j.at, j.from = at, s
 	j.now.Store(&view{base: b.Snapshot()})
+	if lost := Volatile(j.file.path); lost != "" && !j.told {
+		j.told = true
+		j.file.status.log.Warn("keyauth: " + lost)
+	}
 	return nil
 }
 
