@@ -206,12 +206,22 @@ func (p *declarative) hash(c *Credential, k kongKey) (err error) {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" || n.Value == "" {
 		return errors.New("key: want text of at least one character; put it in quotes")
 	}
+	if isPlaceholder(n.Value) {
+		return errors.New("key: it is a placeholder of decK, ${{ env ... }}, that was not filled in; write the file with its values first: deck file render --populate-env-vars")
+	}
 	c.Hash = p.hasher.Hash([]byte(n.Value))
 	c.Weak = key.Weakness(n.Value) != ""
 	if c.Hint == "" {
 		c.Hint = key.Hint(n.Value)
 	}
 	return nil
+}
+
+// isPlaceholder says whether decK would put a value of its environment in place of the text: as a key, it could be guessed.
+func isPlaceholder(text string) bool {
+	_, behind, open := strings.Cut(text, "${{")
+	inside, _, end := strings.Cut(behind, "}}")
+	return open && end && strings.Contains(inside, "env")
 }
 
 func (p *declarative) owner(c *Credential, k kongKey, owner *kongConsumer) error {

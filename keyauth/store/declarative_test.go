@@ -107,6 +107,8 @@ func TestParseDeclarativeRefuses(t *testing.T) {
 		{"no key", "key: top-by-name", "tags: []", "line 27: keyauth_credentials[0].key: it is missing"},
 		{"number", `"12345678901234567890"`, "12345678", "line 25: consumers[1].keyauth_credentials[0].key: want text"},
 		{"empty key", "top-by-name", `""`, "keyauth_credentials[0].key: want text of at least one character"},
+		{"placeholder", "top-by-name", `${{ env "DECK_SECRET" }}`, "keyauth_credentials[0].key: it is a placeholder of decK"},
+		{"placeholder within", "top-by-name", `"a-${{env \"DECK_SECRET\"}}"`, "deck file render --populate-env-vars"},
 		{"list", "top-by-name", `[SECRET]`, "keyauth_credentials[0].key: want text"},
 		{"both", "hint:", "key: SECRET\n    hint:", "consumers[0].keyauth_credentials[1].key_hash: there is a key too"},
 		{"hash", "sha256::", "sha256:", "consumers[0].keyauth_credentials[1].key_hash: is no stored digest"},
