@@ -17,7 +17,7 @@ import (
 type event struct {
 	Time     string   `json:"time"`
 	Who      string   `json:"who"`    // the token's name, uid:N of a unix socket's other side, or keyauth itself
-	Action   string   `json:"action"` // create, replace, update, rotate, delete, expire
+	Action   string   `json:"action"` // create, replace, update, rotate, delete, expire, import
 	Entity   string   `json:"entity"`
 	ID       string   `json:"id"`
 	Consumer string   `json:"consumer,omitempty"` // of a credential
@@ -40,7 +40,10 @@ type Audit struct {
 // the lines go to the log.
 func NewAudit(path string, log *slog.Logger) (*Audit, error) {
 	a := &Audit{path: path, log: log}
-	return a, a.write() // says now that the file cannot be written
+	if path == "" {
+		return a, nil
+	}
+	return a, a.append() // says now that the file cannot be written
 }
 
 func (a *Audit) write(events ...event) error {
@@ -50,6 +53,14 @@ func (a *Audit) write(events ...event) error {
 		}
 		return nil
 	}
+	if err := a.append(events...); err != nil {
+		a.log.Error("audit file: a change is stored and not recorded", "error", err)
+		return message(500, "the change is stored, but could not be recorded in the audit file")
+	}
+	return nil
+}
+
+func (a *Audit) append(events ...event) (err error) {
 	var text []byte
 	for _, e := range events {
 		line, err := json.Marshal(e)
@@ -60,14 +71,6 @@ func (a *Audit) write(events ...event) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.append(text); err != nil {
-		a.log.Error("audit file: a change is stored and not recorded", "error", err)
-		return message(500, "the change is stored, but could not be recorded in the audit file")
-	}
-	return nil
-}
-
-func (a *Audit) append(text []byte) (err error) {
 	f, err := os.OpenFile(a.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err

@@ -165,6 +165,9 @@ func (c command) run(args []string, std streams) int {
 	defer stop()
 	s := &session{streams: std, common: common, ids: rest, ctx: ctx}
 	err = do(s)
+	if s.audited != nil {
+		err = errors.Join(err, s.audited.err)
+	}
 	var wrong usageError
 	switch {
 	case err == nil:

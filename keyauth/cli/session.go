@@ -16,10 +16,10 @@ import (
 
 // common are the flags of every command.
 type common struct {
-	prefix, store, output, pepperFile string
+	prefix, store, output, pepperFile, auditFile string
 }
 
-var commonNames = []string{"kong-prefix", "store", "o", "pepper-file"} // read-only
+var commonNames = []string{"kong-prefix", "store", "o", "pepper-file", "audit-file"} // read-only
 
 func isCommon(name string) bool {
 	for _, n := range commonNames {
@@ -36,6 +36,7 @@ func defineCommon(f *flag.FlagSet) *common {
 	f.StringVar(&c.store, "store", "", "the keys `file`, when the plugin's parameter snapshot names another one")
 	f.StringVar(&c.output, "o", "table", "print for people or for programs, `form`: table or json")
 	f.StringVar(&c.pepperFile, "pepper-file", "", "`file` with the plugin's pepper in its first line, and previous_peppers in the lines that follow")
+	f.StringVar(&c.auditFile, "audit-file", "", "`file` to append a JSON line to for each change, as keyauth admin does")
 	return c
 }
 
@@ -50,8 +51,9 @@ func (c *common) check() error {
 type session struct {
 	streams
 	*common
-	ids []string // words that are no flags
-	ctx context.Context
+	ids     []string // words that are no flags
+	ctx     context.Context
+	audited *audited // nil: without -audit-file
 }
 
 func (s *session) path() string {
@@ -62,7 +64,7 @@ func (s *session) path() string {
 }
 
 // open opens the keys file, which need not exist.
-func (s *session) open() (*store.JournalAdmin, error) {
+func (s *session) open() (store.Admin, error) {
 	folder, field := filepath.Dir(s.path()), "-store"
 	if s.store == "" {
 		folder, field = s.prefix, "-kong-prefix" // its folder keyauth is made when needed
@@ -74,7 +76,12 @@ func (s *session) open() (*store.JournalAdmin, error) {
 	case err == nil && !info.IsDir():
 		return nil, fmt.Errorf("%s: %s is no folder", field, folder)
 	}
-	return store.OpenJournalAdmin(s.path())
+	file, err := store.OpenJournalAdmin(s.path())
+	if err != nil || s.auditFile == "" {
+		return file, err
+	}
+	s.audited, err = newAudited(file, s.auditFile)
+	return s.audited, err
 }
 
 // hasher hashes keys as the plugin does.
