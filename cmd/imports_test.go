@@ -66,8 +66,9 @@ var layers = map[string][]string{ // read-only
 	"datakit/xmljson":       nil,
 	"keyauth/key":           nil,
 	"keyauth/store":         {"keyauth/key"},
-	"keyauth/cli":           {"keyauth/key", "keyauth/store"},
-	"keyauth/admin":         {"keyauth/key", "keyauth/store"},
+	"keyauth/audit":         nil,
+	"keyauth/cli":           {"keyauth/audit", "keyauth/key", "keyauth/store"},
+	"keyauth/admin":         {"keyauth/audit", "keyauth/key", "keyauth/store"},
 }
 
 // forbidden returns why the binary name must not hold one of deps, its own main left out. plugins are the names of all

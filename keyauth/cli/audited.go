@@ -3,10 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
+	"time"
 
-	"kong-go-plugins/keyauth/admin"
+	"kong-go-plugins/keyauth/audit"
 	"kong-go-plugins/keyauth/store"
 )
 
@@ -14,13 +14,13 @@ import (
 // command goes on, so that a new key is shown, and fails in the end with what err says.
 type audited struct {
 	store.Admin
-	log *admin.Audit
+	log *audit.File
 	err error
 }
 
 // newAudited opens the audit file before anything changes.
 func newAudited(of store.Admin, path string) (*audited, error) {
-	log, err := admin.NewAudit(path, slog.New(slog.DiscardHandler))
+	log, err := audit.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("-audit-file: %w", err)
 	}
@@ -28,22 +28,25 @@ func newAudited(of store.Admin, path string) (*audited, error) {
 }
 
 // record writes a change's lines, unless err says that there was no change.
-func (a *audited) record(err error, changes ...admin.Change) error {
+func (a *audited) record(err error, changes ...audit.Event) error {
 	if err != nil {
 		return err
 	}
-	if failed := a.log.Record(fmt.Sprintf("uid:%d", os.Getuid()), changes...); failed != nil && a.err == nil {
+	for i := range changes {
+		changes[i].Time, changes[i].Who = time.Now().UTC().Format(time.RFC3339Nano), fmt.Sprintf("uid:%d", os.Getuid())
+	}
+	if failed := a.log.Append(changes...); failed != nil && a.err == nil {
 		a.err = fmt.Errorf("-audit-file: the change is stored, but could not be recorded: %w", failed)
 	}
 	return nil
 }
 
 func (a *audited) CreateConsumer(ctx context.Context, c store.Consumer) error {
-	return a.record(a.Admin.CreateConsumer(ctx, c), admin.ConsumerChange("create", c))
+	return a.record(a.Admin.CreateConsumer(ctx, c), consumerChange("create", c))
 }
 
 func (a *audited) CreateCredential(ctx context.Context, c store.Credential) error {
-	return a.record(a.Admin.CreateCredential(ctx, c), admin.CredentialChange("create", c))
+	return a.record(a.Admin.CreateCredential(ctx, c), credentialChange("create", c))
 }
 
 func (a *audited) UpdateCredential(ctx context.Context, id string, change func(*store.Credential) error) (store.Credential, error) {
@@ -60,7 +63,7 @@ func (a *audited) UpdateCredential(ctx context.Context, id string, change func(*
 		}
 		return err
 	})
-	return c, a.record(err, admin.CredentialChange(action, c, fields...))
+	return c, a.record(err, credentialChange(action, c, fields...))
 }
 
 func (a *audited) DeleteCredential(ctx context.Context, id string) error {
@@ -68,16 +71,28 @@ func (a *audited) DeleteCredential(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return a.record(a.Admin.DeleteCredential(ctx, id), admin.CredentialChange("delete", c))
+	return a.record(a.Admin.DeleteCredential(ctx, id), credentialChange("delete", c))
 }
 
 func (a *audited) Import(ctx context.Context, consumers []store.Consumer, credentials []store.Credential) error {
-	var changes []admin.Change
+	var changes []audit.Event
 	for _, c := range consumers {
-		changes = append(changes, admin.ConsumerChange("import", c))
+		changes = append(changes, consumerChange("import", c))
 	}
 	for _, c := range credentials {
-		changes = append(changes, admin.CredentialChange("import", c))
+		changes = append(changes, credentialChange("import", c))
 	}
 	return a.record(a.Admin.Import(ctx, consumers, credentials), changes...)
+}
+
+func consumerChange(action string, c store.Consumer) audit.Event {
+	return audit.Event{Action: action, Entity: audit.Consumer, ID: c.ID}
+}
+
+func credentialChange(action string, c store.Credential, fields ...string) audit.Event {
+	owner := c.Consumer.ID
+	if owner == "" {
+		owner = c.ConsumerRef
+	}
+	return audit.Event{Action: action, Entity: audit.Credential, ID: c.ID, Consumer: owner, Fields: fields}
 }
