@@ -57,6 +57,24 @@ func Var(kong *pdk.PDK, name string) (string, error) {
 	return string(text), err
 }
 
+// RawQuery is Request.GetRawQuery: what stands behind the "?", its bytes as they came.
+func RawQuery(kong *pdk.PDK) (string, error) {
+	text, err := askText(kong, AskRawQuery())
+	return string(text), err
+}
+
+// Path is Request.GetPath: the normalised path, its bytes as they came.
+func Path(kong *pdk.PDK) (string, error) {
+	text, err := askText(kong, AskPath())
+	return string(text), err
+}
+
+// Method is Request.GetMethod.
+func Method(kong *pdk.PDK) (string, error) {
+	text, err := askText(kong, AskMethod())
+	return string(text), err
+}
+
 // Serialize is Log.Serialize: Kong's log entry of the request as JSON, its bytes as they came. The slice is the caller's.
 func Serialize(kong *pdk.PDK) ([]byte, error) {
 	text, err := askText(kong, AskSerialize())

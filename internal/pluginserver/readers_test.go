@@ -88,6 +88,12 @@ func TestReaders(t *testing.T) {
 		case "kong.nginx.get_var":
 			require.Equal(t, textMessage("http_x"), c.args)
 			return textMessage("v\xff"), true
+		case "kong.request.get_raw_query":
+			return textMessage("q=\xff"), true
+		case "kong.request.get_path":
+			return textMessage("/\xff"), true
+		case "kong.request.get_method":
+			return textMessage("GET"), true
 		case "kong.nginx.get_ctx":
 			return ctxWire, true
 		}
@@ -106,6 +112,15 @@ func TestReaders(t *testing.T) {
 		v, err := Var(kong, "http_x")
 		require.NoError(t, err)
 		require.Equal(t, "v\xff", v)
+		v, err = RawQuery(kong)
+		require.NoError(t, err)
+		require.Equal(t, "q=\xff", v)
+		v, err = Path(kong)
+		require.NoError(t, err)
+		require.Equal(t, "/\xff", v)
+		v, err = Method(kong)
+		require.NoError(t, err)
+		require.Equal(t, "GET", v)
 		c, err := CtxValue(kong, "k")
 		require.NoError(t, err)
 		require.Equal(t, map[string]any{"key": "k", "n": 1.5, "list": []any{true, nil, "x"}}, c)
