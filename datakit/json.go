@@ -24,6 +24,9 @@ func decodeJSON(b []byte) (any, error) {
 	if rest := bytes.TrimLeft(b[d.InputOffset():], " \t\r\n"); len(rest) > 0 {
 		return nil, fmt.Errorf("not JSON: more than one value, the second at byte %d", len(b)-len(rest))
 	}
+	if hasLongNumber(b, v) {
+		return nil, errLongNumber
+	}
 	return v, nil
 }
 

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"math/big"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,6 +59,7 @@ func buildJQ(c *NodeConfig, b *builder) (node, error) {
 	if clock := b.engine.keys.Now; clock != nil {
 		query.FuncDefs = append([]*gojq.FuncDef{fixedNow(clock())}, query.FuncDefs...)
 	}
+	query.FuncDefs = append(limitedFunctions(text), query.FuncDefs...)
 	options := append(jqFunctions(), gojq.WithVariables(names))
 	if n.code, err = gojq.Compile(query, options...); err != nil {
 		return nil, fmt.Errorf("jq: does not compile: %w", err)
@@ -134,9 +133,8 @@ func (n jqNode) run(ctx context.Context, in values) (values, error) {
 	if err, failed := v.(error); failed {
 		return nil, jqError(ctx, err)
 	}
-	left := n.maxBytes
-	if !fits(v, &left) {
-		return nil, fmt.Errorf("the result is larger than %d bytes (max_body_bytes)", n.maxBytes)
+	if err := checkResult(v, n.maxBytes); err != nil {
+		return nil, err
 	}
 	return values{self: v}, nil
 }
@@ -164,69 +162,6 @@ func jqError(ctx context.Context, err error) error {
 
 // quotedValue is how the library shows a value in an error. It may be a secret, and errors reach logs.
 var quotedValue = regexp.MustCompile(`\b(null|boolean|number|string|array|object) \((?:"(?:[^"\\]|\\.)*"?|[^()"]|"[^"]*")*\)`)
-
-// fits counts the bytes of a result, about, down from left.
-func fits(v any, left *int) bool {
-	switch v := v.(type) {
-	case string:
-		*left -= len(v)
-	case []any:
-		*left -= len(v)
-		for _, e := range v {
-			if *left < 0 || !fits(e, left) {
-				return false
-			}
-		}
-	case map[string]any:
-		for key, e := range v {
-			*left -= len(key) + 4
-			if *left < 0 || !fits(e, left) {
-				return false
-			}
-		}
-	case *big.Int:
-		*left -= v.BitLen() / 3
-	default:
-		*left -= 4
-	}
-	return *left >= 0
-}
-
-// jqFunctions are those of jq that the library does not have.
-func jqFunctions() []gojq.CompilerOption {
-	same := func(v any, _ []any) any { return v }
-	return []gojq.CompilerOption{
-		gojq.WithFunction("debug", 0, 1, same),
-		gojq.WithFunction("stderr", 0, 0, same),
-		gojq.WithFunction("keys_unsorted", 0, 0, func(v any, _ []any) any {
-			switch v := v.(type) {
-			case map[string]any:
-				return anyList(sortedKeys(v))
-			case []any:
-				keys := make([]any, len(v))
-				for i := range keys {
-					keys[i] = i
-				}
-				return keys
-			}
-			return fmt.Errorf("keys_unsorted cannot be applied to: %s", nameOf(v))
-		}),
-		gojq.WithFunction("toarray", 0, 0, func(v any, _ []any) any {
-			if _, is := v.([]any); is {
-				return v
-			}
-			return []any{v}
-		}),
-		gojq.WithFunction("ascii", 0, 0, func(v any, _ []any) any {
-			f, ok := floatOf(v)
-			if !ok || f < 0 || f > 127 || f != math.Trunc(f) {
-				return errors.New("ascii takes a number from 0 to 127")
-			}
-			return string(rune(f))
-		}),
-		gojq.WithFunction("have_literal_numbers", 0, 0, func(any, []any) any { return true }),
-	}
-}
 
 // headerAliases finds header names that programs look up in lower case only, which received headers must have, too.
 func headerAliases(programs []*gojq.Query) map[string]string {
