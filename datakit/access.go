@@ -1,6 +1,7 @@
 package datakit
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -59,7 +60,7 @@ func (c *Config) Access(kong *pdk.PDK) {
 	}
 	traced, grpc, wanted := c.announce(kong, p)
 	host := &pdkHost{kong: kong, maxBody: p.maxBody}
-	o := p.Access(pluginserver.Context(kong), host, traced)
+	o := p.Access(p.context(kong), host, traced)
 	switch {
 	case o.Failure != nil:
 		c.fail(kong, p, o)
@@ -70,6 +71,15 @@ func (c *Config) Access(kong *pdk.PDK) {
 		c.handOver(kong, p, host, o, grpc, wanted)
 	}
 	c.engine.stats.phase("access", o, time.Since(began))
+}
+
+// context is that of the event, which ends when Kong no longer waits. Where no node waits for others it is not worth its
+// price: the time is looked at between nodes.
+func (p *Plan) context(kong *pdk.PDK) context.Context {
+	if !p.needsDeadline {
+		return context.Background()
+	}
+	return pluginserver.Context(kong)
 }
 
 // questions are what each phase asks Kong, so that all of it leaves in one flight.
@@ -139,7 +149,7 @@ func (c *Config) handOver(kong *pdk.PDK, p *Plan, host *pdkHost, o *Outcome, grp
 	}
 	if grpc || !p.needsResponse && o.Trace == nil {
 		if !wanted {
-			_ = kong.Nginx.SetCtx(bufferingKey, false)
+			_ = pluginserver.SetCtxFlag(kong, bufferingKey, false)
 		}
 		return
 	}
@@ -174,7 +184,7 @@ func writeService(kong *pdk.PDK, w Writes) {
 		_ = pluginserver.ClearServiceHeader(kong, "Content-Encoding")
 		_ = pluginserver.SetServiceBody(kong, string(w.Body))
 	}
-	var plain []pluginserver.ServiceHeader
+	plain := make([]pluginserver.ServiceHeader, 0, len(w.Headers))
 	for _, h := range w.Headers {
 		switch {
 		case h.Name == "Content-Length":

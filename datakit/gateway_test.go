@@ -140,6 +140,10 @@ func TestResponses(t *testing.T) {
 	assert.Equal(t, []any{"1", "2"}, seen.R["X-Twice"])
 	assert.Equal(t, []any{"GET", "/status2/a b", "/status2/a%20b", "http", 1.1}, []any{seen.M, seen.P, seen.RP, seen.S, seen.V})
 	assert.Equal(t, map[string]any{"x": []any{"1", "2"}, "y": true}, seen.Q)
+
+	r = g.Send("GET", "/status2/ok?x=\xff", "")
+	require.NoError(t, json.Unmarshal([]byte(r.Body), &seen), r.Body)
+	assert.Equal(t, "\uFFFD", seen.Q["x"], "a byte that is not UTF-8 does no harm")
 }
 
 // TestFlights holds the request path to its budget: round trips to Kong per event, the event itself included.

@@ -78,7 +78,7 @@ func (h *pdkHost) Request(want Ports) (m Message, err error) {
 		note(e)
 	}
 	if want["query"] {
-		m.RawQuery, e = h.kong.Request.GetRawQuery()
+		m.RawQuery, e = pluginserver.RawQuery(h.kong)
 		note(e)
 	}
 	if want["body"] {
@@ -89,18 +89,22 @@ func (h *pdkHost) Request(want Ports) (m Message, err error) {
 		}
 	}
 	if want["path"] {
-		m.Path, e = h.kong.Request.GetPath()
+		m.Path, e = pluginserver.Path(h.kong)
 		note(e)
 	}
 	if want["method"] {
-		m.Method, e = h.kong.Request.GetMethod()
+		m.Method, e = pluginserver.Method(h.kong)
 		note(e)
 	}
 	m.RawPath, _, _ = strings.Cut(variable("raw_path", "request_uri"), "?")
 	m.Scheme = variable("scheme", "scheme")
 	m.TraceParent = variable(traceParent, traceParentVariable)
-	m.Port, _ = strconv.Atoi(variable("port", "server_port"))
-	m.Version, _ = strconv.ParseFloat(strings.TrimPrefix(variable("version", "server_protocol"), "HTTP/"), 64)
+	if want["port"] {
+		m.Port, _ = strconv.Atoi(variable("port", "server_port"))
+	}
+	if want["version"] {
+		m.Version, _ = strconv.ParseFloat(strings.TrimPrefix(variable("version", "server_protocol"), "HTTP/"), 64)
+	}
 	return m, err
 }
 

@@ -39,7 +39,7 @@ func (c *Config) Response(kong *pdk.PDK) {
 		if state != nil {
 			host.plugin = state.plugin
 		}
-		o = p.Response(pluginserver.Context(kong), host, state)
+		o = p.Response(p.context(kong), host, state)
 	}
 	switch {
 	case o.Failure != nil:
