@@ -41,6 +41,11 @@ func runCommand(p Plugin, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s: the plugin has no phase: New must return a pointer to a type with a method like Access(*pdk.PDK)\n", o.name)
 		return 1
 	}
+	if o.action == dumpAction || o.action == checkAction {
+		for _, note := range nameNotes(o.name, p.Name, luaFolders) {
+			fmt.Fprintf(stderr, "%s: %s\n", o.name, note) // with the dump, on the terminal or container log of who starts Kong
+		}
+	}
 	switch o.action {
 	case versionAction:
 		fmt.Fprintf(stdout, "%s %s (build %s, %s, go-pdk %s, %s/%s)\n", o.name, p.Version, build, runtime.Version(), pdkVersion(), runtime.GOOS, runtime.GOARCH)

@@ -37,6 +37,9 @@ func serve(p Plugin, o options) error {
 		return err
 	}
 	log.Info("listening", "plugin", o.name, "version", p.Version, "socket", o.socket, "pid", os.Getpid())
+	for _, note := range nameNotes(o.name, p.Name, luaFolders) {
+		log.Warn(note)
+	}
 
 	s := newSupervisor(p, o, os.Args, sink, log)
 	s.dump, s.socketMode = dump, mode
