@@ -26,7 +26,7 @@ func TestConfigurationsOnPages(t *testing.T) {
 			checked++
 			file := filepath.Join(t.TempDir(), "config.yml")
 			require.NoError(t, os.WriteFile(file, []byte(m[2]), 0o600))
-			out, err := exec.CommandContext(t.Context(), "go", "run", "../cmd/"+m[1], "-validate", file).CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), filepath.Join(bin, m[1]), "-validate", file).CombinedOutput()
 			assert.NoError(t, err, "%s: %s", name, out)
 		}
 	}

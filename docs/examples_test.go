@@ -83,7 +83,7 @@ type shell struct {
 	commands, outputs *strings.Replacer
 }
 
-func newShell(t *testing.T, bin string) shell {
+func newShell(t *testing.T) shell {
 	t.Helper()
 	proxy, admin := freePort(t), freePort(t)
 	tmp, err := os.MkdirTemp("", "docs")
@@ -124,10 +124,9 @@ func TestWorkedExamples(t *testing.T) {
 	name := filepath.Join(root, "docs", "kongdev.md")
 	page, err := os.ReadFile(name)
 	require.NoError(t, err)
-	bin, _ := build(t)
 	parts := strings.Split(string(page), exampleMark)
 	require.Len(t, parts, 6, "five worked examples")
-	s := newShell(t, bin)
+	s := newShell(t)
 	for i, part := range parts[1:] {
 		block, rest, ok := strings.Cut(part, "```\n")
 		require.True(t, ok, "the block of example %d ends", i+1)

@@ -14,8 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const root = ".."
-
 // readPages reads the README, its neighbours and all of docs.
 func readPages(t *testing.T) map[string]page {
 	t.Helper()
@@ -36,25 +34,10 @@ func readPages(t *testing.T) map[string]page {
 	return pages
 }
 
-// build compiles every binary into a folder.
-func build(t *testing.T) (dir string, binaries []string) {
-	t.Helper()
-	dir = t.TempDir()
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir+string(filepath.Separator), "kong-go-plugins/cmd/...").CombinedOutput()
-	require.NoError(t, err, string(out))
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	for _, e := range entries {
-		binaries = append(binaries, e.Name())
-	}
-	require.NotEmpty(t, binaries)
-	return dir, binaries
-}
-
 // help is what a binary, or a part of it, prints about itself.
-func help(t *testing.T, dir, binary string, part ...string) string {
+func help(t *testing.T, binary string, part ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), filepath.Join(dir, binary), append(part, "-help")...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(bin, binary), append(part, "-help")...).CombinedOutput()
 	require.NoError(t, err, binary)
 	return strings.TrimRight(string(out), "\n")
 }
@@ -66,11 +49,17 @@ func TestPages(t *testing.T) {
 	pages := readPages(t)
 	r, err := openRepository(root)
 	require.NoError(t, err)
-	dir, binaries := build(t)
+	entries, err := os.ReadDir(bin)
+	require.NoError(t, err)
+	var binaries []string
+	for _, e := range entries {
+		binaries = append(binaries, e.Name())
+	}
+	require.NotEmpty(t, binaries)
 	r.flags = map[string]map[string]bool{}
 	texts := map[string]string{}
 	for _, b := range binaries {
-		texts[b] = help(t, dir, b)
+		texts[b] = help(t, b)
 		r.flags[b] = map[string]bool{}
 		for _, m := range helpFlag.FindAllStringSubmatch(texts[b], -1) {
 			r.flags[b][m[1]] = true
@@ -81,7 +70,7 @@ func TestPages(t *testing.T) {
 		{"datakit", "convert"}, {"datakit", "graph"}, {"datakit", "run"}, {"datakit", "test"}, {"datakit", "validate"}, {"keyauth", "admin"}, {"keyauth", "keys"}, {"kongdev", "check"}, {"kongdev", "replay"}, {"moesif", "replay"},
 	} {
 		binary, part := command[0], command[1]
-		texts[binary+" "+part] = help(t, dir, binary, part)
+		texts[binary+" "+part] = help(t, binary, part)
 		for _, m := range helpFlag.FindAllStringSubmatch(texts[binary+" "+part], -1) {
 			r.flags[binary][m[1]] = true
 		}
@@ -96,9 +85,9 @@ func TestPages(t *testing.T) {
 			case isHelp:
 				assert.Equal(t, texts[binary], strings.Join(o.lines, "\n"), "%s: what %s prints", p.name, o.command)
 			case o.command == "make demo ONCE=1":
-				assert.Empty(t, notShown(demo(t, dir), o.lines), "%s: lines that %s does not print", p.name, o.command)
+				assert.Empty(t, notShown(demo(t), o.lines), "%s: lines that %s does not print", p.name, o.command)
 			case strings.HasPrefix(o.command, "datakit "):
-				assert.Equal(t, printed(t, dir, o.command), strings.Join(o.lines, "\n"), "%s: what %s prints", p.name, o.command)
+				assert.Equal(t, printed(t, o.command), strings.Join(o.lines, "\n"), "%s: what %s prints", p.name, o.command)
 			default:
 				assert.Fail(t, "no such output", "%s: %s", p.name, o.command)
 			}
@@ -133,10 +122,10 @@ func TestTheReadmeHasTheParameterTables(t *testing.T) {
 }
 
 // printed is what a command about files prints, whatever its exit status.
-func printed(t *testing.T, dir, command string) string {
+func printed(t *testing.T, command string) string {
 	t.Helper()
 	words := strings.Fields(command)
-	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, words[0]), words[1:]...)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, words[0]), words[1:]...)
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	if exit := new(exec.ExitError); err != nil {
@@ -146,11 +135,11 @@ func printed(t *testing.T, dir, command string) string {
 }
 
 // demo runs what `make demo ONCE=1` runs, with binaries that are built already.
-func demo(t *testing.T, dir string) string {
+func demo(t *testing.T) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "kongdev"), "-demo", "-once", "-f", "examples/quickstart/kong.yml", "-plugins", dir)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "kongdev"), "-demo", "-once", "-f", "examples/quickstart/kong.yml", "-plugins", bin)
 	cmd.Dir = root
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
