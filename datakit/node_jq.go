@@ -20,9 +20,6 @@ var jqKind = kind{
 	build:      buildJQ,
 }
 
-// jqTime is how long a program may run for one request.
-const jqTime = time.Second
-
 // A jqNode is a compiled program, which requests share.
 type jqNode struct {
 	code      *gojq.Code
@@ -124,22 +121,19 @@ func (n jqNode) run(ctx context.Context, in values) (values, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, jqTime, errJQTime)
-	defer cancel()
-	v, ok := n.code.RunWithContext(ctx, input, arguments...).Next()
+	limited := &jqRun{Context: ctx, until: time.Now().Add(jqTime)}
+	v, ok := n.code.RunWithContext(limited, input, arguments...).Next()
 	if !ok {
 		return values{self: nil}, nil
 	}
 	if err, failed := v.(error); failed {
-		return nil, jqError(ctx, err)
+		return nil, jqError(limited, err)
 	}
 	if err := checkResult(v, n.maxBytes); err != nil {
 		return nil, err
 	}
 	return values{self: v}, nil
 }
-
-var errJQTime = fmt.Errorf("the program ran longer than %s", jqTime)
 
 // jqError says what went wrong so that it helps.
 func jqError(ctx context.Context, err error) error {

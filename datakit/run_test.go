@@ -125,6 +125,13 @@ func TestTheBudgetEndsEverything(t *testing.T) {
 	})
 }
 
+func TestTheBudgetEndsAProgram(t *testing.T) {
+	t.Parallel()
+	o := mustCompile(t, `{timeout_ms: 50, nodes: [{name: A, type: jq, jq: "def f: f; f"}]}`).Access(t.Context(), &testHost{}, false)
+	require.NotNil(t, o.Failure)
+	assert.Equal(t, `node #1 (A) failed with error: "the workflow took longer than 50ms (timeout_ms)"`, o.Failure.Error())
+}
+
 func TestTheFirstErrorCancelsTheRest(t *testing.T) {
 	t.Parallel()
 	p := mustCompile(t, callA+callB+`
