@@ -22,15 +22,15 @@ var graphCommand = command{
 }
 
 func graph(o *out, f *flag.FlagSet, args []string) (int, error) {
-	format := f.String("format", "mermaid", "`format` of the drawing: mermaid or dot (Graphviz)")
+	format := f.String("format", "mermaid", "`format` of the drawing: mermaid, dot (Graphviz) or json")
 	n := f.Int("n", 0, "the `number` of the configuration, from 1, when the file holds several")
 	plugin := f.String("plugin", "datakit", "the `name` that Kong has for the plugin")
 	file, err := oneFile(f, args)
 	if err != nil {
 		return exitUsage, err
 	}
-	if *format != "mermaid" && *format != "dot" {
-		return wrongUsage("-format %q: expected mermaid or dot", *format)
+	if *format != "mermaid" && *format != "dot" && *format != "json" {
+		return wrongUsage("-format %q: expected mermaid, dot or json", *format)
 	}
 	s, err := openOne(file, *plugin, *n)
 	if err != nil {
@@ -46,9 +46,12 @@ func graph(o *out, f *flag.FlagSet, args []string) (int, error) {
 		return exitBad, fmt.Errorf("a workflow with mistakes cannot be drawn")
 	}
 	d := newDrawing(plan.Nodes())
-	if *format == "dot" {
+	switch *format {
+	case "dot":
 		o.printf("%s", d.dot())
-	} else {
+	case "json":
+		return exitGood, d.json(o.stdout)
+	default:
 		o.printf("%s", d.mermaid())
 	}
 	return exitGood, nil
@@ -96,11 +99,7 @@ func newDrawing(nodes []datakit.Node) *drawing {
 			d.arrows = append(d.arrows, arrow{from: l.From, to: n.Name, label: linkLabel(l)})
 		}
 		if n.Branch != "" {
-			side := "else"
-			if n.Side {
-				side = "then"
-			}
-			d.arrows = append(d.arrows, arrow{from: n.Branch, to: n.Name, label: side, branch: true})
+			d.arrows = append(d.arrows, arrow{from: n.Branch, to: n.Name, label: sideName(n.Side), branch: true})
 		}
 	}
 	if has["service_response"] && has["service_request"] {

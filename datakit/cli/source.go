@@ -111,13 +111,16 @@ func (e *fileError) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.file, e.line, e.text)
 }
 
-// readFile reads a file up to a size.
+// readFile reads a file up to a size; - is standard input.
 func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
+	f := os.Stdin
+	if name != "-" {
+		var err error
+		if f, err = os.Open(name); err != nil {
+			return nil, err
+		}
+		defer f.Close()
 	}
-	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err == nil && len(b) > maxFileBytes {
 		err = fmt.Errorf("%s: has more than %d bytes", name, maxFileBytes)
