@@ -101,7 +101,7 @@ func TestStaleValues(t *testing.T) {
 		p.with("CALL", func(context.Context, values) (values, error) {
 			calls++
 			time.Sleep(time.Second)
-			return values{"body": map[string]any{"n": calls}}, nil
+			return values{{"body", map[string]any{"n": calls}}}, nil
 		})
 		assert.Equal(t, "1", answerOf(t, p))
 		assert.Equal(t, "1", answerOf(t, p))

@@ -12,7 +12,7 @@ import (
 
 // requestValues are the outputs of the implicit node request.
 func (p *Plan) requestValues(m Message) (values, error) {
-	out := make(values, len(p.request))
+	out := make(values, 0, len(p.request))
 	for _, f := range [...]struct {
 		name  string
 		value any
@@ -21,14 +21,14 @@ func (p *Plan) requestValues(m Message) (values, error) {
 			if text, ok := f.value.(string); ok {
 				f.value = valid(text)
 			}
-			out[f.name] = f.value
+			out = append(out, portValue{f.name, f.value})
 		}
 	}
 	if p.request["headers"] {
-		out["headers"] = p.names.headerValues(m.Header)
+		out = append(out, portValue{"headers", p.names.headerValues(m.Header)})
 	}
 	if p.request["query"] {
-		out["query"] = queryValues(m.RawQuery)
+		out = append(out, portValue{"query", queryValues(m.RawQuery)})
 	}
 	if p.request["body"] {
 		if m.Size > int64(p.maxBody) {
@@ -38,19 +38,19 @@ func (p *Plan) requestValues(m Message) (values, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the request's body: %w", err)
 		}
-		out["body"] = body
+		out = append(out, portValue{"body", body})
 	}
 	return out, nil
 }
 
 // responseValues are the outputs of the implicit node service_response.
 func (p *Plan) responseValues(m Message) (values, error) {
-	out := values{}
+	var out values
 	if p.serviceResponse["status"] {
-		out["status"] = m.Status
+		out = append(out, portValue{"status", m.Status})
 	}
 	if p.serviceResponse["headers"] {
-		out["headers"] = p.names.headerValues(m.Header)
+		out = append(out, portValue{"headers", p.names.headerValues(m.Header)})
 	}
 	if !p.serviceResponse["raw_body"] && !p.serviceResponse["body"] {
 		return out, nil
@@ -58,15 +58,17 @@ func (p *Plan) responseValues(m Message) (values, error) {
 	if m.Size > int64(p.maxBody) {
 		return nil, fmt.Errorf("the response's body has %d bytes, more than max_body_bytes (%d)", m.Size, p.maxBody)
 	}
-	out["raw_body"] = string(m.Body)
+	out = append(out, portValue{"raw_body", string(m.Body)})
 	if p.serviceResponse["body"] {
 		plain, err := decoded(m.Body, headerOf(m.Header, "content-encoding"), p.maxBody)
 		if err != nil {
 			return nil, fmt.Errorf("the response's body: %w", err)
 		}
-		if out["body"], err = bodyValue(plain, headerOf(m.Header, "content-type")); err != nil {
+		body, err := bodyValue(plain, headerOf(m.Header, "content-type"))
+		if err != nil {
 			return nil, fmt.Errorf("the response's body: %w", err)
 		}
+		out = append(out, portValue{"body", body})
 	}
 	return out, nil
 }
@@ -133,8 +135,8 @@ func (f *flow) serviceWrites() (w Writes, err error) {
 	if w, err = f.messageWrites(in); err != nil {
 		return w, err
 	}
-	if in["query"] != nil {
-		query, err := queryOf(in["query"])
+	if v := in.get("query"); v != nil {
+		query, err := queryOf(v)
 		if err != nil {
 			return w, err
 		}
@@ -153,7 +155,7 @@ func (f *flow) responseWrites() (w Writes, err error) {
 	if w, err = f.messageWrites(in); err != nil {
 		return w, err
 	}
-	if _, isText := in["body"].(string); isText && contentTypeOf(w.Headers) == "" && f.plan.xmlFeeds(f.plan.responseStep) {
+	if _, isText := in.get("body").(string); isText && contentTypeOf(w.Headers) == "" && f.plan.xmlFeeds(f.plan.responseStep) {
 		w.Headers = append(w.Headers, Header{"Content-Type", []string{"application/xml"}})
 	}
 	f.trace.written(f.plan.steps[f.plan.responseStep], in)
@@ -161,17 +163,18 @@ func (f *flow) responseWrites() (w Writes, err error) {
 }
 
 func (f *flow) messageWrites(in values) (w Writes, err error) {
-	if w.Headers, err = headersOf(in["headers"]); err != nil {
+	if w.Headers, err = headersOf(in.get("headers")); err != nil {
 		return w, err
 	}
 	w.Headers = without(w.Headers, hopByHop...)
-	if in["body"] == nil {
+	body := in.get("body")
+	if body == nil {
 		return w, nil
 	}
 	w.HasBody = true
 	w.Headers = without(w.Headers, "Content-Length", "Content-Encoding")
 	var contentType string
-	if w.Body, contentType, err = writeBody(in["body"], contentTypeOf(w.Headers)); err != nil {
+	if w.Body, contentType, err = writeBody(body, contentTypeOf(w.Headers)); err != nil {
 		return w, err
 	}
 	if contentType != "" && contentTypeOf(w.Headers) == "" {

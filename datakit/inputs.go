@@ -8,7 +8,7 @@ func (f *flow) inputs(i int) (values, error) {
 	if len(s.links) == 0 {
 		return nil, nil
 	}
-	in := make(values, len(s.links))
+	in := make(values, 0, len(s.links))
 	for _, l := range s.links {
 		v, err := convert(f.value(l), l.typ)
 		if err != nil {
@@ -19,18 +19,18 @@ func (f *flow) inputs(i int) (values, error) {
 			if v != nil && !isMap {
 				return nil, fmt.Errorf("invalid connection %s: expected object, got %s", l, nameOf(v))
 			}
-			if err := f.spread(s, l, m, in); err != nil {
+			if in, err = f.spread(s, l, m, in); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		in[l.in] = v
+		in = append(in, portValue{l.in, v})
 	}
 	return in, nil
 }
 
 // spread puts the members of an object into the inputs of their names.
-func (f *flow) spread(s *step, l *link, m map[string]any, in values) error {
+func (f *flow) spread(s *step, l *link, m map[string]any, in values) (values, error) {
 	for _, p := range s.ins {
 		v, ok := m[p.name]
 		if !ok {
@@ -38,11 +38,11 @@ func (f *flow) spread(s *step, l *link, m map[string]any, in values) error {
 		}
 		v, err := convert(v, p.typ)
 		if err != nil {
-			return fmt.Errorf("invalid connection %s: %s: %w", l, p.name, err)
+			return nil, fmt.Errorf("invalid connection %s: %s: %w", l, p.name, err)
 		}
-		in[p.name] = v
+		in = append(in, portValue{p.name, v})
 	}
-	return nil
+	return in, nil
 }
 
 // value is what a link carries.
@@ -54,11 +54,11 @@ func (f *flow) value(l *link) any {
 	var v any
 	switch {
 	case source.whole || l.out != self:
-		v = at.out[l.out]
+		v = at.out.get(l.out)
 	default:
 		all := make(map[string]any, len(source.hasOut))
 		for _, name := range source.hasOut {
-			all[name] = at.out[name]
+			all[name] = at.out.get(name)
 		}
 		v = all
 	}

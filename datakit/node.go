@@ -5,10 +5,50 @@ import "context"
 // values are what flows into and out of a node, by port; the whole value of a node that has no named ports is under
 // self. A value is what gojq takes: nil, bool, int, float64, *big.Int, json.Number, string, []any or map[string]any of
 // such. It belongs to everybody once it was produced: nobody changes a value, or a part of one.
-type values map[string]any
+//
+// There are few of them, so that a list takes less time and memory than a map.
+type values []portValue
+
+type portValue struct {
+	port  string
+	value any
+}
 
 // self names the port that is a node's whole value.
 const self = ""
+
+// get is the value at a port, nil when there is none.
+func (all values) get(port string) any {
+	v, _ := all.lookup(port)
+	return v
+}
+
+func (all values) lookup(port string) (any, bool) {
+	for i := range all {
+		if all[i].port == port {
+			return all[i].value, true
+		}
+	}
+	return nil, false
+}
+
+// object is all of them as one value.
+func (all values) object() map[string]any {
+	m := make(map[string]any, len(all))
+	for _, p := range all {
+		m[p.port] = p.value
+	}
+	return m
+}
+
+// valuesOf is the opposite of object.
+func valuesOf(m map[string]any) values {
+	all := make(values, 0, len(m))
+	for _, port := range sortedKeys(m) {
+		all = append(all, portValue{port, m[port]})
+	}
+	return all
+}
 
 // A node does the work of one node of a workflow. Requests share nodes, so run touches no state of the node. It does not
 // call the gateway: nodes that need it are hostNodes.

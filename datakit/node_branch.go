@@ -16,11 +16,11 @@ var branchKind = kind{
 type branchNode struct{}
 
 func (branchNode) run(_ context.Context, in values) (values, error) {
-	side, ok := in[self].(bool)
+	side, ok := in.get(self).(bool)
 	if !ok {
-		return nil, fmt.Errorf("a branch takes true or false, got %s", nameOf(in[self]))
+		return nil, fmt.Errorf("a branch takes true or false, got %s", nameOf(in.get(self)))
 	}
-	return values{self: side}, nil
+	return values{{self, side}}, nil
 }
 
 // branchMembers are the names of a branch's members.

@@ -58,14 +58,15 @@ func buildCache(c *NodeConfig, b *builder) (node, error) {
 func (n cacheNode) waits() bool { return n.remote || n.wait > 0 }
 
 func (n cacheNode) run(ctx context.Context, in values) (values, error) {
-	key, _ := in["key"].(string)
+	key, _ := in.get("key").(string)
 	if key == "" {
 		return nil, errors.New("key: is empty or null")
 	}
-	if in["data"] == nil {
+	data := in.get("data")
+	if data == nil {
 		return n.get(ctx, key)
 	}
-	return n.set(ctx, key, in)
+	return n.set(ctx, key, data, in.get("ttl"))
 }
 
 func (n cacheNode) get(ctx context.Context, key string) (values, error) {
@@ -77,13 +78,13 @@ func (n cacheNode) get(ctx context.Context, key string) (values, error) {
 		n.report("cache "+n.name, fmt.Sprintf("cache node %s goes on without its cache: %s", n.name, err))
 		v, hit = nil, false
 	}
-	return values{"hit": hit, "miss": !hit, "stored": false, "data": v}, nil
+	return values{{"hit", hit}, {"miss", !hit}, {"stored", false}, {"data", v}}, nil
 }
 
-func (n cacheNode) set(ctx context.Context, key string, in values) (values, error) {
+func (n cacheNode) set(ctx context.Context, key string, data, given any) (values, error) {
 	ttl := n.ttl
-	if in["ttl"] != nil {
-		number, _ := numberOf(in["ttl"])
+	if given != nil {
+		number, _ := numberOf(given)
 		seconds, ok := floatOf(number)
 		if !ok || math.IsNaN(seconds) || seconds <= 0 || seconds > maxTTL {
 			return nil, fmt.Errorf("ttl: expected seconds above 0, up to %d", maxTTL)
@@ -91,12 +92,12 @@ func (n cacheNode) set(ctx context.Context, key string, in values) (values, erro
 		ttl = max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
 	}
 	stored := true
-	if err := n.cache.Set(ctx, key, in["data"], ttl, n.stale); err != nil {
+	if err := n.cache.Set(ctx, key, data, ttl, n.stale); err != nil {
 		if !n.bypass || ctx.Err() != nil {
 			return nil, err
 		}
 		n.report("cache "+n.name, fmt.Sprintf("cache node %s goes on without its cache: %s", n.name, err))
 		stored = false
 	}
-	return values{"hit": false, "miss": false, "stored": stored, "data": in["data"]}, nil
+	return values{{"hit", false}, {"miss", false}, {"stored", stored}, {"data", data}}, nil
 }

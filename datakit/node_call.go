@@ -179,11 +179,7 @@ func (n *callNode) run(ctx context.Context, in values) (values, error) {
 	if err == nil || !n.goesOn || ctx.Err() != nil {
 		return out, err
 	}
-	if out == nil {
-		out = values{}
-	}
-	out["error"] = err.Error()
-	return out, nil
+	return append(out, portValue{"error", err.Error()}), nil
 }
 
 // call sends the request. What has arrived is returned beside an error.
@@ -196,10 +192,10 @@ func (n *callNode) call(ctx context.Context, in values) (values, error) {
 	if answer == nil {
 		return nil, failure
 	}
+	body, err := bodyValue(answer.Body, answer.Header.Get("Content-Type"))
 	out := values{
-		"status": answer.Status, "headers": n.names.headerValues(answer.Header), "raw_body": string(answer.Body),
+		{"status", answer.Status}, {"headers", n.names.headerValues(answer.Header)}, {"raw_body", string(answer.Body)}, {"body", body},
 	}
-	out["body"], err = bodyValue(answer.Body, answer.Header.Get("Content-Type"))
 	if err != nil {
 		err = fmt.Errorf("the response's body: %w", err)
 	}
@@ -212,7 +208,7 @@ func (n *callNode) call(ctx context.Context, in values) (values, error) {
 // requestOf makes the request of the inputs.
 func (n *callNode) requestOf(ctx context.Context, in values) (*fetch.Request, error) {
 	r := n.request
-	if text, ok := in["url"].(string); ok {
+	if text, ok := in.get("url").(string); ok {
 		u, err := fetch.ParseURL(text)
 		if err != nil {
 			return nil, fmt.Errorf("the input url %w", err)
@@ -225,8 +221,8 @@ func (n *callNode) requestOf(ctx context.Context, in values) (*fetch.Request, er
 	if n.refused && r.URL.Scheme == "https" {
 		return nil, errors.New("ssl_verify: false is not allowed where tls_certificate_verify of the gateway is on")
 	}
-	if in["query"] != nil {
-		query, err := queryOf(in["query"])
+	if v := in.get("query"); v != nil {
+		query, err := queryOf(v)
 		if err != nil {
 			return nil, err
 		}
@@ -234,12 +230,12 @@ func (n *callNode) requestOf(ctx context.Context, in values) (*fetch.Request, er
 		copied.RawQuery = query
 		r.URL = &copied
 	}
-	headers, err := headersOf(in["headers"])
+	headers, err := headersOf(in.get("headers"))
 	if err != nil {
 		return nil, err
 	}
 	var contentType string
-	if r.Body, contentType, err = writeBody(in["body"], contentTypeOf(headers)); err != nil {
+	if r.Body, contentType, err = writeBody(in.get("body"), contentTypeOf(headers)); err != nil {
 		return nil, err
 	}
 	r.Header = make(http.Header, len(headers)+2)
@@ -273,7 +269,7 @@ var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}
 func (n *callNode) proxy(r *fetch.Request, in values) error {
 	given := map[string]string{}
 	for _, name := range proxyInputs {
-		if text, ok := in[name].(string); ok {
+		if text, ok := in.get(name).(string); ok {
 			given[name] = text
 		} else if text, ok := n.literals[name]; ok {
 			given[name] = text
@@ -286,7 +282,7 @@ func (n *callNode) proxy(r *fetch.Request, in values) error {
 	if r.Proxy, err = n.proxyOf(given, r.URL.Scheme); err != nil {
 		return fmt.Errorf("%s_proxy: %w", r.URL.Scheme, err)
 	}
-	if _, fromInput := in[r.URL.Scheme+"_proxy"].(string); fromInput {
+	if _, fromInput := in.get(r.URL.Scheme + "_proxy").(string); fromInput {
 		r.ProxyGuard = n.guard
 	}
 	return nil

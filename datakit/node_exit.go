@@ -43,17 +43,17 @@ func (n exitNode) run(_ context.Context, in values) (values, error) {
 	if err != nil {
 		return nil, err
 	}
-	return values{"status": a.Status}, nil
+	return values{{"status", a.Status}}, nil
 }
 
 // answer makes the answer of the node's inputs.
 func (n exitNode) answer(in values) (*Answer, error) {
-	headers, err := headersOf(in["headers"])
+	headers, err := headersOf(in.get("headers"))
 	if err != nil {
 		return nil, err
 	}
 	headers = without(headers, ofBody...)
-	body, contentType, err := writeBody(in["body"], contentTypeOf(headers))
+	body, contentType, err := writeBody(in.get("body"), contentTypeOf(headers))
 	if err != nil {
 		return nil, err
 	}

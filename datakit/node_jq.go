@@ -108,12 +108,12 @@ func isVariable(name string) bool {
 func (n jqNode) run(ctx context.Context, in values) (values, error) {
 	var input any
 	whole := false
-	if input, whole = in[self]; !whole && len(in) > 0 {
-		input = map[string]any(in)
+	if input, whole = in.lookup(self); !whole && len(in) > 0 {
+		input = in.object()
 	}
 	arguments := make([]any, len(n.variables))
 	for i, name := range n.variables {
-		arguments[i] = in[name]
+		arguments[i] = in.get(name)
 	}
 	select {
 	case n.slots <- struct{}{}:
@@ -124,7 +124,7 @@ func (n jqNode) run(ctx context.Context, in values) (values, error) {
 	limited := &jqRun{Context: ctx, until: time.Now().Add(jqTime)}
 	v, ok := n.code.RunWithContext(limited, input, arguments...).Next()
 	if !ok {
-		return values{self: nil}, nil
+		return values{{self, nil}}, nil
 	}
 	if err, failed := v.(error); failed {
 		return nil, jqError(limited, err)
@@ -132,7 +132,7 @@ func (n jqNode) run(ctx context.Context, in values) (values, error) {
 	if err := checkResult(v, n.maxBytes); err != nil {
 		return nil, err
 	}
-	return values{self: v}, nil
+	return values{{self, v}}, nil
 }
 
 // jqError says what went wrong so that it helps.

@@ -21,7 +21,7 @@ var jwtDecodeKind = kind{
 type jwtDecodeNode struct{}
 
 func (jwtDecodeNode) run(_ context.Context, in values) (values, error) {
-	text, ok := in[self].(string)
+	text, ok := in.get(self).(string)
 	if !ok {
 		return nil, errors.New("token: is null")
 	}
@@ -29,7 +29,7 @@ func (jwtDecodeNode) run(_ context.Context, in values) (values, error) {
 	if err != nil {
 		return nil, err
 	}
-	return values{"header": d.Header, "payload": d.Payload, "signature": d.Signature}, nil
+	return values{{"header", d.Header}, {"payload", d.Payload}, {"signature", d.Signature}}, nil
 }
 
 // jwtSignKind makes a token.
@@ -70,12 +70,12 @@ type jwtSignNode struct {
 }
 
 func (n jwtSignNode) run(_ context.Context, in values) (values, error) {
-	claims, _ := in["claims"].(map[string]any)
-	s, err := n.keys.Sign(claims, in["key"], n.options)
+	claims, _ := in.get("claims").(map[string]any)
+	s, err := n.keys.Sign(claims, in.get("key"), n.options)
 	if err != nil {
 		return nil, err
 	}
-	return values{"token": s.Token, "claims": s.Claims, "header": s.Header}, nil
+	return values{{"token", s.Token}, {"claims", s.Claims}, {"header", s.Header}}, nil
 }
 
 // jwtVerifyKind checks a token.
@@ -105,13 +105,13 @@ type jwtVerifyNode struct {
 }
 
 func (n jwtVerifyNode) run(_ context.Context, in values) (values, error) {
-	text, ok := in["token"].(string)
+	text, ok := in.get("token").(string)
 	if !ok {
 		return nil, errors.New("token: is null")
 	}
-	v, err := n.keys.Verify(text, in["key"], n.options)
+	v, err := n.keys.Verify(text, in.get("key"), n.options)
 	if err != nil {
 		return nil, err
 	}
-	return values{"claims": v.Claims, "header": v.Header}, nil
+	return values{{"claims", v.Claims}, {"header", v.Header}}, nil
 }

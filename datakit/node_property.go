@@ -75,7 +75,7 @@ func (n propertyNode) run(context.Context, values) (values, error) {
 
 func (n propertyNode) runOn(_ context.Context, host Host, in values) (values, error) {
 	if n.set {
-		return n.write(host, in[self])
+		return n.write(host, in.get(self))
 	}
 	if n.property.missing {
 		return n.result(nil)
@@ -96,7 +96,7 @@ func (n propertyNode) result(v any) (values, error) {
 	if v == nil && n.nonNil {
 		return nil, fmt.Errorf("%s is null (non_nil)", n.name)
 	}
-	return values{self: v}, nil
+	return values{{self, v}}, nil
 }
 
 // write sets the property. The node's output is what was written.
@@ -120,7 +120,7 @@ func (n propertyNode) write(host Host, v any) (values, error) {
 			return nil, err
 		}
 	}
-	return values{self: v}, nil
+	return values{{self, v}}, nil
 }
 
 // check refuses what the gateway would: a refusal there would end the request without a word to anybody.

@@ -16,7 +16,7 @@ var staticKind = kind{
 	},
 	build: func(c *NodeConfig, _ *builder) (node, error) {
 		m, _ := c.object("values")
-		return staticNode{values(m)}, nil
+		return staticNode{valuesOf(m)}, nil
 	},
 }
 

@@ -29,15 +29,15 @@ var xmlToJSONKind = kind{
 type xmlToJSONNode struct{ options xmljson.Options }
 
 func (n xmlToJSONNode) run(ctx context.Context, in values) (values, error) {
-	text, ok := in[self].(string)
+	text, ok := in.get(self).(string)
 	if !ok {
-		return nil, fmt.Errorf("expected XML as a string, got %s", nameOf(in[self]))
+		return nil, fmt.Errorf("expected XML as a string, got %s", nameOf(in.get(self)))
 	}
 	v, err := xmljson.ToJSON(ctx, []byte(text), n.options)
 	if err != nil {
 		return nil, err
 	}
-	return values{self: v}, nil
+	return values{{self, v}}, nil
 }
 
 // jsonToXMLKind turns a value, or JSON text, into XML.
@@ -57,15 +57,15 @@ var jsonToXMLKind = kind{
 type jsonToXMLNode struct{ options xmljson.Options }
 
 func (n jsonToXMLNode) run(_ context.Context, in values) (values, error) {
-	v, whole := in[self]
+	v, whole := in.lookup(self)
 	if !whole && len(in) > 0 {
-		v = map[string]any(in)
+		v = in.object()
 	}
 	out, err := xmljson.ToXML(v, n.options)
 	if err != nil {
 		return nil, err
 	}
-	return values{self: string(out)}, nil
+	return values{{self, string(out)}}, nil
 }
 
 // xmlOptions reads what both directions have.

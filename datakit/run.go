@@ -243,7 +243,7 @@ func (f *flow) receive(r result) {
 func (f *flow) skips(s *step) bool {
 	if s.owner != nil {
 		branch := f.steps[s.owner.branch]
-		if branch.status != complete || branch.out[self] != s.owner.side {
+		if branch.status != complete || branch.out.get(self) != s.owner.side {
 			return true
 		}
 	}
@@ -302,7 +302,7 @@ func (f *flow) runHere(i int) {
 		return s.node.run(f.ctx, in)
 	})
 	if n, ok := s.node.(propertyNode); err == nil && ok && n.set && n.name == statusProperty {
-		f.status, err = statusOf(out[self])
+		f.status, err = statusOf(out.get(self))
 	}
 	f.finish(i, out, err)
 }

@@ -77,7 +77,7 @@ func TestCallsRunTogether(t *testing.T) {
 		return func(context.Context, values) (values, error) {
 			both.Done()
 			both.Wait() // neither goes on before the other has begun
-			return values{"body": name}, nil
+			return values{{"body", name}}, nil
 		}
 	}
 	o := p.with("A", meet("a")).with("B", meet("b")).Access(t.Context(), &testHost{}, false)
@@ -145,7 +145,7 @@ func TestTheFirstErrorCancelsTheRest(t *testing.T) {
 		return nil, ctx.Err()
 	}).with("B", func(context.Context, values) (values, error) {
 		<-started
-		return values{"status": 403}, errors.New("non-2XX response code: 403")
+		return values{{"status", 403}}, errors.New("non-2XX response code: 403")
 	})
 	o := p.Access(t.Context(), &testHost{}, true)
 	assert.Equal(t, `node #2 (B) failed with error: "non-2XX response code: 403"`, o.Failure.Error())

@@ -69,8 +69,8 @@ func (st *State) encode() (text string, ok bool) {
 	}
 	left := maxTravelled
 	for _, out := range st.values {
-		for _, v := range out {
-			if !travels(v, &left) {
+		for _, p := range out {
+			if !travels(p.value, &left) {
 				return "", false
 			}
 		}
@@ -78,7 +78,11 @@ func (st *State) encode() (text string, ok bool) {
 	if !travels(st.plugin, &left) {
 		return "", false
 	}
-	b, err := encodeJSON(map[string]any{"values": st.values, "skipped": st.skipped, "status": st.status, "plugin": st.plugin})
+	all := make(map[string]any, len(st.values))
+	for name, out := range st.values {
+		all[name] = out.object()
+	}
+	b, err := encodeJSON(map[string]any{"values": all, "skipped": st.skipped, "status": st.status, "plugin": st.plugin})
 	if err != nil || len(b) > maxTravelled {
 		return "", false
 	}
@@ -119,7 +123,7 @@ func decodeState(text string) *State {
 	all, _ := m["values"].(map[string]any)
 	for name, out := range all {
 		ports, _ := out.(map[string]any)
-		st.values[name] = ports
+		st.values[name] = valuesOf(ports)
 	}
 	list, _ := m["skipped"].([]any)
 	for _, e := range list {

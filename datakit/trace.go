@@ -200,12 +200,12 @@ func (s *step) shownInputs(in values) *TraceValue {
 	if in == nil {
 		return nil
 	}
-	if v, whole := in[self]; whole {
+	if v, whole := in.lookup(self); whole {
 		return shownValue(v, s.inputType(self), s.secretInput[self] || s.masks[self])
 	}
 	fields := make(map[string]*TraceValue, len(in))
-	for name, v := range in {
-		fields[name] = shownValue(v, s.inputType(name), s.secretInput[name] || s.secretInput[self] || s.masks[name])
+	for _, p := range in {
+		fields[p.port] = shownValue(p.value, s.inputType(p.port), s.secretInput[p.port] || s.secretInput[self] || s.masks[p.port])
 	}
 	return &TraceValue{string(objectType), fields}
 }
@@ -220,15 +220,15 @@ func (s *step) inputType(name string) typ {
 // shownOutputs are a node's outputs as a trace shows them.
 func (s *step) shownOutputs(out values) *TraceValue {
 	if s.whole {
-		return shownValue(out[self], s.outs[0].typ, s.secret || s.masks[self])
+		return shownValue(out.get(self), s.outs[0].typ, s.secret || s.masks[self])
 	}
 	if len(s.outs) == 0 {
 		return nil
 	}
 	fields := make(map[string]*TraceValue, len(out))
-	for name, v := range out {
-		p, _ := portOf(s.outs, name)
-		fields[name] = shownValue(v, p.typ, s.secret || s.masks[name])
+	for _, o := range out {
+		p, _ := portOf(s.outs, o.port)
+		fields[o.port] = shownValue(o.value, p.typ, s.secret || s.masks[o.port])
 	}
 	return &TraceValue{string(objectType), fields}
 }

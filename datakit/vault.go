@@ -46,7 +46,7 @@ func vaultNodeOf(b *builder, v *vertex, r *Resources) node {
 }
 
 func (n vaultValues) run(context.Context, values) (values, error) {
-	out := make(values, len(n.wanted))
+	out := make(values, 0, len(n.wanted))
 	var empty []string
 	var wrong []error
 	for _, key := range n.wanted {
@@ -62,7 +62,7 @@ func (n vaultValues) run(context.Context, values) (values, error) {
 			}
 			value = text
 		}
-		if out[key] = value; value == "" {
+		if out = append(out, portValue{key, value}); value == "" {
 			empty = append(empty, key)
 		}
 	}
