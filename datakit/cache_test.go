@@ -138,23 +138,3 @@ func TestRedisHangs(t *testing.T) {
 	s.Resume()
 	require.Eventually(t, func() bool { return strict.Access(t.Context(), &testHost{}, false).Failure == nil }, time.Minute, 20*time.Millisecond)
 }
-
-// BenchmarkCacheHit is a workflow that finds a value, of a kilobyte, in memory.
-func BenchmarkCacheHit(b *testing.B) {
-	p := mustCompile(b, `
-resources: {cache: {strategy: memory}}
-nodes:
-- {name: S, type: static, values: {key: k}}
-- {name: GET, type: cache, inputs: {key: S.key}}`)
-	for _, s := range p.steps {
-		if n, ok := s.node.(cacheNode); ok {
-			require.NoError(b, n.cache.Set(b.Context(), "k", map[string]any{"body": strings.Repeat("x", 1000)}, time.Hour, 0))
-		}
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if o := p.Access(b.Context(), &testHost{}, false); o.Failure != nil {
-			b.Fatal(o.Failure)
-		}
-	}
-}

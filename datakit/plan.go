@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/itchyny/gojq"
@@ -12,7 +13,8 @@ import (
 	"kong-go-plugins/internal/pluginserver"
 )
 
-// A Plan is a compiled workflow. Requests share it; it is never changed.
+// A Plan is a compiled workflow. Requests share it; nothing of it is ever changed but the memory that they leave to each
+// other.
 type Plan struct {
 	steps       []*step // in list order, the implicit nodes behind
 	early, late []int   // the steps of each phase that do something, in list order
@@ -39,6 +41,8 @@ type Plan struct {
 	warnings    []string
 	report      func(key, text string)
 	closers     []func()
+
+	flows sync.Pool // of *flow
 }
 
 // A step is a node of a plan, declared or implicit.

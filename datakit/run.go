@@ -62,9 +62,16 @@ type result struct {
 // Access runs the access phase of a workflow. traced asks for a trace.
 func (p *Plan) Access(ctx context.Context, host Host, traced bool) *Outcome {
 	f := p.flow(host, traced)
+	o := f.access(ctx)
+	f.release()
+	return o
+}
+
+func (f *flow) access(ctx context.Context) *Outcome {
+	p := f.plan
 	if len(p.request) > 0 {
 		f.read(p.requestStep, func() (values, error) {
-			m, err := host.Request(p.request)
+			m, err := f.host.Request(p.request)
 			if err != nil {
 				return nil, err
 			}
@@ -84,7 +91,7 @@ func (p *Plan) Access(ctx context.Context, host Host, traced bool) *Outcome {
 			f.fail(p.serviceRequestStep, err)
 			return f.outcome()
 		}
-		if p.needsResponse || traced {
+		if p.needsResponse || f.trace != nil {
 			o.State = f.state()
 		}
 	}
@@ -96,9 +103,16 @@ func (p *Plan) Response(ctx context.Context, host Host, state *State) *Outcome {
 	f := p.flow(host, false)
 	f.late = true
 	f.restore(state)
+	o := f.response(ctx)
+	f.release()
+	return o
+}
+
+func (f *flow) response(ctx context.Context) *Outcome {
+	p := f.plan
 	if len(p.serviceResponse) > 0 {
 		f.read(p.serviceResponseStep, func() (values, error) {
-			m, err := host.ServiceResponse(p.serviceResponse)
+			m, err := f.host.ServiceResponse(p.serviceResponse)
 			if err != nil {
 				return nil, err
 			}
@@ -120,11 +134,22 @@ func (p *Plan) Response(ctx context.Context, host Host, state *State) *Outcome {
 }
 
 func (p *Plan) flow(host Host, traced bool) *flow {
-	f := &flow{plan: p, host: host, steps: make([]progress, len(p.steps))}
+	f, _ := p.flows.Get().(*flow)
+	if f == nil {
+		f = &flow{plan: p, steps: make([]progress, len(p.steps))}
+	}
+	f.host = host
 	if traced {
 		f.trace = newTrace()
 	}
 	return f
+}
+
+// release leaves the memory of a flow to the next one. It has ended: none of its nodes runs any more.
+func (f *flow) release() {
+	clear(f.steps)
+	*f = flow{plan: f.plan, steps: f.steps, done: f.done}
+	f.plan.flows.Put(f)
 }
 
 // read gets the values of an end of the gateway.
