@@ -114,25 +114,6 @@ func (l headerList) table(max int) *table {
 	return t
 }
 
-// object is the same, to be printed.
-func (l headerList) object(max int) object {
-	o := make(object, 0, len(l))
-	for i := range l[:min(max, len(l))] {
-		at, found := slices.BinarySearchFunc(o, l[i].key, func(f field, key string) int { return strings.Compare(f.name, key) })
-		switch {
-		case !found:
-			o = slices.Insert(o, at, field{l[i].key, l[i].value})
-		default:
-			if list, ok := o[at].v.(*table); ok {
-				list.list = append(list.list, l[i].value)
-			} else {
-				o[at].v = newList(o[at].v, l[i].value)
-			}
-		}
-	}
-	return o
-}
-
 // addField adds one value to a table of single values and lists.
 func addField(t *table, key string, v value) {
 	switch old := t.fields[key].(type) {

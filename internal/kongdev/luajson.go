@@ -20,16 +20,13 @@ func appendJSON(dst []byte, v any) []byte {
 	case bool:
 		return strconv.AppendBool(dst, v)
 	case int:
-		return append(dst, formatNumber(float64(v), 16)...)
+		return appendJSONNumber(dst, float64(v))
 	case int64:
-		return append(dst, formatNumber(float64(v), 16)...)
+		return appendJSONNumber(dst, float64(v))
 	case uint64:
-		return append(dst, formatNumber(float64(v), 16)...)
+		return appendJSONNumber(dst, float64(v))
 	case float64:
-		if v == math.Trunc(v) && math.Abs(v) < 1e14 && v != 0 { // the common case, without a copy
-			return strconv.AppendInt(dst, int64(v), 10)
-		}
-		return append(dst, formatNumber(v, 16)...)
+		return appendJSONNumber(dst, v)
 	case string:
 		return appendJSONString(dst, v)
 	case []string:
@@ -38,10 +35,6 @@ func appendJSON(dst []byte, v any) []byte {
 		return appendJSONList(dst, v)
 	case map[string]any:
 		return appendJSONFields(dst, v)
-	case object:
-		return appendJSONObject(dst, v)
-	case printed:
-		return append(dst, v...)
 	case *table:
 		if v.isList() || v.array && len(v.fields) == 0 {
 			return appendJSONList(dst, v.list)
@@ -81,30 +74,20 @@ func appendJSONFields(dst []byte, fields map[string]any) []byte {
 	return append(dst, '}')
 }
 
-func appendJSONObject(dst []byte, o object) []byte {
-	dst = append(dst, '{')
-	first := true
-	for i := range o {
-		if o[i].v == nil {
-			continue
-		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = appendJSONString(dst, o[i].name)
-		dst = append(dst, ':')
-		dst = appendJSON(dst, o[i].v)
+// plainInJSON are the bytes that stand for themselves in a text.
+var plainInJSON = func() (plain [256]bool) { // read-only
+	for c := range plain {
+		plain[c] = c >= 0x20 && c != '"' && c != '\\' && c != 0x7f
 	}
-	return append(dst, '}')
-}
+	return plain
+}()
 
 func appendJSONString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := range len(s) {
 		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c != 0x7f {
+		if plainInJSON[c] {
 			continue
 		}
 		dst = append(dst, s[start:i]...)
@@ -130,21 +113,25 @@ func appendJSONString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
+func appendJSONNumber(dst []byte, f float64) []byte { return appendNumber(dst, f, 16) }
+
 // formatNumber is C's %.<digits>g.
-func formatNumber(f float64, digits int) string {
+func formatNumber(f float64, digits int) string { return string(appendNumber(nil, f, digits)) }
+
+func appendNumber(dst []byte, f float64, digits int) []byte {
 	if f == math.Trunc(f) && math.Abs(f) < 1e14 {
 		if f == 0 && math.Signbit(f) {
-			return "-0"
+			return append(dst, "-0"...)
 		}
-		return strconv.FormatInt(int64(f), 10)
+		return strconv.AppendInt(dst, int64(f), 10)
 	}
 	switch {
 	case math.IsNaN(f):
-		return "nan"
+		return append(dst, "nan"...)
 	case math.IsInf(f, 1):
-		return "inf"
+		return append(dst, "inf"...)
 	case math.IsInf(f, -1):
-		return "-inf"
+		return append(dst, "-inf"...)
 	}
-	return strconv.FormatFloat(f, 'g', digits, 64)
+	return strconv.AppendFloat(dst, f, 'g', digits, 64)
 }

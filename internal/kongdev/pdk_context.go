@@ -132,9 +132,9 @@ func (q *request) context(key string) value {
 		case key == "scheme":
 			return q.scheme()
 		case key == "route" && q.route() != nil:
-			return routeTable(q.route())
+			return tableOf(q.route().fields)
 		case key == "service" && q.service() != nil:
-			return serviceTable(q.service())
+			return tableOf(q.service().fields)
 		}
 	}
 	return nil

@@ -1,7 +1,5 @@
 package kongdev
 
-import "slices"
-
 var responseMethods = map[string]pdkMethod{ // read-only
 	"kong.response.get_status": {responsePhases, true, intCall(func(q *request) (int, error) { return q.status, nil })},
 	"kong.response.get_header": {responsePhases, true, namedCall(func(q *request, name string) (value, error) {
@@ -120,10 +118,11 @@ func (q *request) responseTable(max int) *table {
 	return t
 }
 
-// responseObject is the same, to be printed.
-func (q *request) responseObject(max int) object {
-	lines := slices.DeleteFunc(slices.Clone(q.response[:min(max, len(q.response))]), func(h header) bool { return h.key == "connection" })
-	return append(lines, header{"Connection", "connection", q.connection()}).object(max + 1)
+// shownHeaders are the lines of the same.
+func (q *request) shownHeaders(max int) headerList {
+	l := append(make(headerList, 0, len(q.response)+1), q.response[:min(max, len(q.response))]...)
+	l.set("Connection", q.connection())
+	return l
 }
 
 // connection is the header of that name: in log no connection is kept alive any

@@ -4,13 +4,14 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-// A serialized is the table of kong.log.serialize for one request as JSON, made
-// when the first handler asks, from the request as it ended.
+// A serialized is kong.log.serialize of one request as JSON, made when the
+// first handler asks, from the request as it ended.
 type serialized struct {
 	once sync.Once
 	base *request
@@ -19,9 +20,12 @@ type serialized struct {
 
 func (s *serialized) json() []byte {
 	s.once.Do(func() {
-		t, err := s.base.serialize()
-		if err == nil { // logPhase has looked before
-			s.text = appendJSON(make([]byte, 0, 3<<10), t)
+		if len(s.base.serializeValues) == 0 {
+			p := jsonPrinter{out: append(make([]byte, 0, 3<<10), '{'), printed: &s.base.gen.printed}
+			s.base.logEntry(&p)
+			s.text = append(p.out, '}')
+		} else if t, err := s.base.serialize(); err == nil { // logPhase has looked before
+			s.text = appendJSON(nil, t)
 		}
 	})
 	return s.text
@@ -33,34 +37,88 @@ type serializeValue struct {
 	v   value
 }
 
-// serialize is what kong.log.serialize shows, an object or, where a plugin has
-// added to it, a *table.
-//
-// It fails when a value of set_serialize_value does not fit in.
-func (q *request) serialize() (value, error) {
-	headers := q.headers.object(defaultMax)
-	for i := range headers {
-		if name := headers[i].name; name == "authorization" || name == "proxy-authorization" {
-			headers[i].v = "REDACTED"
+// serialize is what kong.log.serialize shows. It fails when a value of
+// set_serialize_value does not fit in.
+func (q *request) serialize() (*table, error) {
+	t := tableOf(q.logEntry)
+	for _, s := range q.serializeValues {
+		if err := setPath(t, s.key, s.v); err != nil {
+			return nil, err
 		}
 	}
-	host := q.host
-	port := formatNumber(float64(q.port), 14)
-	kong := q.times.proxyLatency
-	if kong < 0 {
-		kong = max(q.times.responseLatency, 0)
+	return t, nil
+}
+
+// logEntry tells what Kong itself shows in kong.log.serialize.
+func (q *request) logEntry(w fieldWriter) {
+	if c, ok := q.ctx.credential.(*table); ok {
+		w.open("authenticated_entity")
+		w.value("consumer_id", c.get("consumer_id"))
+		w.value("id", c.get("id"))
+		w.close()
+	}
+	w.text("client_ip", q.clientIP)
+	w.value("consumer", q.ctx.consumer)
+	q.logLatencies(w)
+	q.logRequest(w)
+	w.open("response")
+	w.headers("headers", q.shownHeaders(defaultMax))
+	w.number("size", float64(q.out.sent))
+	w.number("status", float64(q.status))
+	w.close()
+	if r := q.route(); r != nil {
+		w.once("route", r, r.fields)
+	}
+	if s := q.service(); s != nil {
+		w.once("service", s, s.fields)
 	}
 	source := "kong"
 	if q.source() == "service" {
 		source = "upstream"
 	}
-	var upstreamStatus value = q.upstreamStatus
+	w.text("source", source)
+	w.number("started_at", float64(q.start))
+	if q.ctx.hasBalancerData {
+		w.openList("tries")
+		for _, t := range q.tries {
+			w.open("")
+			t.fields(w)
+			w.close()
+		}
+		w.closeList()
+	}
 	if q.upstreamStatus == "" && q.buffered.done {
-		upstreamStatus = float64(q.buffered.status)
+		w.number("upstream_status", float64(q.buffered.status))
+	} else {
+		w.text("upstream_status", q.upstreamStatus)
 	}
 	upstreamURI := ""
 	if q.upstreamPath != "" {
 		upstreamURI = q.upstreamURI()
+	}
+	w.text("upstream_uri", upstreamURI)
+	w.text("workspace", WorkspaceID)
+	w.text("workspace_name", "default")
+}
+
+func (q *request) logLatencies(w fieldWriter) {
+	kong := q.times.proxyLatency
+	if kong < 0 {
+		kong = max(q.times.responseLatency, 0)
+	}
+	w.open("latencies")
+	w.number("kong", float64(kong))
+	w.number("proxy", float64(q.times.waiting))
+	w.number("receive", float64(max(q.times.receive, 0)))
+	w.number("request", float64(max(q.times.logStart-q.start, 0)))
+	w.close()
+}
+
+func (q *request) logRequest(w fieldWriter) {
+	method, args := q.method, q.args
+	if q.ctx.unexpected && q.in.ProtoMajor < 2 { // then Kong reads the request line again
+		method = q.in.Method
+		_, args, _ = strings.Cut(q.uri, "?")
 	}
 	length := int64(q.length)
 	if q.body.received > 0 {
@@ -68,65 +126,34 @@ func (q *request) serialize() (value, error) {
 	} else if q.in.ContentLength > 0 {
 		length += q.in.ContentLength
 	}
-	var session, entity, route, service, tries value
+	w.open("request")
+	w.headers("headers", q.headers.redacted(defaultMax))
+	w.text("id", q.id)
+	w.text("method", method)
+	w.value("querystring", parseArgs(args, defaultMax))
+	w.number("size", float64(length))
 	if v := tlsVersion(q.in.TLS); v != nil {
-		session = object{{"cipher", q.tlsVar("cipher")}, {"client_verify", q.tlsVar("client_verify")}, {"version", v}}
+		w.open("tls")
+		w.value("cipher", q.tlsVar("cipher"))
+		w.value("client_verify", q.tlsVar("client_verify"))
+		w.value("version", v)
+		w.close()
 	}
-	if c, ok := q.ctx.credential.(*table); ok {
-		entity = object{{"consumer_id", c.get("consumer_id")}, {"id", c.get("id")}}
-	}
-	added := len(q.serializeValues) > 0
-	if r := q.route(); r != nil && added {
-		route = routeObject(r)
-	} else if r != nil {
-		route = printedOnce(q.gen, r, routeObject)
-	}
-	if s := q.service(); s != nil && added {
-		service = serviceObject(s)
-	} else if s != nil {
-		service = printedOnce(q.gen, s, serviceObject)
-	}
-	if q.ctx.hasBalancerData {
-		tries = q.triesList()
-	}
-	method, args := q.method, q.args
-	if q.ctx.unexpected && q.in.ProtoMajor < 2 { // then Kong reads the request line again
-		method = q.in.Method
-		_, args, _ = strings.Cut(q.uri, "?")
-	}
-	root := object{
-		{"authenticated_entity", entity},
-		{"client_ip", q.clientIP},
-		{"consumer", q.ctx.consumer},
-		{"latencies", object{
-			{"kong", float64(kong)}, {"proxy", float64(q.times.waiting)},
-			{"receive", float64(max(q.times.receive, 0))}, {"request", float64(max(q.times.logStart-q.start, 0))},
-		}},
-		{"request", object{
-			{"headers", headers}, {"id", q.id}, {"method", method}, {"querystring", parseArgs(args, defaultMax)}, {"size", float64(length)},
-			{"tls", session}, {"uri", q.uri}, {"url", q.scheme() + "://" + host + ":" + port + q.uri},
-		}},
-		{"response", object{{"headers", q.responseObject(defaultMax)}, {"size", float64(q.out.sent)}, {"status", float64(q.status)}}},
-		{"route", route},
-		{"service", service},
-		{"source", source},
-		{"started_at", float64(q.start)},
-		{"tries", tries},
-		{"upstream_status", upstreamStatus},
-		{"upstream_uri", upstreamURI},
-		{"workspace", WorkspaceID},
-		{"workspace_name", "default"},
-	}
-	if !added {
-		return root, nil
-	}
-	t := root.table()
-	for _, s := range q.serializeValues {
-		if err := setPath(t, s.key, s.v); err != nil {
-			return nil, err
+	w.text("uri", q.uri)
+	w.text("url", q.scheme()+"://"+q.host+":"+strconv.Itoa(q.port)+q.uri)
+	w.close()
+}
+
+// redacted are the first max lines without the credentials in them.
+func (l headerList) redacted(max int) headerList {
+	l = l[:min(max, len(l))]
+	for _, key := range [...]string{"authorization", "proxy-authorization"} {
+		if _, ok := l.get(key); ok {
+			l = slices.Clone(l)
+			l.set(key, "REDACTED")
 		}
 	}
-	return t, nil
+	return l
 }
 
 // setPath sets a value at a path of names with dots between, and makes the
@@ -163,23 +190,28 @@ func setPath(t *table, path string, v value) error {
 	return nil
 }
 
-func (q *request) triesTable() *table { return tabled(q.triesList()).(*table) }
-
-func (q *request) triesList() *table {
-	list := &table{list: make([]value, 0, len(q.tries)), array: true}
+func (q *request) triesTable() *table {
+	list := newList()
 	for _, t := range q.tries {
-		one := object{
-			{"balancer_latency", math.Trunc(float64(t.latency) / float64(time.Millisecond))}, {"balancer_latency_ns", float64(t.latency)},
-			{"balancer_start", float64(t.start.UnixMilli())}, {"balancer_start_ns", float64(t.start.UnixNano())},
-			{"code", nil}, {"ip", t.ip}, {"port", float64(t.port)}, {"state", nil},
-		}
-		if t.state != "" {
-			one.set("code", float64(t.code))
-			one.set("state", t.state)
-		}
-		list.list = append(list.list, one)
+		list.list = append(list.list, tableOf(t.fields))
 	}
 	return list
+}
+
+// fields are a try's.
+func (t *try) fields(w fieldWriter) {
+	w.number("balancer_latency", math.Trunc(float64(t.latency)/float64(time.Millisecond)))
+	w.number("balancer_latency_ns", float64(t.latency))
+	w.number("balancer_start", float64(t.start.UnixMilli()))
+	w.number("balancer_start_ns", float64(t.start.UnixNano()))
+	if t.state != "" {
+		w.number("code", float64(t.code))
+	}
+	w.text("ip", t.ip)
+	w.number("port", float64(t.port))
+	if t.state != "" {
+		w.text("state", t.state)
+	}
 }
 
 func stringList(list []string) *table {
@@ -206,46 +238,55 @@ func named(s string) value {
 	return s
 }
 
-func routeTable(r *Route) *table     { return routeObject(r).table() }
-func serviceTable(s *Service) *table { return serviceObject(s).table() }
-
-// printedOnce is the JSON of a route or service, made once.
-func printedOnce[T any](g *generation, of *T, object func(*T) object) printed {
-	if text, ok := g.printed.Load(of); ok {
-		return text.(printed)
-	}
-	text := printed(appendJSON(nil, object(of)))
-	g.printed.Store(of, text)
-	return text
-}
-
-func routeObject(r *Route) object {
-	var headers, service value
+// fields are a route's.
+func (r *Route) fields(w fieldWriter) {
+	w.number("created_at", float64(r.CreatedAt))
 	if r.Headers != nil {
-		t := map[string]value{}
+		headers := map[string]value{}
 		for name, values := range r.Headers {
-			t[name] = stringList(values)
+			headers[name] = stringList(values)
 		}
-		headers = newFields(t)
+		w.value("headers", newFields(headers))
 	}
+	w.value("hosts", listed(r.Hosts))
+	w.number("https_redirect_status_code", float64(r.HTTPSRedirectStatusCode))
+	w.text("id", r.ID)
+	w.value("methods", listed(r.Methods))
+	w.value("name", named(r.Name))
+	w.text("path_handling", r.PathHandling)
+	w.value("paths", listed(r.Paths))
+	w.flag("preserve_host", r.PreserveHost)
+	w.value("protocols", listed(r.Protocols))
+	w.number("regex_priority", float64(r.RegexPriority))
+	w.flag("request_buffering", r.RequestBuffering)
+	w.flag("response_buffering", r.ResponseBuffering)
 	if r.Service != nil {
-		service = object{{"id", r.Service.ID}}
+		w.open("service")
+		w.text("id", r.Service.ID)
+		w.close()
 	}
-	return object{
-		{"created_at", float64(r.CreatedAt)}, {"headers", headers}, {"hosts", listed(r.Hosts)},
-		{"https_redirect_status_code", float64(r.HTTPSRedirectStatusCode)}, {"id", r.ID}, {"methods", listed(r.Methods)}, {"name", named(r.Name)},
-		{"path_handling", r.PathHandling}, {"paths", listed(r.Paths)}, {"preserve_host", r.PreserveHost}, {"protocols", listed(r.Protocols)},
-		{"regex_priority", float64(r.RegexPriority)}, {"request_buffering", r.RequestBuffering}, {"response_buffering", r.ResponseBuffering},
-		{"service", service}, {"snis", listed(r.SNIs)}, {"strip_path", r.StripPath}, {"tags", listed(r.Tags)},
-		{"updated_at", float64(r.UpdatedAt)}, {"ws_id", WorkspaceID},
-	}
+	w.value("snis", listed(r.SNIs))
+	w.flag("strip_path", r.StripPath)
+	w.value("tags", listed(r.Tags))
+	w.number("updated_at", float64(r.UpdatedAt))
+	w.text("ws_id", WorkspaceID)
 }
 
-func serviceObject(s *Service) object {
-	return object{
-		{"connect_timeout", float64(s.ConnectTimeout)}, {"created_at", float64(s.CreatedAt)}, {"enabled", s.Enabled}, {"host", s.Host}, {"id", s.ID},
-		{"name", named(s.Name)}, {"path", named(s.Path)}, {"port", float64(s.Port)}, {"protocol", s.Protocol}, {"read_timeout", float64(s.ReadTimeout)},
-		{"retries", float64(s.Retries)}, {"tags", listed(s.Tags)}, {"updated_at", float64(s.UpdatedAt)}, {"write_timeout", float64(s.WriteTimeout)},
-		{"ws_id", WorkspaceID},
-	}
+// fields are a service's.
+func (s *Service) fields(w fieldWriter) {
+	w.number("connect_timeout", float64(s.ConnectTimeout))
+	w.number("created_at", float64(s.CreatedAt))
+	w.flag("enabled", s.Enabled)
+	w.text("host", s.Host)
+	w.text("id", s.ID)
+	w.value("name", named(s.Name))
+	w.value("path", named(s.Path))
+	w.number("port", float64(s.Port))
+	w.text("protocol", s.Protocol)
+	w.number("read_timeout", float64(s.ReadTimeout))
+	w.number("retries", float64(s.Retries))
+	w.value("tags", listed(s.Tags))
+	w.number("updated_at", float64(s.UpdatedAt))
+	w.number("write_timeout", float64(s.WriteTimeout))
+	w.text("ws_id", WorkspaceID)
 }

@@ -1,0 +1,35 @@
+package kongdev
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The log entry says the same when it is printed at once and when plugins have added values, for which it becomes a table.
+func TestLogEntryForms(t *testing.T) {
+	q := newTestEvent(t, phaseLog).req
+	q.ctx.consumer = newFields(map[string]value{"id": "c", "tags": newList("a", "b")})
+	q.ctx.credential = newFields(map[string]value{"id": "k", "consumer_id": "c"})
+	for _, h := range [][2]string{{"Cookie", "a=1"}, {"Authorization", "Basic x"}, {"Cookie", "b=\"2\""}, {"authorization", "Basic y"}} {
+		q.headers.add(h[0], h[1])
+	}
+	q.response.add("Set-Cookie", "a")
+	q.response.add("Connection", "keep-alive")
+	q.response.add("Set-Cookie", "b")
+	q.tries = []*try{{start: time.UnixMilli(1795286203790), ip: "127.0.0.1", port: 1, state: "failed", code: 502}, {start: time.UnixMilli(1795286203791), ip: "::1", port: 2}}
+
+	for range 2 { // what is printed once is the same later
+		text := string((&serialized{base: q}).json())
+		table, err := q.serialize()
+		require.NoError(t, err)
+		assert.JSONEq(t, string(appendJSON(nil, table)), text)
+		for _, part := range []string{`"cookie":["a=1","b=\"2\""]`, `"authorization":"REDACTED"`, `"set-cookie":["a","b"]`, `"connection":"close"`, `"consumer_id":"c"`, `"state":"failed"`} {
+			assert.Contains(t, text, part)
+		}
+		assert.NotContains(t, text, "Basic")
+	}
+	assert.Contains(t, q.headers.values("authorization"), "Basic y", "the request keeps it")
+}
