@@ -178,6 +178,17 @@ func TestWeaknessAndHint(t *testing.T) {
 	assert.Equal(t, "...??89", key.Hint("0123456789012345\n\x0089"))
 }
 
+func TestDigestsDifferInEachBit(t *testing.T) {
+	t.Parallel()
+	a, b := key.Digest(sha256.Sum256([]byte("a"))), key.Digest(sha256.Sum256([]byte("a")))
+	assert.True(t, a.Equal(b))
+	for i := range 8 * len(b) {
+		b[i/8] ^= 1 << (i % 8)
+		require.False(t, a.Equal(b), "bit %d", i)
+		b[i/8] ^= 1 << (i % 8)
+	}
+}
+
 func FuzzParseStored(f *testing.F) {
 	f.Add("sha256::ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0")
 	f.Add("hmac-sha256:00112233:ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0")

@@ -100,10 +100,9 @@ func place(records []record, d *key.Digest) (at int, ok bool) {
 	if len(records) == 0 {
 		return 0, false
 	}
-	head := [8]byte(d[:])
-	hi, _ := bits.Mul64(binary.LittleEndian.Uint64(head[:]), uint64(len(records)))
+	hi, _ := bits.Mul64(binary.LittleEndian.Uint64(d[:]), uint64(len(records)))
 	for at = int(hi); records[at].flags&taken != 0; {
-		if r := &records[at]; [8]byte(r.digest[:]) == head && r.digest.Equal(*d) {
+		if records[at].digest.Equal(*d) {
 			return at, true
 		}
 		if at++; at == len(records) {
