@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -157,9 +158,13 @@ func measure(path string, first uint64, size int64) (end uint64, err error) {
 func mostEvents(first uint64, size int64) uint64 { return first + uint64(size)/headerSize + 1<<16 }
 
 // Each calls f with every event in the segments at path or below it that is not delivered, and leaves them there. It stops
-// at the first error of f. What is damaged is left out; lost is the number of such events as far as it is known.
+// at the first error of f. What is damaged is left out; lost is the number of such events as far as it is known. Segments
+// that a running process removes meanwhile, because they are delivered, are passed over.
 func Each(path string, f func(event []byte, at time.Time) error) (lost int, err error) {
 	err = filepath.WalkDir(path, func(p string, d os.DirEntry, err error) error {
+		if p != path && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -175,15 +180,18 @@ func Each(path string, f func(event []byte, at time.Time) error) (lost int, err 
 }
 
 func eachOf(path string, first uint64, f func(event []byte, at time.Time) error) (lost int, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0, err
-	}
 	r, err := openSegment(path, first)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}
 	defer r.close()
+	info, err := r.file.Stat()
+	if err != nil {
+		return 0, err
+	}
 	low := loadPosition(filepath.Join(filepath.Dir(path), positionName))
 	expect := first
 	for atEnd := false; !atEnd; {

@@ -117,6 +117,30 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// A process that runs may remove what it has delivered while others look.
+func TestEachWhileSegmentsGo(t *testing.T) {
+	dir := t.TempDir()
+	var paths []string
+	for i := range uint64(3) {
+		folder := filepath.Join(dir, fmt.Sprint(folderPrefix, i))
+		require.NoError(t, os.Mkdir(folder, 0o700))
+		body, _ := records(1, fmt.Sprint("of ", i))
+		paths = append(paths, filepath.Join(folder, segmentName(1)))
+		require.NoError(t, os.WriteFile(paths[i], append([]byte(magic), body...), 0o600))
+	}
+	var got []string
+	lost, err := Each(dir, func(event []byte, _ time.Time) error {
+		got = append(got, string(event))
+		_ = os.Remove(paths[1])
+		return os.RemoveAll(filepath.Dir(paths[2]))
+	})
+	require.NoError(t, err)
+	assert.Zero(t, lost)
+	assert.Equal(t, []string{"of 0"}, got)
+	_, err = Each(filepath.Join(dir, "absent"), nil)
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
 // Damage anywhere in a large segment costs the events it hits.
 func TestRandomDamage(t *testing.T) {
 	for seed := range uint64(40) {
