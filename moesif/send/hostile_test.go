@@ -3,6 +3,7 @@ package send
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -122,6 +123,9 @@ var hostilities = map[string]struct { // read-only
 		outcome{class: sent, status: 200, configTag: "c", rulesTag: "r"}},
 }
 
+// endless are those that only send_timeout ends.
+var endless = []string{"hangs", "reads one byte at a time", "answers one byte at a time"} // read-only
+
 func TestHostileCollectors(t *testing.T) {
 	events := wide(20, 100000) // more than what waits in socket buffers
 	for name, c := range hostilities {
@@ -129,12 +133,14 @@ func TestHostileCollectors(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				set := quickUpload()
-				set.SendTimeout, set.Compress = 2*time.Second, compress
+				set.Compress = compress
+				if slices.Contains(endless, name) {
+					set.SendTimeout = time.Second
+				}
 				u := uploaderTo(serveRaw(t, c.handle), "app-secret", set)
 				defer u.close()
-				start := time.Now()
 				o := u.upload(t.Context(), events)
-				assert.Less(t, time.Since(start), 20*time.Second)
+				assert.Equal(t, slices.Contains(endless, name), errors.Is(o.err, errNoAnswer), "%v", o.err)
 				if o.err != nil {
 					assert.NotContains(t, o.err.Error(), "app-secret")
 				}
@@ -193,7 +199,7 @@ func afterHostilities(t *testing.T, bad []func(c *net.TCPConn)) {
 	for _, e := range testEvents(100) {
 		require.True(t, q.Add(e))
 	}
-	require.Eventually(t, func() bool { events, _ := q.Size(); return events == 0 }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { events, _ := q.Size(); return events == 0 }, 2*time.Minute, 5*time.Millisecond)
 	assert.Zero(t, q.Close(t.Context()))
 	assert.Equal(t, 100.0, counterValue(t, env.Metrics.sent))
 	assert.Zero(t, counterValue(t, env.Metrics.dropped))

@@ -94,7 +94,7 @@ func TestReplayBesideARunningProcess(t *testing.T) {
 	q := NewQueue(set, quietEnv())
 	q.Add([]byte("{}"))
 	url, got := serveBatches(t, created)
-	require.Eventually(t, func() bool { n, err := countSpool(dir); return err == nil && n == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { n, err := countSpool(dir); return err == nil && n == 1 }, time.Minute, 5*time.Millisecond)
 	r, err := Replay(t.Context(), replaySettings(url, dir), quietEnv(), time.Minute)
 	require.NoError(t, err)
 	assert.Equal(t, Replayed{Found: 1, Left: 1}, r)

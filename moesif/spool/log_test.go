@@ -79,7 +79,7 @@ func (l *testLog) until(t *testing.T, f func() bool) {
 		l.Log.mu.Lock()
 		defer l.Log.mu.Unlock()
 		return f()
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 // all reads what there is, and says that it is done when done is set.
@@ -214,6 +214,6 @@ func TestTwoProcessesOverlap(t *testing.T) {
 	wantB := b.add(t, "b", 10)
 	assert.Equal(t, wantB, b.all(t, true), "a is alive: its events are its own")
 	a.crash(t)
-	require.Eventually(t, func() bool { return b.Unread() == 10 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return b.Unread() == 10 }, time.Minute, 10*time.Millisecond)
 	assert.Equal(t, wantA, b.all(t, true), "the survivor sends the rest")
 }

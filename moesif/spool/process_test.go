@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -69,26 +70,33 @@ func appendForever(dir string) {
 	}
 }
 
-// drain reads and settles everything there is, its own event first, and prints it; it ends when nothing has come for a
-// while.
+// drain reads and settles everything there is and prints it, until its input ends.
 func drain(dir string) {
 	l := Open(dir, silent())
-	idle := time.Now()
-	for time.Since(idle) < 3*pollEvery {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}()
+	for {
 		events := l.Read(50, 1<<20)
 		var ids []ID
 		for _, e := range events {
 			fmt.Println("event", string(e.Data))
 			ids = append(ids, e.ID)
-			idle = time.Now()
 		}
 		l.Done(ids)
+		select {
+		case <-ended:
+			left, _ := l.Close(context.Background())
+			fmt.Println("left", left)
+			return
+		default:
+		}
 		if len(events) == 0 {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	left, _ := l.Close(context.Background())
-	fmt.Println("left", left)
 }
 
 func role(t *testing.T, name, dir string) *exec.Cmd {
@@ -172,9 +180,14 @@ func TestAdoptionRace(t *testing.T) {
 		}
 		group.Wait()
 		next := map[int]int{}
+		var input []io.Closer
 		for range drains {
+			c := role(t, "drain", dir)
+			stdin, err := c.StdinPipe()
+			require.NoError(t, err)
+			input = append(input, stdin)
 			group.Go(func() {
-				out, err := role(t, "drain", dir).Output()
+				out, err := c.Output()
 				assert.NoError(t, err)
 				mu.Lock()
 				defer mu.Unlock()
@@ -193,6 +206,13 @@ func TestAdoptionRace(t *testing.T) {
 				}
 			})
 		}
+		assert.Eventually(t, func() bool { // what is settled leaves the disk
+			segments, err := filepath.Glob(filepath.Join(dir, "*", "*.seg"))
+			return err == nil && len(segments) == 0
+		}, 2*time.Minute, 10*time.Millisecond)
+		for _, stdin := range input {
+			_ = stdin.Close()
+		}
 		group.Wait()
 		for pid, written := range least {
 			assert.GreaterOrEqual(t, next[pid], written)
@@ -210,15 +230,17 @@ func TestKillWhileDraining(t *testing.T) {
 		a.crash(t)
 		seen := map[string]bool{}
 		last := 0
-		for i := 0; len(seen) < len(want); i++ {
+		for i := 1; len(seen) < len(want); i++ {
 			require.Less(t, i, 1000)
 			c := role(t, "drain", dir)
+			stdin, err := c.StdinPipe() // held open: it does not end by itself
+			require.NoError(t, err)
 			out, err := c.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, c.Start())
-			time.AfterFunc(time.Duration(50+rand.IntN(400))*time.Millisecond, func() { _ = c.Process.Kill() })
 			first := -1
-			for s := bufio.NewScanner(out); s.Scan(); {
+			more := 1 + rand.IntN(10000*i) // in the end as many as there are, whether a position was saved meanwhile or not
+			for s := bufio.NewScanner(out); more > 0 && len(seen) < len(want) && s.Scan(); {
 				name, ok := strings.CutPrefix(s.Text(), "event ")
 				number, err := strconv.Atoi(strings.TrimPrefix(name, "a "))
 				if !ok || err != nil {
@@ -230,8 +252,12 @@ func TestKillWhileDraining(t *testing.T) {
 				}
 				last = number
 				seen[name] = true
+				more--
 			}
+			_ = c.Process.Kill()
+			_, _ = io.Copy(io.Discard, out)
 			_ = c.Wait()
+			_ = stdin.Close()
 		}
 		for _, name := range want {
 			require.True(t, seen[name], name)
