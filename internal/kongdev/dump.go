@@ -13,9 +13,10 @@ import (
 
 // PluginServer says how to run one plugin server, as kong.conf's
 // pluginserver_* settings do. A StartCmd of "" means that somebody else runs
-// the process. Socket "" is <prefix>/<name>.socket.
+// the process. Socket "" is <prefix>/<name>.socket. GraphCmd is not Kong's: it
+// draws a workflow for Graph, "" for a plugin that has none.
 type PluginServer struct {
-	Name, Socket, QueryCmd, StartCmd string
+	Name, Socket, QueryCmd, StartCmd, GraphCmd string
 }
 
 // PluginInfo is what a query command told about its plugin.

@@ -72,6 +72,7 @@ func (b Binaries) Servers(ctx context.Context, names []string) ([]PluginServer, 
 			Socket:   filepath.Join(b.Prefix, name+".socket"),
 			QueryCmd: command + " -dump",
 			StartCmd: strings.Join(start, " "),
+			GraphCmd: shellQuote(paths[i]) + " graph -format json -",
 		})
 	}
 	return servers, nil

@@ -33,6 +33,7 @@ func TestServersFromAFolder(t *testing.T) {
 		Socket:   "/tmp/p q/moesif.socket",
 		QueryCmd: quoted + " -dump",
 		StartCmd: quoted + " -kong-prefix '/tmp/p q' -log-level debug",
+		GraphCmd: quoted + " graph -format json -",
 	}}, servers)
 	require.NoError(t, exec.CommandContext(t.Context(), "sh", "-c", servers[0].QueryCmd).Run(), "a shell understands it")
 	assert.FileExists(t, path)

@@ -39,6 +39,7 @@ type Console struct {
 	lines     []line  // oldest first
 	events    []event // oldest first
 	lineCount int64   // ever
+	plans     []plan  // in the order of the configuration
 	gateway   *kongdev.Gateway
 	collector *kongdev.Collector
 	viewers   int
@@ -83,21 +84,19 @@ func (c *Console) Log(l kongdev.LogLine) {
 }
 
 // Attach tells the console what else to show: a running gateway and its
-// collector, which may be nil. It returns at once and follows the collector
-// until ctx ends; wait then returns.
+// collector, which may be nil. It returns at once, has the gateway's workflows
+// drawn, and follows the collector until ctx ends; wait then returns.
 func (c *Console) Attach(ctx context.Context, g *kongdev.Gateway, collector *kongdev.Collector) (wait func()) {
 	c.mu.Lock()
 	c.gateway, c.collector = g, collector
 	c.version++
 	c.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if collector != nil {
-			c.follow(ctx, collector)
-		}
-	}()
-	return func() { <-done }
+	var both sync.WaitGroup
+	both.Go(func() { c.draw(ctx, g) })
+	if collector != nil {
+		both.Go(func() { c.follow(ctx, collector) })
+	}
+	return both.Wait
 }
 
 // follow takes over the collector's events until ctx ends.
@@ -134,6 +133,8 @@ type batch struct {
 	Lines    []line    `json:"lines,omitempty"`
 	Events   []event   `json:"events,omitempty"`
 	Stats    *stats    `json:"stats,omitempty"`
+
+	Plans []planSummary `json:"plans,omitempty"`
 }
 
 // stats are the numbers at the top of the page.
@@ -163,6 +164,11 @@ func (c *Console) since(version uint64) (*batch, uint64) {
 	}
 	for i := len(c.events) - 1; i >= 0 && c.events[i].version > version; i-- {
 		b.Events = append(b.Events, c.events[i])
+	}
+	for _, p := range c.plans {
+		if p.version > version {
+			b.Plans = append(b.Plans, p.planSummary)
+		}
 	}
 	g, collector := c.gateway, c.collector
 	c.mu.Unlock()

@@ -28,6 +28,7 @@ type viewer struct {
 	requests map[int64]summary
 	log      []line
 	events   map[int64]event
+	plans    []planSummary
 	stats    stats
 }
 
@@ -73,6 +74,7 @@ func (v *viewer) until(cond func() bool) {
 				v.events[e.Number] = e
 			}
 			v.log = append(v.log, b.Lines...)
+			v.plans = append(v.plans, b.Plans...)
 			if b.Stats != nil {
 				v.stats = *b.Stats
 			}

@@ -67,7 +67,7 @@
   }
 
   const state = {
-    requests: new Map(), newest: 0, waiting: [], events: [], lines: [], run: 0, kept: { requests: 2000, lines: 2000, events: 1000 },
+    requests: new Map(), newest: 0, waiting: [], events: [], lines: [], plans: [], tab: 'events', run: 0, kept: { requests: 2000, lines: 2000, events: 1000 },
     shown: null, paused: false, cleared: 0, filter: '', stats: null, rate: 0, proxies: [],
   };
 
@@ -150,6 +150,7 @@
     state.shown = { kind, n };
     requestList.draw();
     eventList.draw();
+    planList.draw();
     history.replaceState(null, '', `#${kind}/${n}`);
     await load();
   }
@@ -163,11 +164,12 @@
       const want = state.shown;
       if (!want) break;
       try {
-        const answer = await fetch(`${want.kind}/${want.n}`);
+        const answer = await fetch(`${want.kind}/${want.n}${want.request ? `?request=${want.request}` : ''}`);
         const ok = answer.ok, body = ok ? await answer.json() : await answer.text();
         if (state.shown !== want) continue;
         if (!ok) $('detail').replaceChildren(el('p', 'empty', body));
         else if (want.kind === 'requests') drawRequest(body);
+        else if (want.kind === 'plans') drawPlan(body);
         else drawEvent(want.n, body);
       } catch { /* the feed tells that kongdev is gone */ }
     } while (again);
@@ -295,7 +297,8 @@
       x: left + x * (width + gapX), y: top + (y + (tallest - column.length) / 2) * (height + gapY),
     })));
     const total = { w: left * 2 + columns.length * (width + gapX) - gapX, h: top + tallest * (height + gapY) };
-    const story = name => w.events.filter(e => e.name === name);
+    const events = w.events || [];
+    const story = name => events.filter(e => e.name === name);
     const took = name => {
       const events = story(name), begun = events.find(e => e.action === 'run' || e.action === 'schedule'), ended = events.find(e => e.action === 'complete' || e.action === 'fail');
       return begun && ended ? (Number(ended.at) - Number(begun.at)) / 1000 : null;
@@ -321,12 +324,13 @@
       if (again) return;
       box.classList.add('chosen');
       values.replaceChildren();
-      const told = { node: n.name, type: n.type, status: n.status, ...(n.error ? { error: n.error } : {}) };
+      const told = { node: n.name, type: n.type, ...(n.status ? { status: n.status } : {}), ...(n.error ? { error: n.error } : {}) };
+      if (!events.length) Object.assign(told, { from: (n.links || []).map(l => `${[l.from, l.out].filter(Boolean).join('.')}${l.in ? ' → ' + l.in : ''}`), ...(n.branch ? { branch: n.branch, side: n.side } : {}) });
       for (const e of story(n.name)) told[{ run: 'in', schedule: 'in', complete: 'out' }[e.action] || e.action] = plain(e.value) ?? e.error ?? null;
       paint(values, JSON.stringify(told, null, 2));
       values.scrollTop = 0;
     };
-    const skips = name => w.nodes.some(n => n.name === name && n.type !== 'implicit' && n.status !== 'NODE_COMPLETE' && n.status !== 'NODE_ERROR');
+    const skips = name => events.length > 0 && w.nodes.some(n => n.name === name && n.type !== 'implicit' && n.status !== 'NODE_COMPLETE' && n.status !== 'NODE_ERROR');
     for (const n of w.nodes) {
       const to = at.get(n.name);
       const arrow = (name, title, cls) => {
@@ -342,7 +346,7 @@
     for (const n of w.nodes) {
       const { x, y } = at.get(n.name), us = took(n.name), implicit = n.type === 'implicit';
       const box = svg('g', { class: `node ${word(n)}${implicit ? ' end' : ''}`, transform: `translate(${x} ${y})`, tabindex: 0, role: 'button', 'data-node': n.name },
-        svg('title', {}, `${n.name}: ${word(n)}${us !== null ? ' in ' + duration(us) : ''}${n.error ? '\n' + n.error : ''}`),
+        svg('title', {}, `${n.name}: ${word(n) || n.type}${us !== null ? ' in ' + duration(us) : ''}${n.error ? '\n' + n.error : ''}`),
         svg('rect', { width, height, rx: implicit ? height / 2 : 6 }),
         svg('text', { class: 'name', x: 10, y: implicit ? 24 : 17 }, !implicit && n.name.length > 14 ? n.name.slice(0, 13) + '…' : n.name));
       if (!implicit) box.append(svg('text', { class: 'kind', x: 10, y: 31 }, n.type), svg('text', { class: 'kind', x: width - 10, y: 31, 'text-anchor': 'end' }, us !== null ? duration(us) : word(n)));
@@ -354,6 +358,32 @@
     const box = el('div', '', el('div', 'canvas', picture), values);
     box.id = 'workflow';
     return box;
+  }
+
+  // --- a workflow of the configuration, with its last traces ---
+
+  function drawPlan(d) {
+    const head = el('div', 'head', el('div', 'title', el('span', 'path', d.scope)),
+      facts([['plugin', d.plugin], ['nodes', d.nodes_count], ['traces', d.debug ? 'on request' : 'off']]));
+    if (d.error) head.append(el('div', 'failure', d.error));
+    const traces = el('div', '');
+    traces.id = 'traces';
+    if (d.traces.length) {
+      traces.append('last traces:', ...d.traces.map(t => {
+        const b = el('button', '', el('span', statusClass(t.status), t.status || '···'), ` ${duration(t.us)} `, clock(t.t));
+        b.type = 'button';
+        b.setAttribute('aria-pressed', t.n === d.shown);
+        b.title = 'show this one; again: always the newest';
+        b.addEventListener('click', () => { state.shown.request = state.shown.request === t.n ? undefined : t.n; load(); });
+        return b;
+      }));
+      const go = el('button', '', 'open the request');
+      go.type = 'button';
+      go.addEventListener('click', () => show('requests', d.shown));
+      traces.append(go);
+    } else if (d.debug) traces.append(el('span', '', 'No trace yet. Try ', el('code', '', `curl -H 'X-DataKit-Debug-Trace: true' ${(state.proxies[0] || 'http://127.0.0.1:8000') + (d.path || '/')}`)));
+    else traces.append(el('span', '', 'Its requests are not traced: that takes ', el('code', '', 'debug: true'), ' in its configuration.'));
+    $('detail').replaceChildren(head, ...(d.workflow ? [traces, drawWorkflow(d.workflow)] : []));
   }
 
   // plain takes the types out of what flowed: {type, value}, of an object per field.
@@ -387,6 +417,19 @@
     row.children[2].textContent = row.title = l.text;
   });
 
+  const planList = new List($('plan-list'), 28, () => {
+    const row = el('div', '', el('span', 'path'), el('span', 'who'), el('span', 'time'));
+    row.setAttribute('role', 'option');
+    return row;
+  }, (row, p) => {
+    const [scope, plugin, size] = row.children;
+    scope.textContent = p.scope;
+    plugin.textContent = p.plugin;
+    size.textContent = p.wrong ? 'mistakes' : plural(p.nodes_count, 'node');
+    size.classList.toggle('wrong', p.wrong);
+    row.setAttribute('aria-selected', state.shown?.kind === 'plans' && state.shown.n === p.n);
+  });
+
   function newest(old, fresh, limit) {
     const seen = new Set(old.map(x => x.n));
     return [...fresh.filter(x => !seen.has(x.n)).sort((a, b) => b.n - a.n), ...old].slice(0, limit);
@@ -405,12 +448,17 @@
     lineList.set(shown, own ? 0 : lines);
     $('event-count').textContent = state.stats ? number(state.stats.events) : '';
     $('line-count').textContent = number(state.lines.length);
-    const onEvents = $('tab-events').getAttribute('aria-selected') === 'true';
-    $('event-list').hidden = !onEvents;
-    $('line-list').hidden = onEvents;
-    $('own').hidden = onEvents;
-    $('stream-empty').hidden = onEvents ? state.events.length > 0 : shown.length > 0;
-    $('stream-empty').textContent = onEvents ? 'The built-in collector has received nothing yet.' : 'Nothing has been logged yet.';
+    planList.set(state.plans);
+    $('plan-count').textContent = number(state.plans.length);
+    $('tab-plans').hidden = !state.plans.length;
+    const empty = { events: state.events.length ? '' : 'The built-in collector has received nothing yet.', lines: shown.length ? '' : 'Nothing has been logged yet.', plans: '' };
+    for (const name of Object.keys(empty)) {
+      $(`tab-${name}`).setAttribute('aria-selected', name === state.tab);
+      $(`${name.slice(0, -1)}-list`).hidden = name !== state.tab;
+    }
+    $('own').hidden = state.tab !== 'lines';
+    $('stream-empty').hidden = !empty[state.tab];
+    $('stream-empty').textContent = empty[state.tab];
   }
 
   function drawEvent(n, body) {
@@ -462,7 +510,7 @@
 
   function takeHello(h) {
     if (h.run !== state.run) { // another start of kongdev
-      Object.assign(state, { run: h.run, newest: 0, waiting: [], events: [], lines: [], cleared: 0, stats: null });
+      Object.assign(state, { run: h.run, newest: 0, waiting: [], events: [], lines: [], plans: [], cleared: 0, stats: null });
       state.requests.clear();
       counted = null;
     }
@@ -478,10 +526,23 @@
     showStreams();
   }
 
+  // takePlans shows the first workflow before any request has come.
+  function takePlans(plans) {
+    const first = !state.plans.length;
+    state.plans = [...plans.filter(p => !state.plans.some(q => q.n === p.n)), ...state.plans].sort((a, b) => a.n - b.n);
+    if (first && !state.shown && !state.requests.size) {
+      if (!state.events.length) state.tab = 'plans';
+      show('plans', state.plans[0].n);
+    }
+    showStreams();
+  }
+
   function takeBatch(b) {
     if (b.stats) takeStats(b.stats);
     if (b.events || b.lines) takeStreams(b);
+    if (b.plans) takePlans(b.plans);
     if (!b.requests) return;
+    if (state.shown?.kind === 'plans' && !state.shown.request && !state.paused) load();
     if (state.paused) { state.waiting = state.waiting.concat(b.requests).slice(-2 * state.kept.requests); return; }
     takeRequests(b.requests);
     if (state.shown?.kind === 'requests' && b.requests.some(r => r.n === state.shown.n)) load();
@@ -500,6 +561,7 @@
 
   $('request-list').addEventListener('click', e => { const row = e.target.closest('.row'); if (row) show('requests', row.item.n); });
   $('event-list').addEventListener('click', e => { const row = e.target.closest('.row'); if (row) show('events', row.item.n); });
+  $('plan-list').addEventListener('click', e => { const row = e.target.closest('.row'); if (row) show('plans', row.item.n); });
   $('line-list').addEventListener('click', e => {
     const row = e.target.closest('.row');
     if (!row) return;
@@ -528,11 +590,7 @@
   };
   $('pause').addEventListener('click', () => pause(!state.paused));
   $('clear').addEventListener('click', () => { state.cleared = state.newest; state.requests.clear(); showRequests(0); });
-  for (const id of ['tab-events', 'tab-lines']) $(id).addEventListener('click', () => {
-    $('tab-events').setAttribute('aria-selected', id === 'tab-events');
-    $('tab-lines').setAttribute('aria-selected', id === 'tab-lines');
-    showStreams();
-  });
+  for (const name of ['events', 'lines', 'plans']) $(`tab-${name}`).addEventListener('click', () => { state.tab = name; showStreams(); });
   $('plugins-only').addEventListener('change', () => showStreams());
   document.addEventListener('keydown', e => {
     if (e.target.matches('input, button')) { if (e.key === 'Escape') e.target.blur(); return; }
@@ -540,7 +598,7 @@
     if (e.key === ' ') { e.preventDefault(); pause(!state.paused); }
   });
 
-  const wish = location.hash.match(/^#(requests|events)\/(\d+)$/);
+  const wish = location.hash.match(/^#(requests|events|plans)\/(\d+)$/);
   if (wish) show(wish[1], Number(wish[2]));
   showStreams();
 })();

@@ -76,6 +76,12 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigWith(t, "", "")
+}
+
+// newRigWith has further plugins in its configuration, and a command that draws their workflows.
+func newRigWith(t *testing.T, plugins, graph string) *rig {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "kd") // short: socket paths are limited
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -94,13 +100,13 @@ services:
   routes: [{name: everything, paths: [/], strip_path: false}]
 plugins:
 - {name: guard, config: {api_key: config-secret}}
-`))
+`+plugins))
 	require.NoError(t, err)
 	r := &rig{t: t, console: New(), collector: kongdev.NewCollector()}
 	r.console.fetch = 10 * time.Millisecond
 	r.Gateway, err = kongdev.Start(context.Background(), kongdev.Options{
 		Config: config, Prefix: dir, OnTrace: r.console.Trace, TraceBytes: TraceBytes, OnLog: r.console.Log,
-		Plugins: []kongdev.PluginServer{{Name: "guard", QueryCmd: bin + " -dump", StartCmd: bin + " -kong-prefix " + dir}},
+		Plugins: []kongdev.PluginServer{{Name: "guard", QueryCmd: bin + " -dump", StartCmd: bin + " -kong-prefix " + dir, GraphCmd: graph}},
 		Hosts:   map[string]http.Handler{"echo.kongdev": kongdev.NewEcho()},
 	})
 	require.NoError(t, err)

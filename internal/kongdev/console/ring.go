@@ -69,3 +69,14 @@ func (r *ring) since(version uint64) []*kongdev.LiveTrace {
 	}
 	return out
 }
+
+// newestOf are the newest traces, at most n, the newest first.
+func (r *ring) newestOf(n int) []*kongdev.LiveTrace {
+	var out []*kongdev.LiveTrace
+	for number := r.newest; number >= r.oldest && len(out) < n; number-- {
+		if l := r.at(number).live; l != nil {
+			out = append(out, l)
+		}
+	}
+	return out
+}

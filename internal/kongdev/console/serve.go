@@ -69,6 +69,14 @@ func (c *Console) Handler() http.Handler {
 		}
 		http.Error(w, "this event is not kept any more", http.StatusNotFound)
 	})
+	mux.HandleFunc("GET /plans/{n}", func(w http.ResponseWriter, r *http.Request) {
+		wanted, _ := strconv.ParseInt(r.FormValue("request"), 10, 64) // 0 is the newest
+		if d, ok := c.planDetail(number(r), wanted); ok {
+			writeJSON(w, toJSON(d))
+			return
+		}
+		http.Error(w, "there is no such workflow", http.StatusNotFound)
+	})
 	return guard(mux)
 }
 

@@ -26,6 +26,7 @@ type workflowNode struct {
 	Error  string         `json:"error,omitempty"`
 	Phase  string         `json:"phase"`
 	Branch string         `json:"branch,omitempty"`
+	Side   string         `json:"side,omitempty"` // of the branch; plans only
 	Links  []workflowLink `json:"links,omitempty"`
 }
 
