@@ -41,7 +41,7 @@ func Replay(ctx context.Context, set Settings, env Env, patience time.Duration) 
 	defer look.Stop()
 	for ctx.Err() == nil && int(p.sent.Load()) < r.Found {
 		now := time.Now()
-		if events, _ := q.Size(); events > 0 {
+		if events, _ := q.Size(); events > 0 || !q.spool.Opened() {
 			busy = now
 		}
 		if n := p.sent.Load(); n > seen {

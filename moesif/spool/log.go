@@ -109,11 +109,16 @@ func (l *Log) Append(event []byte, at time.Time, hold bool) (id ID, held bool, r
 // readyLocked reports whether Read may begin: folders of ended processes, which come first, are known, or the disk does not
 // answer.
 func (l *Log) readyLocked() bool {
+	return l.Opened() || time.Since(l.started) > openPatience
+}
+
+// Opened reports whether the disk has answered, so that what ended processes have left is known.
+func (l *Log) Opened() bool {
 	select {
 	case <-l.opened:
 		return true
 	default:
-		return time.Since(l.started) > openPatience
+		return false
 	}
 }
 
