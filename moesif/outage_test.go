@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,33 +20,34 @@ import (
 
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
+	"kong-go-plugins/moesif/spool"
 )
-
-// moment is what a killed process may lose: what it had not written yet. It writes within milliseconds, but a busy machine
-// does not let it run at once.
-const moment = time.Second
 
 // An outage is a collector that fails in front of gateways that come and go, with the same spool, under load.
 type outage struct {
 	t         *testing.T
 	collector *kongdev.Collector
 	config    string
+	spool     string
 	g         atomic.Pointer[testGateway]
 
 	mu       sync.Mutex
-	answered map[int]time.Time // requests that the gateway has answered
-	kills    []period          // of workers, until there was another
+	answered map[int]period // requests that the gateway has answered, from their first byte to the answer's last
+	kills    []period       // of workers: from when their events need not be safe, until there was another worker
 	failed   int
 	next     int
 }
 
 type period struct{ from, to time.Time }
 
+// has reports whether they have a moment in common.
+func (p period) has(other period) bool { return p.from.Before(other.to) && other.from.Before(p.to) }
+
 func newOutage(t *testing.T) *outage {
-	o := &outage{t: t, collector: kongdev.NewCollector(), answered: map[int]time.Time{}}
+	o := &outage{t: t, collector: kongdev.NewCollector(), spool: t.TempDir(), answered: map[int]period{}}
 	server := httptest.NewServer(o.collector)
 	t.Cleanup(server.Close)
-	o.config = gatewayConfig + "    api_endpoint: " + server.URL + "\n    spool_dir: " + t.TempDir() +
+	o.config = gatewayConfig + "    api_endpoint: " + server.URL + "\n    spool_dir: " + o.spool +
 		"\n    send_timeout: 300\n    spool_max_bytes: 1073741824\n    flush_after_ms: 50\n"
 	return o
 }
@@ -85,6 +87,7 @@ func (o *outage) request(n int) {
 	}
 	r.Host = "api.example.org"
 	r.Header.Set("Content-Type", "application/json")
+	from := time.Now()
 	answer, err := o.g.Load().Do(r)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -92,18 +95,46 @@ func (o *outage) request(n int) {
 		o.failed++
 		return
 	}
-	o.answered[n] = time.Now()
+	o.answered[n] = period{from, time.Now()}
 }
 
-// kill ends a worker, however f does that, and waits until there is another one. On a busy machine that takes long enough
-// for events to be answered by the plugin's policy.
+// kill ends a worker, however f does that, and waits until there is another one; on a busy machine that takes long enough
+// for events to be answered by the plugin's policy. Before, it waits until what was answered by now is safe, on disk or
+// delivered, while further requests come: the worker writes within milliseconds, but a busy machine does not let it.
 func (o *outage) kill(f func()) {
 	from := time.Now()
+	require.Eventually(o.t, func() bool { return o.safe(from) }, time.Minute, 50*time.Millisecond)
 	f()
 	o.g.Load().WaitReady()
 	o.mu.Lock()
 	o.kills = append(o.kills, period{from, time.Now()})
 	o.mu.Unlock()
+}
+
+// safe reports whether there is an event, on disk or delivered, of every request that was answered before, but for those
+// whose events may be lost.
+func (o *outage) safe(before time.Time) bool {
+	stored := map[int]bool{}
+	_, err := spool.Each(o.spool, func(event []byte, _ time.Time) error { // first: what is delivered leaves the disk
+		_, number, _ := strings.Cut(string(event), "/n/")
+		number, _, _ = strings.Cut(number, `"`)
+		n, err := strconv.Atoi(number)
+		stored[n] = true
+		return err
+	})
+	if err != nil {
+		return false
+	}
+	_, others := o.missing()
+	lost := 0
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, n := range others {
+		if !stored[n] && o.answered[n].to.Before(before) {
+			lost++
+		}
+	}
+	return lost <= int(o.g.Load().Stats().LostLogEvents)
 }
 
 // arrived returns the transaction ids of the events by their request's number.
@@ -131,15 +162,11 @@ func (o *outage) missing() (before, others []int) {
 	ids := o.arrived()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for n, at := range o.answered {
+	for n, request := range o.answered {
 		if ids[n] != nil {
 			continue
 		}
-		excused := false
-		for _, k := range o.kills {
-			excused = excused || at.After(k.from.Add(-moment)) && at.Before(k.to.Add(moment/2))
-		}
-		if excused {
+		if slices.ContainsFunc(o.kills, request.has) {
 			before = append(before, n)
 		} else {
 			others = append(others, n)
@@ -149,7 +176,7 @@ func (o *outage) missing() (before, others []int) {
 }
 
 // The collector fails in every way while requests come as fast as they can and processes are killed: workers, supervisors,
-// both, a whole gateway. All events arrive but those of a killed worker's last moment, each with one transaction id.
+// both, a whole gateway. All events arrive but those that a killed worker had not written, each with one transaction id.
 func TestOutage(t *testing.T) {
 	o := newOutage(t)
 	const pause = 1500 * time.Millisecond
@@ -204,7 +231,7 @@ func TestOutage(t *testing.T) {
 	o.g.Load().WaitIdle()
 
 	byGateway := int(first.Stats().LostLogEvents + o.g.Load().Stats().LostLogEvents) // Kong itself loses one where the connection dies
-	assert.Eventually(t, func() bool { _, others := o.missing(); return len(others) <= byGateway }, time.Minute, 200*time.Millisecond)
+	assert.Eventually(t, func() bool { _, others := o.missing(); return len(others) <= byGateway }, 3*time.Minute, 200*time.Millisecond)
 	before, others := o.missing()
 	assert.LessOrEqual(t, len(others), byGateway, "lost events")
 	twice := 0
