@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"kong-go-plugins/keyauth/key"
@@ -152,51 +151,25 @@ func (a *JournalAdmin) appendLocked(lines []line) (err error) {
 
 // rewriteLocked writes the table as a new file and puts it in the place of the old one.
 func (a *JournalAdmin) rewriteLocked() error {
-	left, _ := filepath.Glob(a.path + ".new-*") // by a writer that was killed
-	for _, name := range left {
-		os.Remove(name)
-	}
-	f, err := os.CreateTemp(filepath.Dir(a.path), filepath.Base(a.path)+".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails when all went well
-	defer f.Close()
-	w := bufio.NewWriterSize(f, 1<<20)
 	at := position{lines: 1}
-	put := func(l line) bool {
-		text := appendLine(nil, l)
-		at.offset += int64(len(text))
-		at.last = text[max(0, len(text)-checked):]
-		_, err = w.Write(text)
-		return err == nil
-	}
-	put(newHeader())
-	at.head = at.last
-	a.table.consumers.Scan(func(_ string, c *Consumer) bool { at.lines++; return put(line{Consumer: c}) })
-	a.table.keys.Scan(func(_ string, c *Credential) bool { at.lines++; return put(line{Key: newKeyLine(*c)}) })
-	ownAsFolder(f)
-	if err := errors.Join(err, w.Flush(), f.Sync()); err != nil {
+	info, err := replaceFile(a.path, func(w *bufio.Writer) (err error) {
+		put := func(l line) bool {
+			text := appendLine(nil, l)
+			at.offset += int64(len(text))
+			at.last = text[max(0, len(text)-checked):]
+			_, err = w.Write(text)
+			return err == nil
+		}
+		put(newHeader())
+		at.head = at.last
+		a.table.consumers.Scan(func(_ string, c *Consumer) bool { at.lines++; return put(line{Consumer: c}) })
+		a.table.keys.Scan(func(_ string, c *Credential) bool { at.lines++; return put(line{Key: newKeyLine(*c)}) })
 		return err
+	})
+	if info != nil {
+		a.at, a.from = at, stampOfInfo(info)
 	}
-	if err := os.Rename(f.Name(), a.path); err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	a.at, a.from = at, stampOfInfo(info)
-	return syncFolder(filepath.Dir(a.path))
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return err
 }
 
 // Credentials lists by id.
