@@ -1,7 +1,7 @@
 # make demo   shows API traffic captured by the moesif plugin, without Kong; ONCE=1 ends after the printout
 # make test   runs every test
-# make check  is what CI runs: test, formatting, static analysis, generated files
-# make check-deploy  checks the files for Docker and Kubernetes with what is heavy, and that builds are reproducible
+# make check  runs test, formatting, static analysis, generated files
+# make check-deploy  reads scripts, workflows and the files for users with what is heavy, and builds the release twice
 # make e2e    runs the plugins in a real gateway, where Docker is; KONG_IMAGE=kong:3.9 says in which
 SHELL := bash
 GO ?= go
@@ -43,6 +43,8 @@ release-binaries:
 	release/licenses.sh > $(BIN)/THIRD-PARTY-LICENSES
 
 check-deploy:
+	shellcheck --severity=warning $$(git ls-files '*.sh') .ci/run
+	$(GO) tool -modfile=tools/go.mod actionlint
 	cd release/checks && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...
 	release/reproducible.sh
 

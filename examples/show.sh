@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the try.sh of an example begins with: from here on bash shows each line and then what it prints.
 # KONGDEV_URL and KONGDEV_ADMIN_URL come from kongdev, which runs the script; the comment in kong.yml says how.
 set -euo pipefail

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A PostgreSQL of the example's own, in a folder of /tmp, that listens on no network. It ends with the script.
 database=/tmp/keyauth-example-postgres
 tables=$PWD/examples/keyauth/postgres/tables.sql
