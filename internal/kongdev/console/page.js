@@ -599,6 +599,7 @@
   });
 
   const wish = location.hash.match(/^#(requests|events|plans)\/(\d+)$/);
+  if (wish?.[1] === 'plans') state.tab = 'plans';
   if (wish) show(wish[1], Number(wish[2]));
   showStreams();
 })();
