@@ -37,7 +37,7 @@ func (g testGateway) knownRules(t *testing.T, status int, method, path, body str
 	require.Eventually(t, func() bool {
 		r = g.send(method, path, body, headers...)
 		return r.Status == status
-	}, 15*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return r
 }
 

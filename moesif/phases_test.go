@@ -46,7 +46,7 @@ func governed(t *testing.T, config, remoteConfig, rules string, flags ...string)
 	capture := newTestCapture(t)
 	parseFlags(t, capture, flags...)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own has ended by now
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own has ended by now
 		defer cancel()
 		assert.NoError(t, capture.Close(ctx))
 	})
@@ -54,7 +54,7 @@ func governed(t *testing.T, config, remoteConfig, rules string, flags ...string)
 	c.Prepare()
 	app, done := c.lease.get(capture, c.settings())
 	defer done()
-	require.Eventually(t, func() bool { return app.rules().Known() }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return app.rules().Known() }, time.Minute, time.Millisecond)
 	return c, func(n int) (list []eventJSON) {
 		t.Helper()
 		require.Eventually(t, func() bool {
@@ -69,7 +69,7 @@ func governed(t *testing.T, config, remoteConfig, rules string, flags ...string)
 				}
 			}
 			return len(list) >= n
-		}, 10*time.Second, 5*time.Millisecond)
+		}, time.Minute, 5*time.Millisecond)
 		require.Len(t, list, n)
 		return list
 	}

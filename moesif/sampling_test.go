@@ -87,7 +87,7 @@ func drawnIDs() (low, high string) {
 func TestRatesArriveThroughTheGateway(t *testing.T) {
 	g := startGateway(t, builtPlugin, nil, "user_id_header: x-user")
 	g.Collector.SetConfig(`{"sample_rate":100,"user_sample_rate":{"out":0}}`, "c-2")
-	require.Eventually(t, func() bool { return !hasPhase(g, g.send("GET", "/warm", "", "X-User", "out"), "response") }, 15*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !hasPhase(g, g.send("GET", "/warm", "", "X-User", "out"), "response") }, time.Minute, 10*time.Millisecond)
 	for i := range 5 {
 		g.send("GET", fmt.Sprintf("/out/%d", i), "", "X-User", "out")
 	}

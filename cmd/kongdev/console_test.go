@@ -21,7 +21,7 @@ func TestConsoleFlag(t *testing.T) {
 	file := writeFile(t, filepath.Join(t.TempDir(), "kong.yml"), `_format_version: "3.0"
 services: [{name: up, url: "http://echo.kongdev", routes: [{name: all, paths: [/]}]}]
 `, 0o600)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var out, errOut output
 	ended := make(chan int)
@@ -30,7 +30,7 @@ services: [{name: up, url: "http://echo.kongdev", routes: [{name: all, paths: [/
 	}()
 	address := func(label string) string {
 		find := regexp.MustCompile(label + ` +(http://\S+)`)
-		require.Eventually(t, func() bool { return find.MatchString(out.String()) }, 20*time.Second, 5*time.Millisecond, "%s %s", &out, &errOut)
+		require.Eventually(t, func() bool { return find.MatchString(out.String()) }, time.Minute, 5*time.Millisecond, "%s %s", &out, &errOut)
 		return find.FindStringSubmatch(out.String())[1]
 	}
 	page := address("console")
@@ -52,7 +52,7 @@ services: [{name: up, url: "http://echo.kongdev", routes: [{name: all, paths: [/
 		require.True(t, lines.Scan(), "the feed ended")
 		found = strings.Contains(lines.Text(), `"target":"/seen?x=1"`) && strings.Contains(lines.Text(), `"done":true`)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(errOut.String(), "GET /seen?x=1: 200") }, 10*time.Second, 5*time.Millisecond, "the tree of -v")
+	require.Eventually(t, func() bool { return strings.Contains(errOut.String(), "GET /seen?x=1: 200") }, time.Minute, 5*time.Millisecond, "the tree of -v")
 	cancel()
 	assert.Equal(t, exitOK, <-ended)
 	for lines.Scan() { // the feed ends with the gateway

@@ -215,7 +215,7 @@ services: [{name: up, url: "http://echo.kongdev", routes: [{paths: [/]}]}]
 	go func() {
 		ended <- run(ctx, []string{"-f", file, "-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0"}, &out, &errOut)
 	}()
-	require.Eventually(t, func() bool { return strings.Contains(out.String(), "stop with Ctrl-C") }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), "stop with Ctrl-C") }, time.Minute, 5*time.Millisecond)
 	assert.Contains(t, out.String(), "not for production")
 	assert.Contains(t, out.String(), "1 service, 1 route, 0 consumers, 0 plugins")
 	assert.Contains(t, out.String(), file+":2: _transform: ignored")
@@ -258,7 +258,7 @@ func TestEndsWhenNobodyReads(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	file := writeFile(t, filepath.Join(t.TempDir(), "kong.yml"), "_format_version: \"3.0\"\n", 0o600)
 	for args, want := range map[string]int{"": 0, "-demo": 0, "-demo -once": 1} {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		code := run(ctx, append([]string{"-f", file, "-listen", "127.0.0.1:0", "-admin", "off"}, strings.Fields(args)...), closedPipe{}, io.Discard)
 		require.NoError(t, ctx.Err(), "it ended by itself")
 		cancel()

@@ -119,14 +119,14 @@ func TestStillRunning(t *testing.T) {
 	file := writeFile(t, filepath.Join(t.TempDir(), "kong.yml"), `_format_version: "3.0"
 services: [{name: up, url: "http://echo.kongdev", routes: [{name: all, paths: [/]}]}]
 `, 0o600)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var out, errOut output
 	ended := make(chan int)
 	go func() {
 		ended <- run(ctx, []string{"-f", file, "-listen", "127.0.0.1:0", "-admin", "off", "-v", "--", "sh", "-c", "exec curl -s $KONGDEV_URL/delay/30000?apikey=hidden"}, &out, &errOut)
 	}()
-	require.Eventually(t, func() bool { return strings.Contains(errOut.String(), " s, waits for the upstream, request ") }, 30*time.Second, 20*time.Millisecond, "%s", &errOut)
+	require.Eventually(t, func() bool { return strings.Contains(errOut.String(), " s, waits for the upstream, request ") }, time.Minute, 20*time.Millisecond, "%s", &errOut)
 	assert.Contains(t, errOut.String(), "GET /delay/30000?apikey=(6 bytes): still running after ")
 	cancel()
 	<-ended

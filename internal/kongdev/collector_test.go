@@ -124,7 +124,7 @@ func TestCollectorWait(t *testing.T) {
 	c := NewCollector()
 	srv := httptest.NewServer(c)
 	defer srv.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	type result struct {
 		events []json.RawMessage
@@ -188,7 +188,7 @@ func TestCollectorHangsUntilTheClientOrTheFaultEnds(t *testing.T) {
 	defer srv.Close()
 	url, body := srv.URL+"/v1/events/batch", "["+goodEvent+"]"
 	c.SetFault(Fault{Hang: true})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 
 	answered := make(chan bool)

@@ -171,13 +171,13 @@ func (b *bench) get(path string, headers ...string) reply {
 // waitLog waits until the error log has text.
 func (b *bench) waitLog(text string) string {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return strings.Contains(b.log.String(), text) }, 10*time.Second, 5*time.Millisecond, "log without %q", text)
+	require.Eventually(b.t, func() bool { return strings.Contains(b.log.String(), text) }, time.Minute, 5*time.Millisecond, "log without %q", text)
 	return b.log.String()
 }
 
 func (b *bench) ready() {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(b.t, b.Ready(ctx))
 }
@@ -201,5 +201,5 @@ func (b *bench) waitQuiet() {
 		active.mu.Lock()
 		defer active.mu.Unlock()
 		return active.inside == 0
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }

@@ -43,7 +43,7 @@ func TestGoPDKServer(t *testing.T) {
 		r := b.do("POST", "/echo", strings.Repeat("x", 20011), "X-Test", "body")
 		assert.Equal(t, "20011 err=<nil>", r.Header.Get("X-Body-Len"))
 		assert.Contains(t, r.body, `"body_len":20011`)
-		require.Eventually(t, func() bool { e, err := os.ReadDir(b.Prefix() + "/" + bodyFolder); return err == nil && len(e) == 0 }, 5*time.Second, time.Millisecond, "body file left behind")
+		require.Eventually(t, func() bool { e, err := os.ReadDir(b.Prefix() + "/" + bodyFolder); return err == nil && len(e) == 0 }, time.Minute, time.Millisecond, "body file left behind")
 	})
 	t.Run("exit", func(t *testing.T) {
 		r := b.get("/", "X-Test", "exit")
@@ -103,12 +103,12 @@ func TestRespawn(t *testing.T) {
 	require.NotZero(t, first)
 	r := b.get("/", "X-Test", "panic") // the process dies; Kong repeats, and finds no server
 	assert.Equal(t, 500, r.StatusCode)
-	require.Eventually(t, func() bool { return b.get("/").StatusCode == 200 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return b.get("/").StatusCode == 200 }, time.Minute, 10*time.Millisecond)
 	second := b.PluginPID("tplug")
 	assert.NotEqual(t, first, second)
 
 	require.NoError(t, b.SignalPlugin("tplug", syscall.SIGKILL))
-	require.Eventually(t, func() bool { return b.get("/").StatusCode == 200 && b.PluginPID("tplug") != second }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return b.get("/").StatusCode == 200 && b.PluginPID("tplug") != second }, time.Minute, 10*time.Millisecond)
 	assert.GreaterOrEqual(t, b.Stats().Respawns, int64(2))
 }
 

@@ -22,7 +22,7 @@ func (b *bench) rawHead(request string) string {
 	c, err := net.Dial("tcp", strings.TrimPrefix(b.URL(), "http://"))
 	require.NoError(b.t, err)
 	defer func() { _ = c.Close() }()
-	require.NoError(b.t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(b.t, c.SetDeadline(time.Now().Add(time.Minute)))
 	_, err = io.WriteString(c, request)
 	require.NoError(b.t, err)
 	in := bufio.NewReader(c)

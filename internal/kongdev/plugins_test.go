@@ -142,7 +142,7 @@ func TestLockFolderHoldsOthersBack(t *testing.T) {
 	unlock()
 	select {
 	case <-second:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the lock was not given on")
 	}
 }

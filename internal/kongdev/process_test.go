@@ -24,7 +24,7 @@ func runProcess(t *testing.T, command string) (*process, *syncBuffer, *atomic.In
 
 func eventually(t *testing.T, text *syncBuffer, want string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return strings.Contains(text.String(), want) }, 10*time.Second, 2*time.Millisecond, want)
+	require.Eventually(t, func() bool { return strings.Contains(text.String(), want) }, time.Minute, 2*time.Millisecond, want)
 }
 
 func TestProcessSurroundings(t *testing.T) {
@@ -61,17 +61,17 @@ func TestProcessLongLines(t *testing.T) {
 func TestProcessRestart(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		p, text, spawns := runProcess(t, "sleep 60")
-		require.Eventually(t, func() bool { return p.PID() != 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return p.PID() != 0 }, time.Minute, time.Millisecond)
 		first := p.PID()
 		require.NoError(t, p.kill(syscall.SIGKILL))
-		require.Eventually(t, func() bool { return p.PID() != 0 && p.PID() != first }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return p.PID() != 0 && p.PID() != first }, time.Minute, time.Millisecond)
 		assert.EqualValues(t, 2, spawns.Load())
 		assert.Contains(t, text.String(), "terminated: signal: killed")
 	})
 	t.Run("a process that ends at once is started once a second", func(t *testing.T) {
 		start := time.Now()
 		_, _, spawns := runProcess(t, "true")
-		require.Eventually(t, func() bool { return spawns.Load() == 2 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return spawns.Load() == 2 }, time.Minute, time.Millisecond)
 		assert.GreaterOrEqual(t, time.Since(start), respawnWait)
 	})
 	t.Run("not found", func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestProcessRestart(t *testing.T) {
 func TestProcessStop(t *testing.T) {
 	t.Run("SIGTERM is enough", func(t *testing.T) {
 		p, _, _ := runProcess(t, "sleep 60")
-		require.Eventually(t, func() bool { return p.PID() != 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return p.PID() != 0 }, time.Minute, time.Millisecond)
 		p.stop()
 		assert.Zero(t, p.PID())
 	})

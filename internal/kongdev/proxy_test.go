@@ -238,7 +238,7 @@ func TestWebsocket(t *testing.T) {
 	c, err := net.Dial("tcp", strings.TrimPrefix(b.URL(), "http://"))
 	require.NoError(t, err)
 	defer func() { _ = c.Close() }()
-	require.NoError(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	require.NoError(t, err)
 	in := bufio.NewReader(c)
@@ -285,7 +285,7 @@ func TestBodyFile(t *testing.T) {
 			if inFile {
 				assert.Equal(t, os.FileMode(0o600), mode)
 				assert.Equal(t, filepath.Join(b.Prefix(), bodyFolder), filepath.Dir(name))
-				require.Eventually(t, func() bool { _, err := os.Stat(name); return os.IsNotExist(err) }, 5*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { _, err := os.Stat(name); return os.IsNotExist(err) }, time.Minute, time.Millisecond)
 			}
 		}
 	}
@@ -379,7 +379,7 @@ func TestKillsUnderLoad(t *testing.T) {
 	for range 2 {
 		pid := b.PluginPID("tplug")
 		require.NoError(t, b.SignalPlugin("tplug", 9))
-		require.Eventually(t, func() bool { now := b.PluginPID("tplug"); return now != 0 && now != pid }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { now := b.PluginPID("tplug"); return now != 0 && now != pid }, time.Minute, time.Millisecond)
 		b.ready()
 	}
 	close(stop)

@@ -78,7 +78,7 @@ func TestOtherSocketErrors(t *testing.T) {
 		require.Equal(t, 200, b.get("/").StatusCode)
 		p.l.SetUnlinkOnClose(false)
 		p.kill()
-		require.Eventually(t, func() bool { return b.idle() == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return b.idle() == 0 }, time.Minute, time.Millisecond)
 		r := b.get("/")
 		assert.Equal(t, 500, r.StatusCode)
 		assert.Equal(t, "connection refused", b.failure(r).Reason)
@@ -88,7 +88,7 @@ func TestOtherSocketErrors(t *testing.T) {
 			// A process that dies with unread bytes from Kong in its socket.
 			c.send([]byte("kong.request.get_header"))
 			c.send([]byte{0x0a, 1, 'x'})
-			require.Eventually(c.p.t, func() bool { return unread(c) > 0 }, 5*time.Second, time.Millisecond)
+			require.Eventually(c.p.t, func() bool { return unread(c) > 0 }, time.Minute, time.Millisecond)
 			_ = c.Close()
 		})
 		r := b.get("/")
@@ -159,7 +159,7 @@ func TestDeadPooledConnection(t *testing.T) {
 		require.Equal(t, 200, b.get("/").StatusCode)
 		require.Equal(t, 1, b.idle())
 		p.closeConns()
-		require.Eventually(t, func() bool { return b.idle() == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return b.idle() == 0 }, time.Minute, time.Millisecond)
 		assert.Equal(t, 200, b.get("/").StatusCode)
 		assert.Zero(t, b.Stats().Retries)
 	})
@@ -193,7 +193,7 @@ func TestDeadPooledConnection(t *testing.T) {
 			c.send([]byte("kong.request.get_method"))
 		}
 		p.mu.Unlock()
-		require.Eventually(t, func() bool { return b.idle() == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return b.idle() == 0 }, time.Minute, time.Millisecond)
 	})
 }
 
@@ -231,7 +231,7 @@ func TestConcurrentFirstEvents(t *testing.T) {
 			}
 		})
 	}
-	require.Eventually(t, func() bool { return len(p.started()) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(p.started()) == 1 }, time.Minute, time.Millisecond)
 	close(release)
 	wg.Wait()
 	assert.EqualValues(t, 8, ok.Load())
@@ -252,7 +252,7 @@ func TestTwoWorkers(t *testing.T) {
 
 	// The death of the server, seen by one worker, is known to all.
 	p.closeConns()
-	require.Eventually(t, func() bool { return b.idle() == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.idle() == 0 }, time.Minute, time.Millisecond)
 	b.gen.Load().reset("tplug")
 	for range 2 {
 		require.Equal(t, 200, b.get("/").StatusCode)
@@ -315,7 +315,7 @@ func TestLogPhase(t *testing.T) {
 	assert.True(t, strings.HasPrefix(text, "Bearer x yes {"), text)
 	assert.Contains(t, text, `"authorization":"REDACTED"`)
 	b.waitLog("API disabled in the context of ngx.timer")
-	require.Eventually(t, func() bool { return b.Stats().LostLogEvents == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.Stats().LostLogEvents == 1 }, time.Minute, time.Millisecond)
 	assert.Zero(t, b.Stats().Failed)
 }
 
@@ -348,13 +348,13 @@ func TestReload(t *testing.T) {
 	require.Equal(t, 200, b.get("/").StatusCode)
 	first := b.PluginPID("tplug")
 	require.NoError(t, b.Reload(b.Config()))
-	require.Eventually(t, func() bool { return b.PluginPID("tplug") != 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.PluginPID("tplug") != 0 }, time.Minute, time.Millisecond)
 	second := b.PluginPID("tplug")
 	assert.NotEqual(t, first, second)
 	assert.DirExists(t, procDir(first), "the old process lives on for a while")
-	require.Eventually(t, func() bool { return b.get("/").StatusCode == 200 }, 5*time.Second, time.Millisecond)
-	require.Eventually(t, func() bool { _, err := os.Stat(procDir(first)); return err != nil }, 5*time.Second, 5*time.Millisecond)
-	require.Eventually(t, func() bool { return b.get("/").StatusCode == 200 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.get("/").StatusCode == 200 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { _, err := os.Stat(procDir(first)); return err != nil }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return b.get("/").StatusCode == 200 }, time.Minute, time.Millisecond)
 }
 
 func procDir(pid int) string { return filepath.Join("/proc", formatNumber(float64(pid), 10)) }

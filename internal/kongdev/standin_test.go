@@ -41,7 +41,7 @@ func startFile(t *testing.T, config string, onEvent func(c *fakeConn, phase stri
 	if onEvent != nil {
 		startFakePlugin(t, b.Prefix(), onEvent)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(t, b.Ready(ctx), "a plugin inside needs no socket")
 	return b

@@ -35,7 +35,7 @@ func (k *traceKeeper) done(t *testing.T, number int64) Trace {
 		defer k.mu.Unlock()
 		l = k.live[number]
 		return l != nil && l.Done()
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	return l.Snapshot()
 }
 
@@ -157,7 +157,7 @@ func TestTraceInTheMaking(t *testing.T) {
 	k.mu.Lock()
 	l := k.live[1]
 	k.mu.Unlock()
-	require.Eventually(t, func() bool { return len(l.Snapshot().Events[0].Calls) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(l.Snapshot().Events[0].Calls) == 1 }, time.Minute, time.Millisecond)
 	s := l.Snapshot()
 	assert.Equal(t, []any{false, 0, time.Duration(0)}, []any{s.Done, s.Status, s.Events[0].End})
 	close(hold)

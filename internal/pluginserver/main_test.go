@@ -143,7 +143,7 @@ func plug(t *testing.T, dir string, executable string, flags ...string) *plugged
 		_ = ours.Close()
 		select {
 		case <-p.exited:
-		case <-time.After(15 * time.Second):
+		case <-time.After(30 * time.Second):
 			_ = p.cmd.Process.Kill()
 			<-p.exited
 		}
@@ -228,7 +228,7 @@ func (p *plugged) exit() int {
 	p.t.Helper()
 	select {
 	case <-p.exited:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		require.FailNow(p.t, "the supervisor does not end")
 	}
 	var status *exec.ExitError

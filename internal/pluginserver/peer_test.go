@@ -132,7 +132,7 @@ func (p *peer) send(payload []byte) {
 }
 
 func (p *peer) tryRead() ([]byte, error) {
-	_ = p.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = p.conn.SetReadDeadline(time.Now().Add(time.Minute))
 	var head [4]byte
 	if _, err := io.ReadFull(p.conn, head[:]); err != nil {
 		return nil, err

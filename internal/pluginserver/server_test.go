@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-const waitFor = 20 * time.Second
+const waitFor = time.Minute
 
 func TestSettersAreAnsweredBeforeKongReads(t *testing.T) {
 	returned := make(chan error, 3)

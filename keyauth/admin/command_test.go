@@ -28,7 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // asCommand in the environment makes this test's binary the command.
 const asCommand = "KEYAUTH_ADMIN_TEST"

@@ -55,7 +55,7 @@ func startBrowser(t *testing.T) *browser {
 		_ = cmd.Wait()
 		_ = fromChromium.Close()
 		// Its helpers may still be writing for a moment.
-		assert.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 10*time.Second, 10*time.Millisecond)
+		assert.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, time.Minute, 10*time.Millisecond)
 	})
 	require.NoError(t, fromChromium.SetReadDeadline(time.Now().Add(2*time.Minute)))
 	b := &browser{t: t, in: toChromium, out: bufio.NewReader(fromChromium)}

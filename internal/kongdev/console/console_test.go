@@ -34,7 +34,7 @@ type viewer struct {
 
 func (r *rig) view() *viewer {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	r.t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, "GET", r.served.URL()+"/feed", nil)
 	require.NoError(r.t, err)

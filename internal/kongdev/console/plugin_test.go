@@ -114,7 +114,7 @@ plugins:
 	ctx, cancel := context.WithCancel(context.Background())
 	wait := r.console.Attach(ctx, r.Gateway, r.collector)
 	t.Cleanup(func() { cancel(); wait() })
-	ready, done := context.WithTimeout(ctx, 20*time.Second)
+	ready, done := context.WithTimeout(ctx, time.Minute)
 	defer done()
 	require.NoError(t, r.Ready(ready))
 	l, err := Listen(":0")

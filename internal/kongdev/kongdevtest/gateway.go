@@ -29,7 +29,7 @@ import (
 )
 
 // Patience is how long anything may take before the test fails.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // maxShownLog is how much of the gateway's log a failed test shows.
 const maxShownLog = 20000

@@ -190,7 +190,7 @@ func (r *rendezvous) wait() {
 	r.mu.Unlock()
 	select {
 	case <-both:
-	case <-time.After(20 * time.Second): // a failed test, not a hung one
+	case <-time.After(time.Minute): // a failed test, not a hung one
 	}
 }
 

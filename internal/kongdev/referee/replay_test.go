@@ -35,7 +35,7 @@ func TestReplay(t *testing.T) {
 					_ = conn.Close()
 				}
 				return err == nil
-			}, 20*time.Second, 5*time.Millisecond)
+			}, time.Minute, 5*time.Millisecond)
 
 			var all []frames.Frame
 			for _, name := range recordings(c.plugin) {

@@ -59,7 +59,7 @@ func newRig(t *testing.T, workers int, flags ...string) *rig {
 		})},
 		ReloadWait: 500 * time.Millisecond, Untraced: true,
 	})}
-	require.Eventually(t, func() bool { return r.worker() != 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.worker() != 0 }, time.Minute, time.Millisecond)
 	return r
 }
 
