@@ -29,7 +29,7 @@ const benchmarkLog = `{"upstream_status":200,"route":{"name":"orders","hosts":["
 // bytes that the queue holds.
 func BenchmarkEvent(b *testing.B) {
 	s := settingsOf(b, `{"application_id":"a","request_body_masks":["password","$.user.ssn","items[*].card"],"response_body_masks":["password","token"]}`)
-	log := []byte(benchmarkLog)
+	log := benchmarkLog
 	body := []byte(`{"user":{"name":"A Name","ssn":"078-05-1120"},"password":"x","items":[` + strings.Repeat(`{"sku":"A-1","qty":2,"price":12.50,"card":"4111","note":"a line\nand more"},`, 25) + `{}]}`)
 	require.InDelta(b, 2048, len(body), 100)
 	b.ReportAllocs()

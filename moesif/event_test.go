@@ -24,7 +24,7 @@ const kongLog = `{"upstream_status":"201","route":{"name":"r","hosts":["api.exam
 
 func exchangeOf(t testing.TB, log string) *exchange {
 	t.Helper()
-	x, err := readExchange([]byte(log), time.Unix(0, 0))
+	x, err := readExchange(log, time.Unix(0, 0))
 	require.NoError(t, err)
 	return x
 }
@@ -87,7 +87,7 @@ func TestReadExchange(t *testing.T) {
 		})
 	}
 	for _, log := range []string{``, `null `, `[]`, `"x"`, `{"a":`, `{} x`} {
-		_, err := readExchange([]byte(log), time.Time{})
+		_, err := readExchange(log, time.Time{})
 		assert.ErrorIs(t, err, errNotAnObject, "readExchange(%q)", log)
 	}
 }
@@ -129,7 +129,7 @@ func FuzzEvent(f *testing.F) {
 	masks := settingsOf(f, `{"application_id":"a","request_header_masks":["x-secret"],"response_header_masks":["x-secret"],"request_query_masks":["secret","a"],
 		"request_body_masks":["secret","a[0].b"],"response_body_masks":["$.*.x"],"user_id_header":"x-user","company_id_header":"x-company","authorization_company_id_field":"a.b"}`)
 	f.Fuzz(func(t *testing.T, log, requestBody, responseBody []byte, key string) {
-		x, err := readExchange(log, time.Unix(0, 0))
+		x, err := readExchange(string(log), time.Unix(0, 0))
 		if err != nil {
 			require.False(t, json.Valid(log) && strings.HasPrefix(strings.TrimLeft(string(log), " \t\r\n"), "{"), "an object was refused")
 			return

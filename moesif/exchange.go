@@ -47,46 +47,51 @@ type consumer struct{ ID, Username, CustomID string }
 
 var errNotAnObject = errors.New("kong's serialized log is not a JSON object")
 
-// readExchange reads Kong's serialized log, as far as it is used. A member of an unexpected type is left unset: another
-// plugin can change any of them, and an event without it is better than none. Invalid UTF-8 becomes U+FFFD.
-func readExchange(log []byte, now time.Time) (*exchange, error) {
-	if !rawjson.IsObject(log) || !rawjson.Readable(log) {
+// readExchange reads Kong's serialized log, as far as it is used, in one pass. A member of an unexpected type is left unset:
+// another plugin can change any of them, and an event without it is better than none. Invalid UTF-8 becomes U+FFFD.
+func readExchange(log string, now time.Time) (*exchange, error) {
+	r := logReader{rawjson.NewReader(log), newHeaderReader()} // all texts below are parts of the log's
+	if r.Next() != '{' {
 		return nil, errNotAnObject
 	}
 	x := &exchange{}
 	var target string
 	var startedAt float64
-	h := newHeaderReader()
-	rawjson.Members(string(log), func(name, v string) { // all texts below are parts of this one
+	r.Members(func(name string) {
 		switch name {
 		case "request":
-			target = x.readRequest(v, &h)
+			target = r.request(x)
 		case "response":
-			x.readResponse(v, &h)
+			r.response(x)
 		case "latencies":
-			rawjson.Members(v, func(name, v string) {
-				if d := numberValue(v); name == "request" && d > 0 && d < maxTookMillis {
-					x.took = time.Duration(math.Round(d)) * time.Millisecond
+			r.Members(func(name string) {
+				if name == "request" {
+					if d := numberValue(r.Value()); d > 0 && d < maxTookMillis {
+						x.took = time.Duration(math.Round(d)) * time.Millisecond
+					}
 				}
 			})
 		case "source":
-			x.answeredByKong = textValue(v) == "kong"
+			x.answeredByKong = r.text() == "kong"
 		case "started_at":
-			startedAt = numberValue(v)
+			startedAt = numberValue(r.Value())
 		case "client_ip":
-			x.clientIP = textValue(v)
+			x.clientIP = r.text()
 		case "consumer":
-			x.consumer = readConsumer(v)
+			x.consumer = r.consumer()
 		case "authenticated_entity":
-			if x.authenticated = rawjson.IsObject(v); x.authenticated {
-				x.credentialID = textIn(v, "id")
+			if x.authenticated = r.Next() == '{'; x.authenticated {
+				x.credentialID = r.textIn("id")
 			}
 		case "route":
-			x.readRoute(v)
+			r.route(x)
 		case "service":
-			x.serviceName = textIn(v, "name")
+			x.serviceName = r.textIn("name")
 		}
 	})
+	if !r.Whole() {
+		return nil, errNotAnObject
+	}
 	if x.url == "" {
 		x.url = target
 	}
@@ -98,70 +103,87 @@ func readExchange(log []byte, now time.Time) (*exchange, error) {
 	return x, nil
 }
 
-// readRequest returns the request's target besides.
-func (x *exchange) readRequest(object string, h *headerReader) (target string) {
-	rawjson.Members(object, func(name, v string) {
+// A logReader reads the parts of Kong's serialized log.
+type logReader struct {
+	*rawjson.Reader[string]
+	headers headerReader
+}
+
+// request returns the request's target besides.
+func (r *logReader) request(x *exchange) (target string) {
+	r.Members(func(name string) {
 		switch name {
 		case "id":
-			x.requestID = textValue(v)
+			x.requestID = r.text()
 		case "url":
-			x.url = textValue(v)
+			x.url = r.text()
 		case "uri":
-			target = textValue(v)
+			target = r.text()
 		case "method":
-			x.method = textValue(v)
+			x.method = r.text()
 		case "headers":
-			x.request = h.read(v)
+			x.request = r.headers.read(r.Reader)
 		}
 	})
 	return target
 }
 
-func (x *exchange) readResponse(object string, h *headerReader) {
-	rawjson.Members(object, func(name, v string) {
+func (r *logReader) response(x *exchange) {
+	r.Members(func(name string) {
 		switch name {
 		case "status":
-			if status := numberValue(v); status > 0 && status < 1000 {
+			if status := numberValue(r.Value()); status > 0 && status < 1000 {
 				x.status = int(status)
 			}
 		case "size":
-			x.sent, _ = strconv.ParseInt(v, 10, 64) // 0 when it is text
+			x.sent, _ = strconv.ParseInt(r.Value(), 10, 64) // 0 when it is text
 		case "headers":
-			x.response = h.read(v)
+			x.response = r.headers.read(r.Reader)
 		}
 	})
 }
 
-func (x *exchange) readRoute(object string) {
-	rawjson.Members(object, func(name, v string) {
+func (r *logReader) route(x *exchange) {
+	r.Members(func(name string) {
 		switch name {
 		case "name":
-			x.routeName = textValue(v)
+			x.routeName = r.text()
 		case "hosts":
-			rawjson.Elements(v, func(host string) {
-				if rawjson.IsString(host) {
-					x.routeHosts = append(x.routeHosts, textValue(host))
+			r.Elements(func() {
+				if r.Next() == '"' {
+					x.routeHosts = append(x.routeHosts, r.text())
 				}
 			})
 		}
 	})
 }
 
-func readConsumer(object string) *consumer {
-	if !rawjson.IsObject(object) {
+func (r *logReader) consumer() *consumer {
+	if r.Next() != '{' {
 		return nil
 	}
-	return &consumer{ID: textIn(object, "id"), Username: textIn(object, "username"), CustomID: textIn(object, "custom_id")}
+	c := &consumer{}
+	r.Members(func(name string) {
+		switch name {
+		case "id":
+			c.ID = r.text()
+		case "username":
+			c.Username = r.text()
+		case "custom_id":
+			c.CustomID = r.text()
+		}
+	})
+	return c
 }
 
-// textValue returns a JSON text decoded, "" for another value.
-func textValue(v string) string { return rawjson.Unquote(v) }
+// text reads a text, "" for another value.
+func (r *logReader) text() string { return rawjson.Unquote(r.Value()) }
 
-// textIn returns a member that is a text.
-func textIn(object, name string) (found string) {
-	rawjson.Members(object, func(n, v string) {
-		if n == name {
-			found = textValue(v)
+// textIn reads an object and returns a member of it that is a text.
+func (r *logReader) textIn(member string) (found string) {
+	r.Members(func(name string) {
+		if name == member {
+			found = r.text()
 		}
 	})
 	return found

@@ -31,14 +31,14 @@ func newHeaderReader() headerReader {
 }
 
 // read reads the headers object of Kong's serialized log. A value is a text, a list of texts, or true.
-func (r *headerReader) read(object string) headers {
+func (r *headerReader) read(log *rawjson.Reader[string]) headers {
 	first := len(r.fields)
-	rawjson.Members(object, func(name, value string) {
+	log.Members(func(name string) {
 		start := len(r.values)
-		if value != "" && value[0] == '[' {
-			rawjson.Elements(value, r.value)
+		if log.Next() == '[' {
+			log.Elements(func() { r.value(log.Value()) })
 		} else {
-			r.value(value)
+			r.value(log.Value())
 		}
 		r.fields = append(r.fields, headerField{strings.ToLower(name), slices.Clip(r.values[start:])})
 	})

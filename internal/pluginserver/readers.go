@@ -75,10 +75,10 @@ func Method(kong *pdk.PDK) (string, error) {
 	return string(text), err
 }
 
-// Serialize is Log.Serialize: Kong's log entry of the request as JSON, its bytes as they came. The slice is the caller's.
-func Serialize(kong *pdk.PDK) ([]byte, error) {
+// Serialize is Log.Serialize: Kong's log entry of the request as JSON, its bytes as they came.
+func Serialize(kong *pdk.PDK) (string, error) {
 	text, err := askText(kong, AskSerialize())
-	return append([]byte(nil), text...), err
+	return string(text), err
 }
 
 // Headers is Request.GetHeaders: names in lower case, values as they came, the first max (1 to 1000) of them.

@@ -134,6 +134,51 @@ func FuzzMembers(f *testing.F) {
 	})
 }
 
+// FuzzReader: whichever parts of a value are read, and however, it is whole when encoding/json takes it, and its members and
+// elements are those that Members and Elements find.
+func FuzzReader(f *testing.F) {
+	for _, seed := range []string{`{"a":1,"b":[{"c":"}]"}], "a" : "\"" }`, ` [1, "2,", [3], {}] `, `{"a":1,}`, `[1 2]`, `{"a"}`, `[[[`, "", "1", "{}{}", `{"a":[}]}`} {
+		f.Add([]byte(seed), uint8(0xff))
+	}
+	f.Fuzz(func(t *testing.T, v []byte, which uint8) {
+		if len(v) > 10000 { // the walk below is recursive
+			return
+		}
+		reader := NewReader(v)
+		var walk func()
+		walk = func() {
+			which = which<<1 | which>>7
+			switch c := reader.Next(); {
+			case which&1 == 0: // left to the reader
+			case c == '{':
+				reader.Members(func(string) { walk() })
+			case c == '[':
+				reader.Elements(walk)
+			default:
+				reader.Value()
+			}
+		}
+		which |= 1 << 7 // the value itself is read
+		walk()
+		require.Equal(t, json.Valid(v), reader.Whole())
+		if !reader.Whole() {
+			return
+		}
+
+		var want, got []string
+		Members(v, func(name string, value []byte) { want = append(want, name, string(value)) })
+		members := NewReader(string(v))
+		members.Members(func(name string) { got = append(got, name, members.Value()) })
+		require.Equal(t, want, got)
+		want, got = nil, nil
+		Elements(v, func(value []byte) { want = append(want, string(value)) })
+		elements := NewReader(v)
+		elements.Elements(func() { got = append(got, string(elements.Value())) })
+		require.Equal(t, want, got)
+		assert.True(t, members.Whole() && elements.Whole())
+	})
+}
+
 func BenchmarkCompact(b *testing.B) {
 	v := []byte(`{"items":[` + strings.Repeat(`{"sku":"A-1","qty":2, "name":"a longer text"},`, 50) + `{}]}`)
 	dst := make([]byte, 0, len(v))

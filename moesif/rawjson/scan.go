@@ -13,14 +13,14 @@ const maxForeignDepth = 10000
 
 // Valid reports whether v is one JSON value in UTF-8, at most MaxDepth deep.
 func Valid(v []byte) bool {
-	s := scanner{in: v, maxDepth: MaxDepth}
+	s := scanner[[]byte]{in: v, maxDepth: MaxDepth}
 	return utf8.Valid(v) && s.document()
 }
 
 // Readable reports whether v is one JSON value as encoding/json takes it: its texts may hold bytes that are no UTF-8, and
 // it may nest 10000 deep.
 func Readable(v []byte) bool {
-	s := scanner{in: v, maxDepth: maxForeignDepth}
+	s := scanner[[]byte]{in: v, maxDepth: maxForeignDepth}
 	return s.document()
 }
 
@@ -36,7 +36,7 @@ func AppendCompact(dst, v []byte) ([]byte, bool) {
 	if !utf8.Valid(v) {
 		return dst, false
 	}
-	s := scanner{in: v, maxDepth: MaxDepth, copies: true, out: dst}
+	s := scanner[[]byte]{in: v, maxDepth: MaxDepth, copies: true, out: dst}
 	if !s.document() {
 		return dst, false
 	}
@@ -44,8 +44,8 @@ func AppendCompact(dst, v []byte) ([]byte, bool) {
 }
 
 // A scanner reads one JSON value from its start to its end, in one pass, and copies it without white space when asked to.
-type scanner struct {
-	in       []byte
+type scanner[T Text] struct {
+	in       T
 	at       int
 	depth    int
 	maxDepth int
@@ -56,7 +56,7 @@ type scanner struct {
 }
 
 // document reads the whole input. Afterwards in[from:at] is what is not copied yet.
-func (s *scanner) document() bool {
+func (s *scanner[T]) document() bool {
 	s.space()
 	if !s.value() {
 		return false
@@ -66,13 +66,13 @@ func (s *scanner) document() bool {
 }
 
 // space skips white space, of which there mostly is none.
-func (s *scanner) space() {
+func (s *scanner[T]) space() {
 	if s.at < len(s.in) && s.in[s.at] <= ' ' {
 		s.skip()
 	}
 }
 
-func (s *scanner) skip() {
+func (s *scanner[T]) skip() {
 	end := SkipSpace(s.in, s.at)
 	if end > s.at && s.copies {
 		s.out = append(s.out, s.in[s.from:s.at]...)
@@ -82,7 +82,7 @@ func (s *scanner) skip() {
 }
 
 // take steps over c if it comes next.
-func (s *scanner) take(c byte) bool {
+func (s *scanner[T]) take(c byte) bool {
 	if s.at >= len(s.in) || s.in[s.at] != c {
 		return false
 	}
@@ -90,7 +90,7 @@ func (s *scanner) take(c byte) bool {
 	return true
 }
 
-func (s *scanner) value() bool {
+func (s *scanner[T]) value() bool {
 	if s.at >= len(s.in) {
 		return false
 	}
@@ -112,7 +112,7 @@ func (s *scanner) value() bool {
 	}
 }
 
-func (s *scanner) object() bool {
+func (s *scanner[T]) object() bool {
 	if s.depth++; s.depth > s.maxDepth {
 		return false
 	}
@@ -146,7 +146,7 @@ func (s *scanner) object() bool {
 	}
 }
 
-func (s *scanner) array() bool {
+func (s *scanner[T]) array() bool {
 	if s.depth++; s.depth > s.maxDepth {
 		return false
 	}
@@ -181,7 +181,7 @@ var plain = func() (p [256]bool) { // read-only
 }()
 
 // text reads a string, whose opening quote is next.
-func (s *scanner) text() bool {
+func (s *scanner[T]) text() bool {
 	in := s.in
 	for i := s.at + 1; i < len(in); i++ {
 		if plain[in[i]] {
@@ -213,7 +213,7 @@ func (s *scanner) text() bool {
 	return false
 }
 
-func (s *scanner) word(w string) bool {
+func (s *scanner[T]) word(w string) bool {
 	if len(s.in)-s.at < len(w) || string(s.in[s.at:s.at+len(w)]) != w {
 		return false
 	}
@@ -221,7 +221,7 @@ func (s *scanner) word(w string) bool {
 	return true
 }
 
-func (s *scanner) number() bool {
+func (s *scanner[T]) number() bool {
 	s.take('-')
 	if !s.take('0') && !s.digits() {
 		return false
@@ -239,7 +239,7 @@ func (s *scanner) number() bool {
 }
 
 // digits reads one digit or more.
-func (s *scanner) digits() bool {
+func (s *scanner[T]) digits() bool {
 	start := s.at
 	for s.at < len(s.in) && isDigit(s.in[s.at]) {
 		s.at++
