@@ -76,12 +76,13 @@ func TestCacheFailures(t *testing.T) {
 func TestCacheConfig(t *testing.T) {
 	t.Parallel()
 	for config, want := range map[string]string{
-		"nodes:\n- {name: A, type: cache, inputs: {key: S.k}}\n- {name: S, type: static, values: {k: a}}":                   "nodes[0].type (A): a node of type cache needs resources.cache, which says where values are kept",
-		memory + "\nnodes:\n- {name: A, type: cache, ttl: 0, inputs: {key: request.method}}":                                "nodes[0].ttl (A): 0 is not a whole number from 1 to 3162240000",
-		memory + "\nnodes:\n- {name: A, type: cache}":                                                                       "nodes[0].inputs.key (A): required for a node of type cache",
-		"resources: {cache: {strategy: redis, redis: {sentinel_master: m}}}\nnodes:\n- {name: A, type: jq, jq: '.'}":        "resources.cache.redis: sentinel_master, sentinel_role and sentinel_nodes go together: give all three, or none",
-		"resources: {cache: {strategy: disk}}\nnodes:\n- {name: A, type: jq, jq: '.'}":                                      "resources.cache.strategy: expected one of: memory, redis",
-		"resources: {cache: {strategy: redis, redis: {cluster_addresses: [here]}}}\nnodes:\n- {name: A, type: jq, jq: '.'}": `resources.cache.redis.cluster_addresses: "here" is not host:port`,
+		"nodes:\n- {name: A, type: cache, inputs: {key: S.k}}\n- {name: S, type: static, values: {k: a}}":                                    "nodes[0].type (A): a node of type cache needs resources.cache, which says where values are kept",
+		memory + "\nnodes:\n- {name: A, type: cache, ttl: 0, inputs: {key: request.method}}":                                                 "nodes[0].ttl (A): 0 is not a whole number from 1 to 3162240000",
+		memory + "\nnodes:\n- {name: A, type: cache}":                                                                                        "nodes[0].inputs.key (A): required for a node of type cache",
+		"resources: {cache: {strategy: redis, redis: {sentinel_master: m}}}\nnodes:\n- {name: A, type: jq, jq: '.'}":                         "resources.cache.redis: sentinel_master, sentinel_role and sentinel_nodes go together: give all three, or none",
+		"resources: {cache: {strategy: redis, redis: {cloud_authentication: {auth_provider: aws}}}}\nnodes:\n- {name: A, type: jq, jq: '.'}": "resources.cache.redis.cloud_authentication.auth_provider: this plugin fetches no tokens of AWS, Azure or Google for Redis; remove cloud_authentication, and give username and password of a user of the cache, for instance by a vault reference",
+		"resources: {cache: {strategy: disk}}\nnodes:\n- {name: A, type: jq, jq: '.'}":                                                       "resources.cache.strategy: expected one of: memory, redis",
+		"resources: {cache: {strategy: redis, redis: {cluster_addresses: [here]}}}\nnodes:\n- {name: A, type: jq, jq: '.'}":                  `resources.cache.redis.cluster_addresses: "here" is not host:port`,
 	} {
 		_, err := compileText(t, config)
 		require.Error(t, err, config)

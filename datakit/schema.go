@@ -45,6 +45,10 @@ func Schema() schema.Plugin {
 	}
 }
 
+// noCloudTokens refuses what would need the clouds' own libraries, and machines in their networks to try it on.
+const noCloudTokens = "this plugin fetches no tokens of AWS, Azure or Google for Redis; remove cloud_authentication, and give username and password " +
+	"of a user of the cache, for instance by a vault reference"
+
 func cacheField() schema.Field {
 	text := func(name, description string) schema.Field {
 		return schema.Field{Name: name, Type: schema.String, Description: description}
@@ -91,6 +95,10 @@ func cacheField() schema.Field {
 			hosts("cluster_nodes", "ip", "Some nodes of the cluster."),
 			{Name: "cluster_max_redirections", Type: schema.Integer, Default: 5, Description: "Most redirections of one command in a cluster."},
 			flag("connection_is_proxied", false, "The server stands behind a proxy such as Envoy."),
+			{Name: "cloud_authentication", Type: schema.Record, Optional: true, Description: "Not available: see auth_provider.", Fields: []schema.Field{
+				{Name: "auth_provider", Type: schema.String, Match: "^$", Err: noCloudTokens,
+					Description: "Refused, as this plugin fetches no tokens of AWS, Azure or Google; give username and password in its place."},
+			}},
 			{Name: "timeout", Type: schema.Integer, Description: "Old name of the three timeouts."},
 			{Name: "sentinel_addresses", Type: schema.Array, Elements: &schema.Field{Type: schema.String}, Description: "Old name of sentinel_nodes."},
 			{Name: "cluster_addresses", Type: schema.Array, Elements: &schema.Field{Type: schema.String}, Description: "Old name of cluster_nodes."},

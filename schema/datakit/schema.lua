@@ -38,6 +38,8 @@ return{name="datakit",fields={
 {port={type="integer",default=6379,between=a}}}}}},
 {cluster_max_redirections={type="integer",default=5}},
 {connection_is_proxied={type="boolean",default=false}},
+{cloud_authentication={type="record",required=false,fields={
+{auth_provider={type="string",match="^$",err="this plugin fetches no tokens of AWS, Azure or Google for Redis; remove cloud_authentication, and give username and password of a user of the cache, for instance by a vault reference"}}}}},
 {timeout={type="integer"}},
 {sentinel_addresses={type="array",elements=c}},
 {cluster_addresses={type="array",elements=c}}}}}}}},
