@@ -36,6 +36,7 @@ type flow struct {
 	steps []progress
 	done  chan result
 	busy  int
+	ready []int // of advance
 	trace *Trace
 
 	late  bool // the response phase
@@ -148,7 +149,7 @@ func (p *Plan) flow(host Host, traced bool) *flow {
 // release leaves the memory of a flow to the next one. It has ended: none of its nodes runs any more.
 func (f *flow) release() {
 	clear(f.steps)
-	*f = flow{plan: f.plan, steps: f.steps, done: f.done}
+	*f = flow{plan: f.plan, steps: f.steps, done: f.done, ready: f.ready}
 	f.plan.flows.Put(f)
 }
 
@@ -215,6 +216,7 @@ func (f *flow) advance(steps []int) bool {
 		}
 	}
 	next, exit, blocked := -1, -1, -1 // blocked: the first step that is at work, or would be
+	ready := f.ready[:0]
 	for _, i := range steps {
 		s, at := f.plan.steps[i], &f.steps[i]
 		switch {
@@ -227,14 +229,22 @@ func (f *flow) advance(steps []int) bool {
 		case s.ender != nil:
 			exit = first(exit, i)
 		case s.async:
-			if f.busy < f.plan.maxParallel {
-				if !f.start(i) {
-					return true
-				}
+			if f.busy+len(ready) < f.plan.maxParallel {
+				ready = append(ready, i)
 			}
 			blocked = first(blocked, i)
 		default:
 			next = first(next, i)
+		}
+	}
+	f.ready = ready
+	if len(ready) == 1 && f.busy == 0 && next < 0 && exit < 0 { // there is nothing that it could run beside
+		f.runHere(ready[0])
+		return true
+	}
+	for _, i := range ready {
+		if !f.start(i) {
+			return true
 		}
 	}
 	switch {

@@ -4,10 +4,10 @@
 package benchmark
 
 import (
+	"bufio"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,7 +66,7 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	rounds    = 9
+	rounds    = 5
 	perRound  = 8000 // events
 	warmEvent = 500
 )
@@ -116,42 +116,63 @@ func BenchmarkEvent(b *testing.B) {
 }
 
 // BenchmarkHundredCalls is a workflow whose call takes 50 ms, for a hundred requests at the same time, next to a plugin that
-// sleeps as long: 2,000 requests/s is what both can reach. Client and upstream take their processor time from the same
-// machine.
+// sleeps as long: 2,000 requests/s is what both can reach. The first requests are spread over 50 ms: clients do not all come
+// in the same instant. Client and upstream take their processor time from the same machine.
 func BenchmarkHundredCalls(b *testing.B) {
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		time.Sleep(callTime)
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"token":"t"}`)
-	}))
-	defer upstream.Close()
-	config := `{"nodes": [{"name": "C", "type": "call", "url": "` + upstream.URL + `/"},
+	upstream, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	defer func() { _ = upstream.Close() }()
+	go serve(upstream)
+	config := `{"nodes": [{"name": "C", "type": "call", "url": "http://` + upstream.Addr().String() + `/"},
       {"name": "J", "type": "jq", "jq": "{\"X-Token\": .token}", "input": "C.body", "output": "service_request.headers"}]}`
-	const clients, each = 100, 60
-	for _, name := range []string{"sleeper", "datakit"} {
-		b.Run(name, func(b *testing.B) {
-			var p *process
-			if name == "datakit" {
-				p = startBuilt(b, name)
-			} else {
-				p = startSelf(b, name)
+	const requests = 100
+	names := []string{"sleeper", "datakit"}
+	lines := []*line{open(b, startSelf(b, names[0]), requests, "{}"), open(b, startBuilt(b, names[1]), requests, config)}
+	persec, cpu := make([][]float64, len(names)), make([][]float64, len(names))
+	for b.Loop() {
+		for range rounds {
+			for i, l := range lines {
+				before := l.process.cpu(b)
+				all, rate := l.hold(b, callTime, 4*time.Second)
+				persec[i] = append(persec[i], rate)
+				cpu[i] = append(cpu[i], float64(l.process.cpu(b)-before)/1000/float64(all))
 			}
-			l := open(b, p, clients, config)
-			l.play(b, clients) // connections to the upstream are open
-			var persec, cpu []float64
-			for b.Loop() {
-				for range 3 {
-					began, before := time.Now(), p.cpu(b)
-					l.play(b, clients*each)
-					persec = append(persec, clients*each/time.Since(began).Seconds())
-					cpu = append(cpu, float64(p.cpu(b)-before)/1000/(clients*each))
+		}
+	}
+	for i, name := range names {
+		b.ReportMetric(median(persec[i]), name+"-requests/s")
+		b.ReportMetric(median(cpu[i]), name+"-cpu-us/request")
+		b.ReportMetric(float64(lines[i].process.resident(b))/(1<<20), name+"-resident-MB")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// serve answers every request after callTime, with less ado than an HTTP server.
+func serve(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer func() { _ = conn.Close() }()
+			r := bufio.NewReader(conn)
+			for {
+				for {
+					line, err := r.ReadSlice('\n')
+					if err != nil {
+						return
+					}
+					if len(line) == len("\r\n") {
+						break // the head's end; there is no body
+					}
+				}
+				time.Sleep(callTime)
+				if _, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"token\":\"t\"}"); err != nil {
+					return
 				}
 			}
-			b.ReportMetric(median(persec), "requests/s")
-			b.ReportMetric(median(cpu), "cpu-us/request")
-			b.ReportMetric(float64(p.resident(b))/(1<<20), "resident-MB")
-			b.ReportMetric(0, "ns/op")
-		})
+		}()
 	}
 }
 
@@ -190,6 +211,36 @@ func (l *line) play(b *testing.B, n int) {
 		})
 	}
 	senders.Wait()
+}
+
+// hold keeps every connection busy with one request after another, the first ones spread over a time. It returns how many
+// there were, and how many a second once all were under way.
+func (l *line) hold(b *testing.B, spread, during time.Duration) (all int64, persec float64) {
+	from := time.Now().Add(2 * spread)
+	until := from.Add(during)
+	var sum, counted atomic.Int64
+	var senders sync.WaitGroup
+	for i, k := range l.kongs {
+		senders.Go(func() {
+			time.Sleep(spread * time.Duration(i) / time.Duration(len(l.kongs)))
+			for {
+				if err := k.run(nil); err != nil {
+					b.Error(err)
+					return
+				}
+				sum.Add(1)
+				now := time.Now()
+				if now.After(until) {
+					return
+				}
+				if now.After(from) {
+					counted.Add(1)
+				}
+			}
+		})
+	}
+	senders.Wait()
+	return sum.Load(), float64(counted.Load()) / during.Seconds()
 }
 
 func median(list []float64) float64 {
