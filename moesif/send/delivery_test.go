@@ -90,20 +90,32 @@ func TestAnEventThatAlwaysFails(t *testing.T) {
 
 // However long the collector is down, and however it comes and goes, no event is to blame.
 func TestNoOutageDropsAnything(t *testing.T) {
-	random := func(percent int) func(time.Duration) bool {
+	// An event that chance fails as often in a row as a poisonous one is given up, so chance stops before.
+	random := func(percent int) func(time.Duration, []string) bool {
 		r := rand.New(rand.NewPCG(1, uint64(percent)))
 		var mu sync.Mutex
-		return func(time.Duration) bool {
+		row := map[string]int{} // failures, by event
+		return func(_ time.Duration, events []string) (fails bool) {
 			mu.Lock()
 			defer mu.Unlock()
-			return r.IntN(100) < percent
+			fails = r.IntN(100) < percent && !slices.ContainsFunc(events, func(e string) bool { return row[e] == giveUpAfter-1 })
+			for _, e := range events {
+				row[e]++
+				if !fails {
+					delete(row, e)
+				}
+			}
+			return fails
 		}
 	}
-	for name, down := range map[string]func(at time.Duration) bool{
-		"a day":                     func(at time.Duration) bool { return at < 24*time.Hour },
-		"ten minutes of every hour": func(at time.Duration) bool { return at%time.Hour < 10*time.Minute },
-		"most of the time":          func(at time.Duration) bool { return at%time.Hour > 10*time.Minute },
-		"every other minute":        func(at time.Duration) bool { return at%(2*time.Minute) < time.Minute },
+	at := func(down func(at time.Duration) bool) func(time.Duration, []string) bool {
+		return func(at time.Duration, _ []string) bool { return down(at) }
+	}
+	for name, down := range map[string]func(at time.Duration, events []string) bool{
+		"a day":                     at(func(at time.Duration) bool { return at < 24*time.Hour }),
+		"ten minutes of every hour": at(func(at time.Duration) bool { return at%time.Hour < 10*time.Minute }),
+		"most of the time":          at(func(at time.Duration) bool { return at%time.Hour > 10*time.Minute }),
+		"every other minute":        at(func(at time.Duration) bool { return at%(2*time.Minute) < time.Minute }),
 		"half of the uploads":       random(50),
 		"a tenth of the uploads":    random(10),
 	} {
@@ -111,9 +123,9 @@ func TestNoOutageDropsAnything(t *testing.T) {
 			t.Run(fmt.Sprint(name, o.status), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					c := &fakeCollector{}
-					c.answer = func(context.Context, []string) outcome {
+					c.answer = func(_ context.Context, events []string) outcome {
 						time.Sleep(20 * time.Millisecond)
-						if down(time.Since(c.start)) {
+						if down(time.Since(c.start), events) {
 							return o
 						}
 						return outcome{class: sent, status: 201}
