@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -206,6 +207,19 @@ func TestPostgresRefusals(t *testing.T) {
 	}
 }
 
+// followed counts what a store tells.
+type followed struct {
+	*store.Postgres
+	n *atomic.Int64
+}
+
+func (s followed) Notify(f func(store.Change)) {
+	s.Postgres.Notify(func(c store.Change) {
+		f(c)
+		s.n.Add(1)
+	})
+}
+
 // The connection is lost and comes back; while it is gone, what is remembered works and a wrong key is an error.
 func TestPostgresConnectionLost(t *testing.T) {
 	t.Parallel()
@@ -213,10 +227,10 @@ func TestPostgresConnectionLost(t *testing.T) {
 	db.create(t, given(1, "a"))
 	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn, Poll: 20 * time.Millisecond}, &hasher, quiet)
 	require.NoError(t, err)
-	c := store.NewCache(s, store.CacheOptions{})
+	var told atomic.Int64
+	c := store.NewCache(followed{s, &told}, store.CacheOptions{})
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
-	require.Eventually(t, func() bool { _, err := rawFind(t.Context(), c, "a"); return err == nil && s.Health() == nil }, time.Minute, 5*time.Millisecond)
-	time.Sleep(50 * time.Millisecond) // the first poll has forgotten everything
+	require.Eventually(t, func() bool { return told.Load() == 2 }, time.Minute, time.Millisecond, "the first poll has told that all may have changed, and of the key")
 	_, err = rawFind(t.Context(), c, "a")
 	require.NoError(t, err)
 	db.exec(t, "ALTER ROLE reader_"+db.name+" NOLOGIN")
