@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev/kongdevtest"
-	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
 )
 
@@ -46,7 +45,7 @@ func TestNodeStore(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = admin.Close() }()
 	config := configOf(t, `{"credentials":[{"digest":"`+digestOf(t, "written")+`","consumer":"bob"}]}`)
-	written, err := config.Credentials[0].entry(new(key.Hasher))
+	written, err := config.Credentials[0].entry()
 	require.NoError(t, err)
 	require.NoError(t, admin.Import(t.Context(), nil, []store.Credential{written}))
 	becomes(200, "written")
@@ -70,7 +69,7 @@ func TestSnapshotBelowThePrefix(t *testing.T) {
 	admin, err := store.OpenJournalAdmin(path)
 	require.NoError(t, err)
 	defer func() { _ = admin.Close() }()
-	written, err := Credential{Digest: digestOf(t, "written"), Consumer: "bob"}.entry(new(key.Hasher))
+	written, err := Credential{Digest: digestOf(t, "written"), Consumer: "bob"}.entry()
 	require.NoError(t, err)
 	require.NoError(t, admin.Import(t.Context(), nil, []store.Credential{written}))
 	assert.Eventually(t, func() bool { return g.Send("GET", "/", "", "apikey", "written").Status == 200 }, kongdevtest.Patience, 20*time.Millisecond)

@@ -65,7 +65,10 @@ func Schema() schema.Plugin {
 				Elements:    &schema.Field{Type: schema.String, Referenceable: true, Encrypted: true, LenMin: new(minPepper)},
 				Description: "Peppers whose digests still count, newest first."},
 			{Name: "postgres", Type: schema.Record, Fields: []schema.Field{
-				{Name: "dsn", Type: schema.String, Referenceable: true, Encrypted: true, Description: "URL of Kong's database, or key=value pairs, as libpq takes them: postgres://reader:PASSWORD@db.internal:5432/kong"},
+				{Name: "dsn", Type: schema.String, Referenceable: true, Encrypted: true, MatchAny: &schema.Patterns{
+					Patterns: []string{"^postgres://", "^postgresql://", "^%s*[%w_%.]+%s*="},
+					Err:      "must be postgres://USER:PASSWORD@HOST:5432/DATABASE, or pairs such as host=HOST user=USER",
+				}, Description: "URL of Kong's database, or key=value pairs, as libpq takes them: postgres://reader:PASSWORD@db.internal:5432/kong"},
 				{Name: "workspace", Type: schema.String, Default: "default", Description: "Kong's workspace whose keys count."},
 				integer("pool", "connections", 8, 1, 1000, "Connections to the database at most, for each plugin process."),
 				integer("timeout_ms", "ms", 3000, 100, 60000, "Longest time to connect, and for one query."),
@@ -79,8 +82,11 @@ func Schema() schema.Plugin {
 				integer("timeout_ms", "ms", 60000, 1000, 600000, "Longest time for one reading, all its pages together."),
 			}, tlsFields()...), Description: "Kong's Admin API, read in the background, for the store admin_api."},
 			{Name: "redis", Type: schema.Record, Fields: append([]schema.Field{
-				{Name: "url", Type: schema.String, Referenceable: true, Encrypted: true, Match: "^rediss?://[^/]", Err: "must start with rediss:// or redis:// and name a host, for instance redis://USER:PASSWORD@redis.internal:6379/0",
-					Description: "Address of the server, rediss:// for TLS: redis://USER:PASSWORD@redis.internal:6379/0"},
+				{Name: "url", Type: schema.String, Referenceable: true, Encrypted: true, MatchAny: &schema.Patterns{
+					Patterns: []string{"^rediss?://[^/]", "^rediss?%+sentinel://[^/]", "^rediss?%+cluster://[^/]"},
+					Err:      "must start with rediss:// or redis://, or one of these with +sentinel or +cluster, and name a host: redis://USER:PASSWORD@redis.internal:6379/0",
+				}, Description: "Address of the server, rediss:// for TLS: redis://USER:PASSWORD@redis.internal:6379/0",
+					Doc: "Of sentinels, with the master's name: `redis+sentinel://USER:PASSWORD@HOST:26379,HOST:26379/MASTER`, and `?sentinel_username=...&sentinel_password=...` where the sentinels want their own. Of a cluster: `redis+cluster://USER:PASSWORD@HOST:6379,HOST:6379`."},
 				{Name: "prefix", Type: schema.String, Default: "keyauth:", Description: "What all names in the database begin with."},
 				integer("timeout_ms", "ms", 1000, 10, 60000, "Longest time to connect, and for one question."),
 			}, tlsFields()...), Description: "Redis server, for the store redis."},

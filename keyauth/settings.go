@@ -12,6 +12,7 @@ import (
 	"kong-go-plugins/internal/pluginserver"
 	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
+	"kong-go-plugins/schema"
 )
 
 // settings is a checked configuration in the form that the handler uses. It is never changed.
@@ -52,11 +53,13 @@ func (c *Config) check() (*settings, error) {
 	if c.decoded != nil {
 		return nil, c.decoded // what the schema has found is not said twice
 	}
-	var wrong []error
+	var wrong, more []error
 	fail := func(field string, err error) {
-		if err != nil {
-			wrong = append(wrong, fmt.Errorf("%s: %w", field, err))
-		}
+		wrong = append(wrong, &schema.FieldError{Field: field, Text: err.Error()})
+	}
+	failed := func(err error) { // one that names the field
+		field, text, _ := strings.Cut(err.Error(), ": ")
+		fail(field, errors.New(text))
 	}
 	if c.scope.ConsumerID != "" {
 		fail("consumer", errors.New("a key says who the consumer is: put the plugin on a service, a route, or everything"))
@@ -100,31 +103,39 @@ func (c *Config) check() (*settings, error) {
 		}
 	}
 	hasher, err := key.NewHasher(c.Pepper, c.PreviousPeppers...)
-	if err != nil {
-		wrong = append(wrong, err) // it names the field
-	} else {
+	switch {
+	case c.Pepper == "" && len(c.PreviousPeppers) > 0: // the field is pepper, as below
+		fail("pepper", errors.New("it is missing, though there are previous_peppers; name the pepper in use, or remove the previous ones"))
+	case err != nil:
+		failed(err)
+	default:
 		s.hasher = hasher
 	}
 	var credentials []store.Credential
 	for i, credential := range c.Credentials {
-		entry, err := credential.entry(hasher)
+		entry, err := credential.entry()
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("credentials[%d].%w", i, err))
+			failed(fmt.Errorf("credentials[%d].%w", i, err))
+		} else if hasher != nil && !hasher.Knows(entry.Hash) {
+			// The field is pepper, because -validate may not know that yet.
+			fail("pepper", fmt.Errorf("credentials[%d].digest is made with pepper %s, which is neither this one nor one of previous_peppers", i, entry.Hash.Pepper))
 		}
 		credentials = append(credentials, entry)
 	}
 	if len(credentials) > 0 && !slices.Contains(c.Stores, "node") {
 		fail("credentials", errors.New("not looked at, because stores does not name node; name it, or remove them"))
 	}
-	if s.stores, err = c.sharedStores(hasher); err != nil {
-		wrong = append(wrong, err)
+	s.stores, more = c.sharedStores(hasher)
+	for _, err := range more {
+		failed(err)
 	}
 	if wrong != nil {
 		return nil, errors.Join(wrong...)
 	}
 	inline, err := store.NewInline(credentials)
 	if err != nil {
-		return nil, err // it names the field
+		failed(err)
+		return nil, errors.Join(wrong...)
 	}
 	s.inline = store.Chain{{Name: "credentials", Store: inline}}
 	s.first = s.firstQuestions()
@@ -136,13 +147,10 @@ func (c *Config) check() (*settings, error) {
 
 // entry reads a credential of the configuration. Its errors begin with the field, and do not repeat the digest, which may
 // be a key in the wrong place.
-func (c Credential) entry(h *key.Hasher) (out store.Credential, err error) {
+func (c Credential) entry() (out store.Credential, err error) {
 	stored, err := key.ParseStored(c.Digest)
 	if err != nil {
 		return out, fmt.Errorf("digest: %w", err)
-	}
-	if h != nil && !h.Knows(stored) {
-		return out, fmt.Errorf("digest: pepper %s is neither pepper nor one of previous_peppers", stored.Pepper)
 	}
 	e := store.Entry{
 		ID: c.ID, ConsumerRef: c.Consumer, ExpiresAt: c.ExpiresAt, NotBefore: c.NotBefore, Disabled: c.Disabled,

@@ -82,20 +82,30 @@ func TestBadSettings(t *testing.T) {
 		`{"credentials":[{"digest":"` + digest + `"}]}`:                                               {"credentials[0].consumer: required field missing"},
 		`{"credentials":[{"digest":"topsecret","consumer":"bob"}]}`:                                   {"credentials[0].digest: must be sha256::DIGEST"},
 		`{"credentials":[{"digest":"sha256::topsecret","consumer":"bob"}]}`:                           {"credentials[0].digest: the digest is not 43 characters"},
-		`{"credentials":[{"digest":"` + peppered.Hash([]byte("k")).String() + `","consumer":"bob"}]}`: {"credentials[0].digest: pepper ", " is neither pepper nor one of previous_peppers"},
+		`{"credentials":[{"digest":"` + peppered.Hash([]byte("k")).String() + `","consumer":"bob"}]}`: {"pepper: credentials[0].digest is made with pepper ", ", which is neither this one nor one of previous_peppers"},
 		credential(`"id":"x"`):                        {"credentials[0].id: expected a valid UUID"},
 		credential(`"cidrs":["10.0.0.0/8","10.0.0"]`): {`credentials[0].cidrs[1]: "10.0.0" is no address or network`},
 		credential(`"scopes":["get"]`):                {`credentials[0].scopes[0]: "get" is no scope; write method:GET`},
 		credential(`"scopes":["route:"]`):             {`credentials[0].scopes[0]: "route:" names no route`},
 		`{"pepper":"short"}`:                          {"pepper: length must be at least 16"},
-		`{"previous_peppers":["` + pepper + `"]}`:     {"previous_peppers: there is no pepper"},
+		`{"previous_peppers":["` + pepper + `"]}`:     {"pepper: it is missing, though there are previous_peppers"},
 		`{"stores":["admin_api"]}`:                    {"admin_api.url: required, because stores names admin_api"},
-		`{"stores":["postgres"],"postgres":{"dsn":"x"},"credentials":[{"digest":"` + digest + `","consumer":"bob"}]}`: {"credentials: not looked at, because stores does not name node"},
-		`{"credentials":[{"digest":"` + digest + `","consumer":"bob"},{"digest":"` + digest + `","consumer":"ann"}]}`: {"credentials[1].digest: it is that of credentials[0] too"},
+		`{"stores":["postgres"],"postgres":{"dsn":"host=x"},"credentials":[{"digest":"` + digest + `","consumer":"bob"}]}`: {"credentials: not looked at, because stores does not name node"},
+		`{"credentials":[{"digest":"` + digest + `","consumer":"bob"},{"digest":"` + digest + `","consumer":"ann"}]}`:      {"credentials[1].digest: it is that of credentials[0] too"},
 		`{"stores":["redis"]}`:                   {"redis.url: required, because stores names redis"},
 		`{"redis":{"url":"http://topsecret@x"}}`: {"redis.url: must start with rediss:// or redis://"},
-		`{"admin_api":{"url":"ftp://x"}}`:        {"admin_api.url: must start with https:// or http://"},
-		`{"compat":"1.0"}`:                       {"compat: expected one of: 3.9, 2.8, 0.x"},
+		`{"stores":["postgres"],"postgres":{"dsn":"https://u:topsecret@db/kong?a=b"}}`:               {"postgres.dsn: must be postgres://"},
+		`{"stores":["postgres"],"postgres":{"dsn":"topsecret"}}`:                                     {"postgres.dsn: must be postgres://"},
+		`{"stores":["postgres"],"postgres":{"dsn":"postgres://u:topsecret@db:port/kong"}}`:           {"postgres.dsn: it cannot be read: invalid port; write special characters of the password in percent form"},
+		`{"stores":["postgres"],"postgres":{"dsn":"host=db connect_timeout=topsecret"}}`:             {"postgres.dsn: it cannot be read: invalid connect_timeout; write"},
+		`{"stores":["admin_api"],"admin_api":{"url":"http://u:topsecret@h:po rt"}}`:                  {"admin_api.url: want an address such as"},
+		`{"stores":["admin_api"],"admin_api":{"url":"https://h","key":"topsecret"}}`:                 {"admin_api.cert: it is missing, though there is a key"},
+		`{"stores":["admin_api"],"admin_api":{"url":"https://h","key":"/k.pem","cert":"topsecret"}}`: {"admin_api.cert: it is neither PEM text nor the path of a file"},
+		`{"stores":["redis"],"redis":{"url":"redis://u:topsecret@h:port"}}`:                          {"redis.url: it cannot be read; write special characters of the password in percent form"},
+		`{"stores":["redis"],"redis":{"url":"redis://h1,h2"}}`:                                       {"redis.url: it names several servers"},
+		`{"stores":["redis"],"redis":{"url":"redis://h","ca":"/ca.pem"}}`:                            {"redis.url: there are certificates, but the address is without TLS"},
+		`{"admin_api":{"url":"ftp://x"}}`:                                                            {"admin_api.url: must start with https:// or http://"},
+		`{"compat":"1.0"}`:                                                                           {"compat: expected one of: 3.9, 2.8, 0.x"},
 	} {
 		c := configOf(t, config)
 		err := c.Check()
@@ -121,5 +131,24 @@ func TestIdentityRealms(t *testing.T) {
 		s, err := configOf(t, config).check()
 		require.NoError(t, err)
 		assert.Len(t, s.warnings, want, config)
+	}
+}
+
+// What only this machine lacks, or Kong will fill in, is no mistake in a configuration.
+func TestSettingsOfOtherMachines(t *testing.T) {
+	for _, config := range []string{
+		"stores: [postgres]\npostgres: {dsn: 'postgres://u@db/kong?sslmode=verify-full&sslrootcert=/not/here.pem'}",
+		"stores: [postgres]\npostgres: {dsn: '{vault://env/kong-dsn}'}",
+		"stores: [admin_api]\nadmin_api: {url: 'https://kong:8444', token: '{vault://env/token}', ca: /not/here.pem, cert: /not/here.pem, key: /not/here.pem}",
+		"stores: [redis]\nredis: {url: 'rediss+sentinel://a,b/main', ca: /not/here.pem}",
+		"stores: [redis]\nredis: {url: '{vault://env/redis}'}",
+		"pepper: '{vault://env/pepper}'\nprevious_peppers: ['{vault://env/old}']\ncredentials: [{consumer: bob, digest: 'hmac-sha256:0a1b2c3d:IgjolwJFMZg1Nq6U0mm0OpKMVDXccnM0mUuUgKQsirU'}]",
+	} {
+		problems := Schema().ValidateFile("keyauth", "config.yml", []byte(config), func(json []byte) error {
+			c := New(newTestGate(t))
+			require.NoError(t, c.UnmarshalJSON(json))
+			return c.Check()
+		})
+		assert.Empty(t, problems, config)
 	}
 }

@@ -3,7 +3,7 @@ package keyauth
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"log/slog"
 
 	"kong-go-plugins/keyauth/key"
@@ -26,32 +26,30 @@ func shared(name string, open func(log *slog.Logger) (store.Store, error), setti
 	return sharedStore{name, sha256.Sum256(text), open}
 }
 
-// sharedStores are the stores that the configuration names, in order. Those of the node are its files; its credentials
-// are the configuration's own, in front of all that follow.
-func (c *Config) sharedStores(h *key.Hasher) (list []sharedStore, err error) {
-	var wrong []error
+// sharedStores are the stores that the configuration names, in order, and what is wrong with their settings. Those of the
+// node are its files; its credentials are the configuration's own, in front of all that follow.
+func (c *Config) sharedStores(h *key.Hasher) (list []sharedStore, wrong []error) {
+	remote := func(field, value, example string, check func() error, s sharedStore) {
+		if value == "" {
+			wrong = append(wrong, fmt.Errorf("%s: required, because stores names %s; write for instance %s", field, s.name, example))
+		} else if err := check(); err != nil {
+			wrong = append(wrong, err)
+		}
+		list = append(list, s)
+	}
 	for _, name := range c.Stores {
 		switch name {
 		case "node":
 			list = append(list, c.files(h)...)
 		case "postgres":
-			if c.Postgres.DSN == "" {
-				wrong = append(wrong, errors.New("postgres.dsn: required, because stores names postgres; write for instance postgres://reader:PASSWORD@db.internal:5432/kong"))
-			}
-			list = append(list, c.postgres(h))
+			remote("postgres.dsn", c.Postgres.DSN, "postgres://reader:PASSWORD@db.internal:5432/kong", c.postgresOptions().Check, c.postgres(h))
 		case "admin_api":
-			if c.AdminAPI.URL == "" {
-				wrong = append(wrong, errors.New("admin_api.url: required, because stores names admin_api; write for instance https://kong.internal:8444"))
-			}
-			list = append(list, c.adminAPI(h))
+			remote("admin_api.url", c.AdminAPI.URL, "https://kong.internal:8444", c.adminAPIOptions().Check, c.adminAPI(h))
 		case "redis":
-			if c.Redis.URL == "" {
-				wrong = append(wrong, errors.New("redis.url: required, because stores names redis; write for instance redis://USER:PASSWORD@redis.internal:6379/0"))
-			}
-			list = append(list, c.redis())
+			remote("redis.url", c.Redis.URL, "redis://USER:PASSWORD@redis.internal:6379/0", c.redisOptions().Check, c.redis())
 		}
 	}
-	return list, errors.Join(wrong...)
+	return list, wrong
 }
 
 // files are the node's: the declarative one, then the keys file.
@@ -69,9 +67,12 @@ func (c *Config) files(h *key.Hasher) (list []sharedStore) {
 	return list
 }
 
+func (c *Config) postgresOptions() store.PostgresOptions {
+	return store.PostgresOptions{DSN: c.Postgres.DSN, Workspace: c.Postgres.Workspace, Pool: c.Postgres.Pool, Timeout: millis(c.Postgres.TimeoutMS)}
+}
+
 func (c *Config) postgres(h *key.Hasher) sharedStore {
-	o := store.PostgresOptions{DSN: c.Postgres.DSN, Workspace: c.Postgres.Workspace, Pool: c.Postgres.Pool, Timeout: millis(c.Postgres.TimeoutMS)}
-	cache := c.cache()
+	o, cache := c.postgresOptions(), c.cache()
 	return shared("postgres", func(log *slog.Logger) (store.Store, error) {
 		s, err := store.OpenPostgres(o, h, log)
 		if err != nil {
@@ -81,24 +82,31 @@ func (c *Config) postgres(h *key.Hasher) sharedStore {
 	}, c.Postgres, c.Pepper, c.PreviousPeppers, cache)
 }
 
-// adminAPI holds all keys in memory, so it needs no cache.
-func (c *Config) adminAPI(h *key.Hasher) sharedStore {
-	o := store.AdminAPIOptions{
+func (c *Config) adminAPIOptions() store.AdminAPIOptions {
+	return store.AdminAPIOptions{
 		URL: c.AdminAPI.URL, Token: c.AdminAPI.Token, TokenHeader: c.AdminAPI.TokenHeader,
 		Interval: millis(c.AdminAPI.IntervalMS), Timeout: millis(c.AdminAPI.TimeoutMS),
 		TLS: store.TLSOptions{CA: c.AdminAPI.CA, Cert: c.AdminAPI.Cert, Key: c.AdminAPI.Key, ServerName: c.AdminAPI.ServerName},
 	}
+}
+
+// adminAPI holds all keys in memory, so it needs no cache.
+func (c *Config) adminAPI(h *key.Hasher) sharedStore {
+	o := c.adminAPIOptions()
 	return shared("admin_api", func(log *slog.Logger) (store.Store, error) {
 		return store.OpenAdminAPI(o, h, log)
 	}, c.AdminAPI, c.Pepper, c.PreviousPeppers)
 }
 
-func (c *Config) redis() sharedStore {
-	o := store.RedisOptions{
+func (c *Config) redisOptions() store.RedisOptions {
+	return store.RedisOptions{
 		URL: c.Redis.URL, Prefix: c.Redis.Prefix, Timeout: millis(c.Redis.TimeoutMS),
 		TLS: store.TLSOptions{CA: c.Redis.CA, Cert: c.Redis.Cert, Key: c.Redis.Key, ServerName: c.Redis.ServerName},
 	}
-	cache := c.cache()
+}
+
+func (c *Config) redis() sharedStore {
+	o, cache := c.redisOptions(), c.cache()
 	return shared("redis", func(log *slog.Logger) (store.Store, error) {
 		s, err := store.OpenRedis(o, log)
 		if err != nil {

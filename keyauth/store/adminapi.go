@@ -62,17 +62,37 @@ func OpenAdminAPI(o AdminAPIOptions, hasher *key.Hasher, log *slog.Logger) (*Adm
 	return a, nil
 }
 
-// newAdminAPI checks the options; nothing is read yet.
-func newAdminAPI(o AdminAPIOptions, hasher *key.Hasher) (*AdminAPI, error) {
-	setDefault(&o.TokenHeader, "Kong-Admin-Token")
-	setDefault(&o.Interval, 10*time.Second)
-	setDefault(&o.Timeout, time.Minute)
+// Check says what is wrong with the options, as far as neither a file nor a server can put it right.
+func (o AdminAPIOptions) Check() error {
+	if _, err := o.base(); err != nil {
+		return err
+	}
+	if err := o.TLS.Check(); err != nil {
+		return fmt.Errorf("admin_api.%w", err)
+	}
+	return nil
+}
+
+// base is the address, if that and the token can be used.
+func (o AdminAPIOptions) base() (*url.URL, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil || (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" {
 		return nil, errors.New("admin_api.url: want an address such as https://kong.internal:8444")
 	}
 	if strings.ContainsAny(o.Token, "\r\n") {
 		return nil, errors.New("admin_api.token: it has a line break; remove it")
+	}
+	return base, nil
+}
+
+// newAdminAPI checks the options; nothing is read yet.
+func newAdminAPI(o AdminAPIOptions, hasher *key.Hasher) (*AdminAPI, error) {
+	setDefault(&o.TokenHeader, "Kong-Admin-Token")
+	setDefault(&o.Interval, 10*time.Second)
+	setDefault(&o.Timeout, time.Minute)
+	base, err := o.base()
+	if err != nil {
+		return nil, err
 	}
 	tlsConfig, err := o.TLS.Config()
 	if err != nil {

@@ -279,8 +279,8 @@ func TestAdminAPIRefuses(t *testing.T) {
 		{store.AdminAPIOptions{URL: "https://h", TLS: store.TLSOptions{CA: "secret"}}, "admin_api.ca: it is neither PEM text nor"},
 		{store.AdminAPIOptions{URL: "https://h", TLS: store.TLSOptions{CA: "/no/such/file"}}, "admin_api.ca: open /no/such/file"},
 		{store.AdminAPIOptions{URL: "https://h", TLS: store.TLSOptions{CA: key}}, "admin_api.ca: it has no certificate"},
-		{store.AdminAPIOptions{URL: "https://h", TLS: store.TLSOptions{Cert: cert}}, "admin_api.cert, key: one of them is missing"},
-		{store.AdminAPIOptions{URL: "https://h", TLS: store.TLSOptions{Cert: cert, Key: cert}}, "admin_api.cert, key: they do not fit"},
+		{store.AdminAPIOptions{URL: "https://h", TLS: store.TLSOptions{Cert: cert}}, "admin_api.key: it is missing, though there is a cert"},
+		{store.AdminAPIOptions{URL: "https://h", TLS: store.TLSOptions{Cert: cert, Key: cert}}, "admin_api.key: it does not fit cert"},
 	} {
 		_, err := store.OpenAdminAPI(c.o, &hasher, quiet)
 		require.ErrorContains(t, err, c.want)

@@ -49,12 +49,9 @@ func OpenPostgres(o PostgresOptions, hasher *key.Hasher, log *slog.Logger) (*Pos
 	setDefault(&o.Pool, 8)
 	setDefault(&o.Timeout, 3*time.Second)
 	setDefault(&o.Poll, 2*time.Second)
-	if o.DSN == "" {
-		return nil, errors.New("postgres.dsn: it is missing; want for instance postgres://reader:PASSWORD@db.internal:5432/kong")
-	}
-	config, err := pgxpool.ParseConfig(o.DSN)
+	config, err := parseDSN(o.DSN)
 	if err != nil {
-		return nil, fmt.Errorf("postgres.dsn: it cannot be read: %s", dsnReason(err))
+		return nil, err
 	}
 	config.MaxConns = int32(o.Pool)
 	config.ConnConfig.ConnectTimeout = o.Timeout
@@ -65,18 +62,9 @@ func OpenPostgres(o PostgresOptions, hasher *key.Hasher, log *slog.Logger) (*Pos
 	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
-		return nil, fmt.Errorf("postgres.dsn: %s", dsnReason(err))
+		return nil, newDSNError(o.DSN, err)
 	}
 	return &Postgres{pool: pool, o: o, hasher: hasher, health: health{log: log, what: "Kong's database"}}, nil
-}
-
-// dsnReason is err without the DSN, which holds a password.
-func dsnReason(err error) string {
-	text := err.Error()
-	if end := strings.LastIndex(text, "`: "); end >= 0 {
-		text = text[end+3:]
-	}
-	return text
 }
 
 // Notify begins to follow changes.

@@ -20,7 +20,7 @@ import (
 
 // RedisOptions are for OpenRedis; zero fields have the defaults named here.
 type RedisOptions struct {
-	URL     string // redis://USER:PASSWORD@HOST:6379/0, or rediss:// for TLS
+	URL     string // of a server, of sentinels or of a cluster, as parseRedisURL reads it
 	Prefix  string // of all names: keyauth:
 	TLS     TLSOptions
 	Timeout time.Duration // of each question: 1 s
@@ -30,12 +30,12 @@ type RedisOptions struct {
 //
 //	keyauth:key:<digest in base64url>   what stands under "key" in a line of a keys file
 //	keyauth:consumer:<id>               what stands under "consumer" there
-//	keyauth:keys-of:<consumer's id>     the set of the digests of its keys
 //
 // and on the channel keyauth:changes go "key <digest>", "consumer <id>" and "all". A reader needs these rights:
 // ACL SETUSER reader on >PASSWORD resetchannels ~keyauth:* &keyauth:changes +get +subscribe +unsubscribe +ping
+// and in a cluster also +cluster|slots +cluster|shards +command. Mirror writes it all.
 type Redis struct {
-	client *redis.Client
+	client redis.UniversalClient
 	o      RedisOptions
 	health health
 
@@ -49,23 +49,17 @@ type Redis struct {
 func OpenRedis(o RedisOptions, log *slog.Logger) (*Redis, error) {
 	setDefault(&o.Prefix, "keyauth:")
 	setDefault(&o.Timeout, time.Second)
-	options, err := redis.ParseURL(o.URL)
-	if err != nil || o.URL == "" {
-		return nil, errors.New("redis.url: want an address such as redis://USER:PASSWORD@redis.internal:6379/0, or rediss:// for TLS; " +
-			"write special characters of the password in percent form")
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
-	if o.TLS != (TLSOptions{}) && options.TLSConfig == nil {
-		return nil, errors.New("redis.url: there are certificates, but the address is without TLS; write rediss://")
+	options, err := parseRedisURL(o.URL)
+	if err != nil {
+		return nil, err
 	}
 	if options.TLSConfig != nil {
-		config, err := o.TLS.Config()
-		if err != nil {
+		if options.TLSConfig, err = o.TLS.Config(); err != nil {
 			return nil, fmt.Errorf("redis.%w", err)
 		}
-		if config.ServerName == "" {
-			config.ServerName = options.TLSConfig.ServerName
-		}
-		options.TLSConfig = config
 	}
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = o.Timeout, o.Timeout, o.Timeout
 	options.ContextTimeoutEnabled = true
@@ -73,7 +67,7 @@ func OpenRedis(o RedisOptions, log *slog.Logger) (*Redis, error) {
 	options.DisableIdentity = true // asks for a right more
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	quietRedis()
-	return &Redis{client: redis.NewClient(options), o: o, health: health{log: log, what: "Redis"}}, nil
+	return &Redis{client: redis.NewUniversalClient(options), o: o, health: health{log: log, what: "Redis"}}, nil
 }
 
 // quietRedis ends the library's own log, which goes to stderr: Health has the same.
@@ -117,7 +111,6 @@ func (r *Redis) keyName(d key.Digest) string { return r.o.Prefix + "key:" + dige
 func (r *Redis) consumerName(id string) string {
 	return r.o.Prefix + "consumer:" + id
 }
-func (r *Redis) keysOf(id string) string { return r.o.Prefix + "keys-of:" + id }
 
 func digestText(d key.Digest) string { return base64.RawURLEncoding.EncodeToString(d[:]) }
 

@@ -18,10 +18,33 @@ type TLSOptions struct {
 }
 
 // Config reads what the options name. Files are read once. Its errors name the field and never show a key.
-func (o TLSOptions) Config() (*tls.Config, error) {
+func (o TLSOptions) Config() (*tls.Config, error) { return o.config(os.ReadFile) }
+
+// Check says what is wrong with the options without looking at files, which may come to this machine later.
+func (o TLSOptions) Check() error {
+	errLater := errors.New("not looked at")
+	_, err := o.config(func(path string) ([]byte, error) {
+		if !strings.Contains(path, "/") {
+			return nil, os.ErrNotExist
+		}
+		return nil, errLater
+	})
+	if errors.Is(err, errLater) {
+		return nil
+	}
+	return err
+}
+
+func (o TLSOptions) config(read func(path string) ([]byte, error)) (*tls.Config, error) {
+	switch {
+	case o.Cert == "" && o.Key != "":
+		return nil, errors.New("cert: it is missing, though there is a key; a client certificate needs both")
+	case o.Cert != "" && o.Key == "":
+		return nil, errors.New("key: it is missing, though there is a cert; a client certificate needs both")
+	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.ServerName}
 	if o.CA != "" {
-		text, err := pem("ca", o.CA)
+		text, err := pem("ca", o.CA, read)
 		if err != nil {
 			return nil, err
 		}
@@ -30,33 +53,30 @@ func (o TLSOptions) Config() (*tls.Config, error) {
 			return nil, errors.New("ca: it has no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
 		}
 	}
-	if o.Cert == "" && o.Key == "" {
+	if o.Cert == "" {
 		return c, nil
 	}
-	if o.Cert == "" || o.Key == "" {
-		return nil, errors.New("cert, key: one of them is missing; a client certificate needs both")
-	}
-	cert, err := pem("cert", o.Cert)
+	cert, err := pem("cert", o.Cert, read)
 	if err != nil {
 		return nil, err
 	}
-	key, err := pem("key", o.Key)
+	key, err := pem("key", o.Key, read)
 	if err != nil {
 		return nil, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("cert, key: they do not fit: %w", err)
+		return nil, fmt.Errorf("key: it does not fit cert: %w", err)
 	}
 	c.Certificates = []tls.Certificate{pair}
 	return c, nil
 }
 
-func pem(field, value string) ([]byte, error) {
+func pem(field, value string, read func(path string) ([]byte, error)) ([]byte, error) {
 	if strings.Contains(value, "-----BEGIN ") {
 		return []byte(value), nil
 	}
-	text, err := os.ReadFile(value)
+	text, err := read(value)
 	if err != nil && !strings.Contains(value, "/") {
 		return nil, fmt.Errorf("%s: it is neither PEM text nor the path of a file", field)
 	}

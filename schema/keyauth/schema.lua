@@ -36,7 +36,7 @@ return{name="keyauth",fields={
 {pepper={type="string",len_min=16,referenceable=true,encrypted=true}},
 {previous_peppers={type="array",default={},elements={type="string",len_min=16,referenceable=true,encrypted=true}}},
 {postgres={type="record",fields={
-{dsn={type="string",referenceable=true,encrypted=true}},
+{dsn={type="string",match_any={patterns={"^postgres://","^postgresql://","^%s*[%w_%.]+%s*="},err="must be postgres://USER:PASSWORD@HOST:5432/DATABASE, or pairs such as host=HOST user=USER"},referenceable=true,encrypted=true}},
 {workspace={type="string",default="default"}},
 {pool={type="integer",default=8,between={1,1000}}},
 {timeout_ms={type="integer",default=3000,between={100,60000}}}}}},
@@ -51,7 +51,7 @@ return{name="keyauth",fields={
 {key={type="string",referenceable=true,encrypted=true}},
 {server_name={type="string"}}}}},
 {redis={type="record",fields={
-{url={type="string",match="^rediss?://[^/]",err="must start with rediss:// or redis:// and name a host, for instance redis://USER:PASSWORD@redis.internal:6379/0",referenceable=true,encrypted=true}},
+{url={type="string",match_any={patterns={"^rediss?://[^/]","^rediss?%+sentinel://[^/]","^rediss?%+cluster://[^/]"},err="must start with rediss:// or redis://, or one of these with +sentinel or +cluster, and name a host: redis://USER:PASSWORD@redis.internal:6379/0"},referenceable=true,encrypted=true}},
 {prefix={type="string",default="keyauth:"}},
 {timeout_ms={type="integer",default=1000,between={10,60000}}},
 {ca={type="string",referenceable=true}},
