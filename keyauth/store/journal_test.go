@@ -364,6 +364,10 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("KEYAUTH_TEST_WRITER"); path != "" {
 		writeForever(path, os.Getenv("KEYAUTH_TEST_NAME"))
 	}
+	// The first one replaces the Redis library's log, which is a plain variable that clients read: before there are others.
+	if r, err := store.OpenRedis(store.RedisOptions{URL: "redis://127.0.0.1:1"}, quiet); err == nil {
+		_ = r.Close()
+	}
 	code := m.Run()
 	for _, f := range ended {
 		f()
