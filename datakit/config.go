@@ -73,6 +73,10 @@ type RedisCache struct {
 	Timeout                *int        `json:"timeout"`
 	SentinelAddresses      []string    `json:"sentinel_addresses"`
 	ClusterAddresses       []string    `json:"cluster_addresses"`
+
+	CloudAuthentication *struct { // the schema refuses all that could be in it
+		AuthProvider string `json:"auth_provider"`
+	} `json:"cloud_authentication"`
 }
 
 // RedisHost is the address of a sentinel.
