@@ -64,10 +64,12 @@ generate:
 
 # Our server against go-pdk's own and a bare socket echo, in one run; prints the table of docs/performance.md.
 # Then what kongdev reaches with a plugin that does nothing, in requests/s, and moesif in each mode against such a plugin.
+# Then workflows of datakit, each next to what it is compared with.
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 0.4s -count 3 ./internal/pluginserver/benchmark
 	$(GO) test -run '^$$' -bench Noop -benchtime 2s ./internal/kongdev/referee
 	$(GO) test -run '^$$' -bench Gateway -benchtime 1x ./moesif/benchmark
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./datakit/benchmark ./datakit
 
 # The kill, hand-over, configuration and outage tests for SOAKTIME each, with their figures.
 soak:
