@@ -59,7 +59,7 @@ func (c *Config) Access(kong *pdk.PDK) {
 		return
 	}
 	traced, grpc, wanted := c.announce(kong, p)
-	host := &pdkHost{kong: kong, maxBody: p.maxBody}
+	host := &pdkHost{kong: kong, maxBody: p.maxBody, settings: c.engine.settings}
 	o := p.Access(p.context(kong), host, traced)
 	switch {
 	case o.Failure != nil:

@@ -32,6 +32,8 @@ type Engine struct {
 	states  *states
 	stats   *stats
 	phases  *flag.Flag // -phases; nil under other servers
+
+	settings *gatewaySettings
 }
 
 type compiled struct {
@@ -59,6 +61,8 @@ func NewEngine(report func(key, text string)) *Engine {
 		client:  fetch.New(fetch.Options{}),
 		states:  newStates(),
 		stats:   newStats(),
+
+		settings: &gatewaySettings{},
 	}
 }
 

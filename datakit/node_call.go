@@ -95,7 +95,7 @@ func buildCall(c *NodeConfig, b *builder) (node, error) {
 		r.Timeout = time.Duration(ms) * time.Millisecond
 	}
 	r.AnyCertificate = !c.flag("ssl_verify", true)
-	n.refused = r.AnyCertificate && verifiesTLS()
+	n.refused = r.AnyCertificate && b.engine.settings.isOn("tls_certificate_verify")
 	r.ServerName, _ = c.text("ssl_server_name", 1, 255)
 	if policy, ok := c.oneOf("on_error", "fail", "continue"); ok {
 		n.goesOn = policy == "continue"
@@ -118,12 +118,6 @@ func buildCall(c *NodeConfig, b *builder) (node, error) {
 		c.fail("inputs.https_proxy", "%s", err)
 	}
 	return n, nil
-}
-
-// verifiesTLS reports whether the gateway's setting tls_certificate_verify is on.
-func verifiesTLS() bool {
-	text, _ := configuration("tls_certificate_verify").(string)
-	return slices.Contains([]string{"on", "true", "yes", "1"}, strings.ToLower(text))
 }
 
 // statuses reads response codes and ranges such as 200-299, as texts or numbers.

@@ -26,6 +26,8 @@ type pdkHost struct {
 	kong    *pdk.PDK
 	maxBody int
 	plugin  map[string]any // kong.ctx.plugin, which Kong has for Lua plugins only
+
+	settings *gatewaySettings
 }
 
 var _ Host = (*pdkHost)(nil)
@@ -158,7 +160,7 @@ func (h *pdkHost) Property(name string) (any, error) {
 		return v, err
 	}
 	if key, ok := strings.CutPrefix(name, "kong.configuration."); ok {
-		return configuration(key), nil
+		return h.settings.get(key), nil
 	}
 	k := h.kong
 	switch name {
@@ -273,16 +275,6 @@ func compact(v any) (any, error) {
 		}
 	}
 	return m, nil
-}
-
-// configuration is a setting of Kong as its environment names it. Secrets are not read.
-func configuration(key string) any {
-	for _, word := range []string{"password", "secret", "key", "token", "credential", "license"} {
-		if strings.Contains(strings.ToLower(key), word) {
-			return nil
-		}
-	}
-	return orNil(os.Getenv("KONG_" + strings.ToUpper(key)))
 }
 
 // SetProperty implements Host.

@@ -30,6 +30,8 @@ func Plugin() pluginserver.Plugin {
 		Drain:    engine.Close,
 		Reports:  reports,
 		Metrics:  engine.register,
-		Flags:    func(f *flag.FlagSet) { engine.phases = f.Lookup("phases") },
+		Flags: func(f *flag.FlagSet) {
+			engine.phases, engine.settings.prefix = f.Lookup("phases"), f.Lookup("kong-prefix")
+		},
 	}
 }

@@ -31,7 +31,7 @@ func (c *Config) Response(kong *pdk.PDK) {
 	if !p.needsResponse && (state == nil || state.trace == nil) && !lost {
 		return
 	}
-	host := &pdkHost{kong: kong, maxBody: p.maxBody}
+	host := &pdkHost{kong: kong, maxBody: p.maxBody, settings: c.engine.settings}
 	var o *Outcome
 	if lost || state == nil && len(p.carried) > 0 {
 		o = &Outcome{Failure: &NodeError{Name: responseNode, Type: "implicit", Err: errLost}}
