@@ -48,6 +48,7 @@ func commands() []command {
 		{"enable", "ID...", "takes that back", defineEnable},
 		{"rotate", "ID", "makes a key for the same consumer and purposes and prints it; the old one ends after -grace", defineRotate},
 		{"import", "", "takes keys over from a file or a Kong; the keys themselves stay good", defineImport},
+		{"mirror", "", "makes a Redis have the keys of the keys file, no more and no fewer, for the store redis of many nodes", defineMirror},
 		{"export", "", "prints keys as digests, for other nodes", defineExport},
 	}
 }
