@@ -30,7 +30,7 @@ check: test
 	$(GO) mod tidy -diff
 	cd tools && $(GO) mod tidy -diff
 	$(MAKE) generate
-	git diff --exit-code -- schema docs README.md
+	git diff --exit-code -- schema docs README.md examples
 
 # Static binaries for this machine. Kong takes a plugin's name from its file's.
 build:
@@ -58,7 +58,7 @@ konnect-schema:
 	@set -o pipefail; $(GO) run ./cmd/datakit -name datakit-go -schema lua | jq -Rs '{lua_schema: .}' > $(BIN)/konnect/datakit-go.json
 	@ls $(BIN)/konnect/*.json
 
-# Writes schema/<plugin>/ and the parameter tables in the documentation.
+# Writes schema/<plugin>/, the parameter tables in the documentation, and examples/configure for each tool.
 generate:
 	$(GO) generate ./...
 

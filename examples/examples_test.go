@@ -62,8 +62,11 @@ func TestExamples(t *testing.T) {
 // folders are those that hold files of an example.
 func folders(t *testing.T) (dirs []string) {
 	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && path == "datakit" {
+		switch {
+		case err == nil && path == "datakit":
 			return filepath.SkipDir // one request each, with its outcome: run by the tests of the plugin
+		case err == nil && (path == "configure" || path == "render"):
+			return filepath.SkipDir // configurations for each tool, and what writes them: checked by the tests of render
 		}
 		if err == nil && !d.IsDir() && filepath.Dir(path) != "." {
 			if dir := filepath.Dir(path); len(dirs) == 0 || dirs[len(dirs)-1] != dir {

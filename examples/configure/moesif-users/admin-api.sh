@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Written from kong.yml by examples/render: change that, then run make generate.
+# ADMIN_URL is the Admin API of a Kong with a database. A second run is refused: PATCH changes what is there.
+set -euo pipefail
+ADMIN_URL=${ADMIN_URL:-http://localhost:8001}
+
+# moesif for everything
+curl -sS -f -X POST "$ADMIN_URL/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
+{
+  "name": "moesif",
+  "config": {
+    "application_id": "{vault://env/moesif-application-id}",
+    "user_id_header": "X-User-Id",
+    "authorization_header_name": "X-Api-Token,Authorization",
+    "authorization_user_id_field": "email"
+  }
+}
+JSON
