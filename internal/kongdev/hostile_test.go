@@ -39,6 +39,24 @@ func (b *bench) answer(request string) string {
 	return string(text)
 }
 
+// answers is answer for several connections at the same time, all of which the gateway must close.
+func (b *bench) answers(requests ...string) (texts []string) {
+	b.t.Helper()
+	var open []net.Conn
+	for _, request := range requests {
+		c := b.dial()
+		_, err := io.WriteString(c, request)
+		require.NoError(b.t, err)
+		open = append(open, c)
+	}
+	for _, c := range open {
+		text, err := io.ReadAll(c)
+		require.NoError(b.t, err, "closed within the time")
+		texts = append(texts, string(text))
+	}
+	return texts
+}
+
 // impatient makes the gateway's patience with clients short.
 func impatient(wait time.Duration) func(*Options) {
 	return func(o *Options) { o.clientWait = wait }
@@ -196,9 +214,11 @@ func TestGarbage(t *testing.T) {
 // Slow clients lose their connection after nginx's time, and keep nobody else
 // waiting meanwhile.
 func TestSlowClients(t *testing.T) {
+	endless := make(chan struct{})
 	b, _ := newFakeBench(t, `"access"`, func(c *fakeConn, _ string, _ int32) { c.ask("kong.request.get_raw_body", nil) }, withUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/endless" {
+			close(endless)
 			piece := bytes.Repeat([]byte("x"), 64<<10)
 			for {
 				if _, err := w.Write(piece); err != nil {
@@ -206,21 +226,18 @@ func TestSlowClients(t *testing.T) {
 				}
 			}
 		}
-	}), impatient(150*time.Millisecond))
+	}), impatient(time.Second))
 	t.Run("body that stops", func(t *testing.T) {
-		text := b.answer("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nAccept: application/json\r\n\r\nabc")
-		assert.Contains(t, text, "HTTP/1.1 500", "get_raw_body cannot read it: a Lua error")
-		text = b.answer("POST /plain HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
-		assert.Contains(t, text, "HTTP/1.1 500")
+		for _, text := range b.answers(
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nAccept: application/json\r\n\r\nabc",
+			"POST /plain HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc",
+		) {
+			assert.Contains(t, text, "HTTP/1.1 500", "get_raw_body cannot read it: a Lua error")
+		}
 	})
 	t.Run("headers that stop", func(t *testing.T) {
-		for _, request := range []string{"", "G", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow", "PRI * HTTP/2.0\r\n"} {
-			c := b.dial()
-			_, err := io.WriteString(c, request)
-			require.NoError(t, err)
-			text, err := io.ReadAll(c)
-			require.NoError(t, err, "closed within the time")
-			assert.NotContains(t, string(text), "200 OK")
+		for _, text := range b.answers("", "G", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow", "PRI * HTTP/2.0\r\n") {
+			assert.NotContains(t, text, "200 OK")
 		}
 	})
 	t.Run("response that nobody reads", func(t *testing.T) {
@@ -228,6 +245,7 @@ func TestSlowClients(t *testing.T) {
 		require.NoError(t, c.(*net.TCPConn).SetReadBuffer(4096))
 		_, err := io.WriteString(c, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
 		require.NoError(t, err)
+		<-endless
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(t, b.Idle(ctx), "the request ends although the client never reads")
@@ -244,23 +262,22 @@ func TestSlowClients(t *testing.T) {
 
 // A body that stops arriving is a 408 where only nginx reads it.
 func TestSlowBody(t *testing.T) {
-	b, _ := newFakeBench(t, `"access"`, ignore, impatient(100*time.Millisecond))
-	for _, request := range []string{
+	b, _ := newFakeBench(t, `"access"`, ignore, impatient(time.Second))
+	for _, text := range b.answers(
 		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nAccept: application/json\r\n\r\nabc",
 		"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nAccept: application/json\r\n\r\n3\r\nabc\r\n",
-		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nAccept: application/json\r\n\r\n" + strings.Repeat("x", 50000),
-	} {
-		text := b.answer(request)
+		"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nAccept: application/json\r\n\r\n"+strings.Repeat("x", 50000),
+	) {
 		assert.Contains(t, text, "HTTP/1.1 408 ")
 		assert.Contains(t, text, `"message":"Request timeout"`)
 	}
 	// Slow but steady is fine.
-	b, _ = newFakeBench(t, `"access"`, ignore, impatient(time.Second))
+	b, _ = newFakeBench(t, `"access"`, ignore, impatient(3*time.Second))
 	c := b.dial()
 	_, err := io.WriteString(c, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nConnection: close\r\n\r\n")
 	require.NoError(t, err)
 	for range 10 {
-		time.Sleep(120 * time.Millisecond) // the client's pace: the whole takes longer than the limit
+		time.Sleep(350 * time.Millisecond) // the client's pace: the whole takes longer than the limit
 		_, err := io.WriteString(c, "x")
 		require.NoError(t, err)
 	}
@@ -334,14 +351,14 @@ func TestClientsThatVanish(t *testing.T) {
 	assert.Eventually(t, func() bool { // connections that waited to be accepted may have been served only now
 		files, err := readDirNames(b.Prefix() + "/" + bodyFolder)
 		return err == nil && len(files) == 0
-	}, 30*time.Second, time.Millisecond, "no body file is left")
+	}, time.Minute, time.Millisecond, "no body file is left")
 	assert.Zero(t, b.Stats().Failed)
 }
 
 // A tunnel ends when the upstream has been silent for read_timeout, as nginx
 // ends it, and not before.
 func TestIdleWebsocket(t *testing.T) {
-	b, _ := newFakeBench(t, `"access"`, ignore, func(o *Options) { o.Config.Services[0].ReadTimeout = 1500 }, withUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+	b, _ := newFakeBench(t, `"access"`, ignore, func(o *Options) { o.Config.Services[0].ReadTimeout = 3000 }, withUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn, rw, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
@@ -364,7 +381,7 @@ func TestIdleWebsocket(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 101, resp.StatusCode)
 	for i := range 5 { // together longer than the limit
-		time.Sleep(400 * time.Millisecond) // the client's pace; the limit counts from the last answer
+		time.Sleep(700 * time.Millisecond) // the client's pace; the limit counts from the last answer
 		_, err = fmt.Fprintf(c, "%d\n", i)
 		require.NoError(t, err)
 		line, err := in.ReadString('\n')
