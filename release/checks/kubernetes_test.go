@@ -1,6 +1,6 @@
 // Package checks_test reads the files for users with what reads them: those of helm/ with the types of Kubernetes and of
-// the ingress controller, those of docker/ with Docker's own parsers. It is a module of its own because of what these bring
-// with them.
+// the ingress controller, those of docker/ with Docker's own parsers, and so on for decK, Terraform and goreleaser. It is a
+// module of its own because of what these bring with them.
 package checks_test
 
 import (
@@ -27,9 +27,13 @@ func TestManifests(t *testing.T) {
 		"Service":           func() any { return &corev1.Service{} },
 		"Ingress":           func() any { return &networkingv1.Ingress{} },
 	}
-	names, err := filepath.Glob("../../helm/manifests/*.yaml")
-	require.NoError(t, err)
-	require.NotEmpty(t, names)
+	var names []string
+	for _, pattern := range []string{"../../helm/manifests/*.yaml", "../../examples/configure/*/kic.yaml"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, found)
+		names = append(names, found...)
+	}
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
