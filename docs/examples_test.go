@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -85,7 +86,7 @@ type shell struct {
 
 func newShell(t *testing.T) shell {
 	t.Helper()
-	proxy, admin := freePort(t), freePort(t)
+	proxy, admin := freePorts(t)
 	tmp, err := os.MkdirTemp("", "docs")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(tmp) })
@@ -96,11 +97,21 @@ func newShell(t *testing.T) shell {
 	}
 }
 
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+// freePorts are below those that the system gives to whoever asks for any, so that nobody gets them in the meantime.
+func freePorts(t *testing.T) (a, b string) {
+	t.Helper()
+	var free []string
+	for tries := 0; len(free) < 2; tries++ {
+		require.Less(t, tries, 1000, "ports are free")
+		port := strconv.Itoa(20000 + rand.N(12000))
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		free = append(free, port)
+	}
+	return free[0], free[1]
 }
 
 func (s shell) run(t *testing.T, command string) string {
