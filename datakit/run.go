@@ -224,7 +224,9 @@ func (f *flow) advance(steps []int) bool {
 			blocked = first(blocked, i)
 		case at.status != pending || at.missing > 0:
 		case f.skips(s):
-			f.end(i, skipped)
+			if f.startAll(ready) {
+				f.end(i, skipped)
+			}
 			return true
 		case s.ender != nil:
 			exit = first(exit, i)
@@ -242,10 +244,8 @@ func (f *flow) advance(steps []int) bool {
 		f.runHere(ready[0])
 		return true
 	}
-	for _, i := range ready {
-		if !f.start(i) {
-			return true
-		}
+	if !f.startAll(ready) {
+		return true
 	}
 	switch {
 	case next >= 0 && (exit < 0 || next < exit || blocked >= 0 && blocked < exit):
@@ -288,6 +288,16 @@ func (f *flow) skips(s *step) bool {
 		}
 	}
 	return len(s.links) > 0
+}
+
+// startAll starts nodes, up to the first one that fails.
+func (f *flow) startAll(steps []int) bool {
+	for _, i := range steps {
+		if !f.start(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // start runs a node beside the flow. It reports whether the node has started; else it has failed.
