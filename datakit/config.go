@@ -3,6 +3,7 @@ package datakit
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -201,9 +202,9 @@ func readNode(i int, e any, names map[string]int, p *problems) *NodeConfig {
 		p.add(path, "", "expected a node, which is an object with name and type, got %s", nameOf(e))
 		return nil
 	}
-	o := &options{path: path, members: m, asked: map[string]bool{}, problems: p}
+	o := &options{path: path, members: m, declared: commonOptions, problems: p}
 	c := &NodeConfig{options: o, Index: i, linked: map[string]bool{}}
-	name, ok := o.text("name", 0, 1<<20)
+	name, ok := o.text("name")
 	switch {
 	case !ok && o.members["name"] == nil:
 		o.fail("name", "required; it names the node in links")
@@ -220,7 +221,7 @@ func readNode(i int, e any, names map[string]int, p *problems) *NodeConfig {
 		}
 	}
 	o.node = c.Name
-	c.Type, ok = o.text("type", 0, 1<<20)
+	c.Type, ok = o.text("type")
 	if !ok && o.members["type"] == nil {
 		o.fail("type", "required; one of %s", typeNames())
 	}
@@ -237,5 +238,6 @@ func readNode(i int, e any, names map[string]int, p *problems) *NodeConfig {
 	if c.Name == "" {
 		return nil
 	}
+	o.declared = slices.Concat(commonOptions, c.kind.options)
 	return c
 }

@@ -91,7 +91,7 @@ func (g *graph) add(v *vertex) {
 // linkNode makes the links that a node declares, at its inputs and at its outputs.
 func (g *graph) linkNode(c *NodeConfig) {
 	ends := func(one, many string) (member []string, at []string, labels []string) {
-		input, has := c.text(one, 1, maxLabel)
+		input, has := c.text(one)
 		all, _ := c.object(many)
 		for _, key := range sortedKeys(all) {
 			if all[key] == nil {

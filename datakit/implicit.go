@@ -29,18 +29,25 @@ func isReserved(name string) bool {
 // implicitPorts returns the inputs and outputs of an implicit node.
 func implicitPorts(name string, r *Resources) (in, out []port) {
 	headers, query, body := headersPort(), queryPort(), port{name: "body", typ: anyType}
+	const read, merged = "Text by name, a list where there are several.", "Merged with those that are there by name; null takes one away."
+	const decoded, written = "Decoded when it is JSON, else a text; null when empty.", "A text as it is, other values as JSON; null changes nothing."
 	switch name {
 	case requestNode:
 		return nil, []port{
-			headers, query, body, {name: "path", typ: stringType}, {name: "raw_path", typ: stringType}, {name: "port", typ: numberType},
-			{name: "method", typ: stringType}, {name: "scheme", typ: stringType}, {name: "version", typ: numberType},
+			headers.described("3.11", read), query.described("3.11", "Text by name, a list where a name is repeated, true without a value."), body.described("3.11", decoded),
+			{name: "path", typ: stringType, since: "3.14", doc: "The normalised path."}, {name: "raw_path", typ: stringType, since: "3.14", doc: "The path as it was sent."},
+			{name: "port", typ: numberType, since: "3.14", doc: "Of the gateway."}, {name: "method", typ: stringType, since: "3.14"},
+			{name: "scheme", typ: stringType, since: "3.14", doc: "`http` or `https`."}, {name: "version", typ: numberType, since: "3.14", doc: "Of HTTP: 1.0, 1.1 or 2.0."},
 		}
 	case serviceRequestNode:
-		return []port{headers, query, body}, nil
+		return []port{headers.described("3.11", merged), query.described("3.11", "Replaces the whole query."), body.described("3.11", written)}, nil
 	case serviceResponseNode:
-		return nil, []port{headers, body, {name: "status", typ: numberType}, {name: "raw_body", typ: stringType}}
+		return nil, []port{
+			headers.described("3.11", read), body.described("3.11", decoded),
+			{name: "status", typ: numberType, since: "3.14"}, {name: "raw_body", typ: stringType, since: "3.14", doc: "The body's bytes as they came."},
+		}
 	case responseNode:
-		return []port{headers, body}, nil
+		return []port{headers.described("3.11", merged), body.described("3.11", written)}, nil
 	}
 	for _, key := range sortedKeys(r.Vault) {
 		out = append(out, port{name: key, typ: stringType})
@@ -54,6 +61,12 @@ func headersPort() port {
 
 func queryPort() port {
 	return port{name: "query", typ: mapType, check: func(v any) error { _, err := queryOf(v); return err }}
+}
+
+// described adds what the reference says of a port.
+func (p port) described(since, doc string) port {
+	p.since, p.doc = since, doc
+	return p
 }
 
 func portOf(ports []port, name string) (port, bool) {

@@ -66,6 +66,10 @@ type hostNode interface {
 
 // A kind describes a node type: its ports, how to build one. A new type is a file with one kind, and its line in kinds.
 type kind struct {
+	since   string // the version of Kong's Datakit that has it
+	doc     string // what it does, for the reference
+	options []option
+
 	in  []port // a node with the one port self takes a whole value only
 	out []port // none: nothing can be connected to its output
 
@@ -75,8 +79,10 @@ type kind struct {
 	async      bool // waits for others: runs beside other nodes
 	ends       bool // answers the client and ends the plan
 
-	// declare returns the outputs of a node whose configuration decides them. It is called before links are known.
+	// declare returns the outputs of a node whose configuration decides them. It is called before links are known. What
+	// they are is said in decides, for the reference.
 	declare func(c *NodeConfig) []port
+	decides string
 
 	// build checks the options and makes the node. Links are known, so c.connected can be asked. All that is wrong is
 	// told to c.fail or returned; what is returned begins with the field.
@@ -88,6 +94,8 @@ type port struct {
 	name     string // self for the whole value
 	typ      typ
 	required bool // an input that must be connected
+	since    string
+	doc      string
 
 	check func(any) error // of a literal beyond its type; nil is none
 }

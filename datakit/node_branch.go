@@ -7,7 +7,13 @@ import (
 
 // branchKind decides which of its members run: those in then for true, those in else for false.
 var branchKind = kind{
-	in: []port{{name: self, typ: booleanType, required: true}},
+	since: "3.12",
+	doc:   "Runs the nodes of one side and skips those of the other one.",
+	options: []option{
+		{name: "then", typ: listType, since: "3.12", doc: "Names of the nodes that run when the input is true."},
+		{name: "else", typ: listType, since: "3.12", doc: "Names of the nodes that run when it is false. One of the two lists has a member."},
+	},
+	in: []port{{name: self, typ: booleanType, required: true, since: "3.12", doc: "Anything but true or false is an error."}},
 	build: func(*NodeConfig, *builder) (node, error) {
 		return branchNode{}, nil
 	},

@@ -12,14 +12,27 @@ import (
 
 // cacheKind keeps values: with data it writes, without it reads.
 var cacheKind = kind{
-	in:    []port{{name: "key", typ: stringType, required: true}, {name: "data", typ: anyType}, {name: "ttl", typ: numberType}},
-	out:   []port{{name: "hit", typ: booleanType}, {name: "miss", typ: booleanType}, {name: "stored", typ: booleanType}, {name: "data", typ: anyType}},
+	since: "3.12",
+	doc:   "Reads a value from the cache of `resources.cache`, or with `data` puts one in.",
+	options: []option{
+		{name: "ttl", typ: numberType, min: 1, max: maxTTL, unit: "s", otherwise: 300, since: "3.12", doc: "How long a value is fresh; the input `ttl` counts more."},
+		{name: "bypass_on_error", typ: booleanType, otherwise: false, since: "3.12", doc: "A cache that fails is a miss, or `stored: false`, with a line in the log."},
+		{name: "stale_ms", typ: numberType, min: 1, max: maxTimeout, unit: "ms",
+			doc: "Of a node that puts values in: they are kept longer by this. In that time one request, and another one every 5 s until there is a new value, misses and gets it; all others hit and get the old one at once."},
+		{name: "wait_ms", typ: numberType, min: 1, max: maxBudgetMS, unit: "ms",
+			doc: "Of a node that reads: a miss waits this long for the value that an earlier miss of the same key is getting. The first one misses at once."},
+	},
+	in: []port{
+		{name: "key", typ: stringType, required: true, since: "3.12", doc: "Not empty."}, {name: "data", typ: anyType, since: "3.12", doc: "The value to put in; null or none reads."},
+		{name: "ttl", typ: numberType, since: "3.12", doc: "Seconds, above 0."},
+	},
+	out: []port{
+		{name: "hit", typ: booleanType, since: "3.12", doc: "There was a value."}, {name: "miss", typ: booleanType, since: "3.12", doc: "There was none."},
+		{name: "stored", typ: booleanType, since: "3.12", doc: "A value was put in."}, {name: "data", typ: anyType, since: "3.12", doc: "The value that was found, or put in."},
+	},
 	async: true,
 	build: buildCache,
 }
-
-// defaultTTL is how long a value is kept when neither the node nor its input says.
-const defaultTTL = 300 * time.Second
 
 // maxTTL is the longest that a value is kept: a hundred years, so that no time overflows.
 const maxTTL = 100 * 366 * 24 * 3600
@@ -36,17 +49,13 @@ type cacheNode struct {
 }
 
 func buildCache(c *NodeConfig, b *builder) (node, error) {
-	n := cacheNode{ttl: defaultTTL, report: b.engine.report, name: c.Name}
-	if seconds, ok := c.whole("ttl", 1, maxTTL); ok {
-		n.ttl = time.Duration(seconds) * time.Second
+	seconds, _ := c.whole("ttl")
+	stale, _ := c.whole("stale_ms")
+	wait, _ := c.whole("wait_ms")
+	n := cacheNode{
+		report: b.engine.report, name: c.Name, bypass: c.flag("bypass_on_error"), ttl: time.Duration(seconds) * time.Second,
+		stale: time.Duration(stale) * time.Millisecond, wait: time.Duration(wait) * time.Millisecond,
 	}
-	if ms, ok := c.whole("stale_ms", 1, maxTimeout); ok {
-		n.stale = time.Duration(ms) * time.Millisecond
-	}
-	if ms, ok := c.whole("wait_ms", 1, maxBudgetMS); ok {
-		n.wait = time.Duration(ms) * time.Millisecond
-	}
-	n.bypass = c.flag("bypass_on_error", false)
 	if b.cacheConfig == nil {
 		return nil, errors.New("type: a node of type cache needs resources.cache, which says where values are kept")
 	}

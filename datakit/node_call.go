@@ -17,27 +17,51 @@ import (
 
 // callKind sends an HTTP request and gives the response.
 var callKind = kind{
+	since: "3.11",
+	doc:   "Sends an HTTP request. What is sent, retries and the addresses that inputs may choose are in [calls and caches](datakit-calls.md#calls).",
+	options: []option{
+		{name: "url", typ: stringType, min: 1, max: 4096, since: "3.11", doc: "An absolute URL; required unless the input `url` is connected (3.13)."},
+		{name: "method", typ: stringType, min: 1, max: 32, pattern: "^[A-Z]{1,32}$", otherwise: http.MethodGet, since: "3.11", doc: "Upper-case letters."},
+		{name: "timeout", typ: numberType, max: maxTimeout, unit: "ms", otherwise: 60_000, since: "3.11", doc: "Of each try; 0 stands for the default. `timeout_ms` of the workflow ends every wait, tries and pauses included."},
+		{name: "ssl_verify", typ: booleanType, otherwise: true, since: "3.13",
+			doc: "Checks certificates against the authorities of the system (`SSL_CERT_FILE` names others). false is refused for https where `tls_certificate_verify` of the gateway is on (`KONG_TLS_CERTIFICATE_VERIFY`)."},
+		{name: "ssl_server_name", typ: stringType, min: 1, max: 255, since: "3.11", doc: "The server's name in TLS, in place of the URL's host."},
+		{name: "on_error", typ: stringType, oneOf: []string{"fail", "continue"}, otherwise: "fail",
+			doc: "`continue`: a failed call does not end the workflow. The output `error` says why; what has arrived of the answer is in the other outputs."},
+		{name: "accept_status", typ: listType, otherwise: []string{"200-299"}, doc: "Response codes that are no failure: numbers and ranges, as in `[\"200-299\", 404]`."},
+		{name: "retries", typ: mapType, doc: "Sends a request again.", fields: []option{
+			{name: "count", typ: numberType, min: 1, max: 10, otherwise: 1, doc: "Tries beside the first one."},
+			{name: "backoff_ms", typ: numberType, min: 1, max: 60_000, unit: "ms", otherwise: 100, doc: "The first pause, doubled each time up to 5 s; by chance half of it at least."},
+			{name: "on", typ: listType, otherwise: []string{"429", "502-504"}, doc: "Response codes after which there is another try, beside connections that failed and answers that did not come."},
+			{name: "any_method", typ: booleanType, otherwise: false, doc: "Also for methods that may do something twice, such as POST."},
+		}},
+		{name: "max_response_bytes", typ: numberType, min: 1, max: maxMaxBody, unit: "bytes", doc: "Largest body, as sent and unpacked; else `max_body_bytes`."},
+		{name: "allowed_hosts", typ: listType, doc: "Where a call may go whose address comes from an input, and nowhere else."},
+		{name: "denied_hosts", typ: listType, doc: "Where such a call may not go; counts more."},
+	},
 	in: []port{
-		{name: "body", typ: anyType}, headersPort(), queryPort(), {name: "url", typ: stringType},
-		{name: "http_proxy", typ: stringType}, {name: "https_proxy", typ: stringType},
-		{name: "proxy_auth_username", typ: stringType}, {name: "proxy_auth_password", typ: stringType},
+		{name: "body", typ: anyType, since: "3.11", doc: "A text as it is; other values as JSON, an object as a form where the Content-Type says so."},
+		headersPort().described("3.11", "Of the request. Numbers and booleans become texts, a list several headers; null is none."),
+		queryPort().described("3.11", "Replaces the URL's query."), {name: "url", typ: stringType, since: "3.13", doc: "In place of the node's own `url`, unless null."},
+		{name: "http_proxy", typ: stringType, since: "3.13", doc: "Proxy of http URLs: `http://host:port`. The four inputs of the proxy also take a text in place of a label."},
+		{name: "https_proxy", typ: stringType, since: "3.13", doc: "Proxy of https URLs."},
+		{name: "proxy_auth_username", typ: stringType, since: "3.13"}, {name: "proxy_auth_password", typ: stringType, since: "3.13"},
+	},
+	out: []port{
+		{name: "body", typ: anyType, since: "3.11", doc: "Decoded when it is JSON, else a text; null when empty."}, {name: "headers", typ: mapType, since: "3.11", doc: "Text by name, a list where there are several."},
+		{name: "status", typ: numberType, since: "3.11"}, {name: "raw_body", typ: stringType, since: "3.14", doc: "The body as text, unpacked."},
+		{name: "error", typ: stringType, doc: "With `on_error: continue`: why the call failed, or null."},
 	},
 	async: true,
 	masks: map[string]bool{"proxy_auth_username": true, "proxy_auth_password": true},
 	declare: func(c *NodeConfig) []port {
-		out := []port{
-			{name: "body", typ: anyType}, {name: "headers", typ: mapType}, {name: "status", typ: numberType}, {name: "raw_body", typ: stringType},
-		}
 		if policy, _ := c.get("on_error"); policy == "continue" {
-			out = append(out, port{name: "error", typ: stringType}) // null when all is well
+			return c.kind.out
 		}
-		return out
+		return slices.DeleteFunc(slices.Clone(c.kind.out), func(p port) bool { return p.name == "error" })
 	},
 	build: buildCall,
 }
-
-// defaultCallTimeout is that of a call without one of its own; the workflow's timeout_ms may end it before.
-const defaultCallTimeout = 60 * time.Second
 
 // A callNode is a call. Its parts are shared by requests.
 type callNode struct {
@@ -73,10 +97,10 @@ func (c *NodeConfig) proxyLiteral(g *graph, input, text string) bool {
 
 func buildCall(c *NodeConfig, b *builder) (node, error) {
 	n := &callNode{name: c.Name, client: b.engine.client, literals: c.literals, names: &b.names, request: fetch.Request{
-		Method: http.MethodGet, Timeout: defaultCallTimeout, MaxBytes: b.maxBody,
+		MaxBytes: b.maxBody,
 	}}
 	r := &n.request
-	if text, ok := c.text("url", 1, 4096); ok {
+	if text, ok := c.text("url"); ok {
 		u, err := fetch.ParseURL(text)
 		if err != nil {
 			c.fail("url", "%s", err)
@@ -85,23 +109,21 @@ func buildCall(c *NodeConfig, b *builder) (node, error) {
 	} else if c.members["url"] == nil && !c.connected("url") {
 		c.fail("url", "required, unless the input url is connected")
 	}
-	if method, ok := c.text("method", 1, 32); ok {
-		if strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-			c.fail("method", "%q is no method: upper-case letters only, as in POST", shortened(method))
-		}
-		r.Method = method
+	if r.Method, _ = c.text("method"); strings.Trim(r.Method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		c.fail("method", "%q is no method: upper-case letters only, as in POST", shortened(r.Method))
 	}
-	if ms, ok := c.whole("timeout", 0, maxTimeout); ok && ms > 0 {
-		r.Timeout = time.Duration(ms) * time.Millisecond
+	ms, _ := c.whole("timeout")
+	if ms == 0 {
+		ms = c.option("timeout").otherwise.(int)
 	}
-	r.AnyCertificate = !c.flag("ssl_verify", true)
+	r.Timeout = time.Duration(ms) * time.Millisecond
+	r.AnyCertificate = !c.flag("ssl_verify")
 	n.refused = r.AnyCertificate && b.engine.settings.isOn("tls_certificate_verify")
-	r.ServerName, _ = c.text("ssl_server_name", 1, 255)
-	if policy, ok := c.oneOf("on_error", "fail", "continue"); ok {
-		n.goesOn = policy == "continue"
-	}
+	r.ServerName, _ = c.text("ssl_server_name")
+	policy, _ := c.text("on_error")
+	n.goesOn = policy == "continue"
 	r.Accept = c.statuses("accept_status")
-	if most, ok := c.whole("max_response_bytes", 1, maxMaxBody); ok {
+	if most, ok := c.whole("max_response_bytes"); ok {
 		r.MaxBytes = most
 	}
 	r.Retries = readRetries(c, r.Method)
@@ -122,6 +144,7 @@ func buildCall(c *NodeConfig, b *builder) (node, error) {
 
 // statuses reads response codes and ranges such as 200-299, as texts or numbers.
 func (o *options) statuses(name string) fetch.Statuses {
+	_ = o.option(name)
 	v, ok := o.get(name)
 	if !ok {
 		return nil
@@ -154,14 +177,11 @@ func readRetries(c *NodeConfig, method string) (r fetch.Retries) {
 		return r
 	}
 	o := c.under("retries", m)
-	if r.Count, ok = o.whole("count", 1, 10); !ok && m["count"] == nil {
-		r.Count = 1
-	}
-	if ms, ok := o.whole("backoff_ms", 1, 60_000); ok {
-		r.Backoff = time.Duration(ms) * time.Millisecond
-	}
+	r.Count, _ = o.whole("count")
+	ms, _ := o.whole("backoff_ms")
+	r.Backoff = time.Duration(ms) * time.Millisecond
 	r.On = o.statuses("on")
-	if r.AnyMethod = o.flag("any_method", false); !r.AnyMethod && !fetch.Idempotent(method) {
+	if r.AnyMethod = o.flag("any_method"); !r.AnyMethod && !fetch.Idempotent(method) {
 		c.fail("retries", "a request of method %s may do something twice when it is sent again; set any_method: true if that does no harm", method)
 	}
 	o.rest("retries")

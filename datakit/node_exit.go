@@ -4,14 +4,19 @@ import "context"
 
 // exitKind answers the client and ends the workflow.
 var exitKind = kind{
-	in:   []port{{name: "body", typ: anyType}, headersPort()},
+	since: "3.11",
+	doc:   "Answers the client and ends the workflow, after what is ready before it in the list.",
+	options: []option{
+		{name: "status", typ: numberType, min: 200, max: 599, otherwise: 200, since: "3.11", doc: "The response's status."},
+		{name: "warn_headers_sent", typ: booleanType, since: "3.11", doc: "Without effect: headers are never out already, because responses are buffered where a workflow changes them."},
+	},
+	in: []port{
+		{name: "body", typ: anyType, since: "3.11", doc: "A text as it is, other values as JSON."}, headersPort().described("3.11", "Of the response."),
+	},
 	ends: true,
 	build: func(c *NodeConfig, _ *builder) (node, error) {
-		status, ok := c.whole("status", 200, 599)
-		if !ok {
-			status = 200
-		}
-		c.flag("warn_headers_sent", true) // headers are never out already: responses are buffered
+		status, _ := c.whole("status")
+		c.flag("warn_headers_sent")
 		return exitNode{status}, nil
 	},
 }

@@ -15,8 +15,11 @@ import (
 
 // jqKind runs a jq program over its inputs.
 var jqKind = kind{
+	since:      "3.11",
+	doc:        "Runs a jq program. Inputs are members of `.`, and variables (`$name`) as well; one result is taken, and a program may run for a second.",
+	options:    []option{{name: "jq", typ: stringType, min: 1, max: maxJQ, required: true, since: "3.11", doc: "The program. Its strings stand in double quotes."}},
 	freeInputs: true,
-	out:        []port{{name: self, typ: anyType}},
+	out:        []port{{name: self, typ: anyType, since: "3.11", doc: "The first result, null where there is none."}},
 	build:      buildJQ,
 }
 
@@ -29,7 +32,7 @@ type jqNode struct {
 }
 
 func buildJQ(c *NodeConfig, b *builder) (node, error) {
-	text, ok := c.text("jq", 1, maxJQ)
+	text, ok := c.text("jq")
 	if !ok {
 		if c.members["jq"] == nil {
 			c.fail("jq", "required: a program of jq")

@@ -10,8 +10,15 @@ import (
 
 // propertyKind reads a property of the gateway or, with an input, writes one.
 var propertyKind = kind{
-	in:    []port{{name: self, typ: anyType}},
-	out:   []port{{name: self, typ: anyType}},
+	since: "3.11",
+	doc:   "Reads a [property](#properties) of the gateway or, with an input, writes it.",
+	options: []option{
+		{name: "property", typ: stringType, min: 1, max: 255, required: true, since: "3.11", doc: "Its name."},
+		{name: "content_type", typ: stringType, oneOf: contentTypes, since: "3.11", doc: "`application/json`: what is written is encoded, what is read is decoded. The others change nothing."},
+		{name: "non_nil", typ: booleanType, otherwise: false, since: "3.15", doc: "null is an error."},
+	},
+	in:    []port{{name: self, typ: anyType, since: "3.11", doc: "The value to write."}},
+	out:   []port{{name: self, typ: anyType, since: "3.11", doc: "What was read or written."}},
 	build: buildProperty,
 }
 
@@ -24,9 +31,9 @@ type propertyNode struct {
 }
 
 func buildProperty(c *NodeConfig, b *builder) (node, error) {
-	name, ok := c.text("property", 1, 255)
-	contentType, _ := c.oneOf("content_type", contentTypes...)
-	nonNil := c.flag("non_nil", false)
+	name, ok := c.text("property")
+	contentType, _ := c.text("content_type")
+	nonNil := c.flag("non_nil")
 	if !ok {
 		if c.members["property"] == nil {
 			c.fail("property", "required: the name of a property")

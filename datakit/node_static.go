@@ -4,6 +4,10 @@ import "context"
 
 // staticKind gives fixed values.
 var staticKind = kind{
+	since:   "3.11",
+	doc:     "Gives fixed values.",
+	options: []option{{name: "values", typ: mapType, required: true, since: "3.11", doc: "The values by name."}},
+	decides: "The members of `values`, each with the type of its value.",
 	declare: func(c *NodeConfig) (out []port) {
 		m, ok := c.object("values")
 		if !ok && c.members["values"] == nil {

@@ -172,7 +172,7 @@ func (b *builder) step(v *vertex, r *Resources) *step {
 	if err != nil {
 		for _, p := range Problems(err) {
 			member, text, ok := strings.Cut(p.Text, ": ")
-			if option, _, _ := strings.Cut(member, "["); ok && c.asked[option] {
+			if option, _, _ := strings.Cut(member, "["); ok && c.declares(option) {
 				c.fail(member, "%s", text)
 			} else {
 				c.fail("", "%s", p.Text)

@@ -1,6 +1,10 @@
 package datakit
 
-import "kong-go-plugins/schema"
+import (
+	"strings"
+
+	"kong-go-plugins/schema"
+)
 
 // Version is the plugin's version for Kong.
 const Version = "0.1.0"
@@ -115,46 +119,47 @@ func vaultField() schema.Field {
 }
 
 // nodesSchema is the shape of nodes. It is flat, all types' options in one list, because Kong then names the member that
-// is wrong; with one schema per type it only says that none matches.
+// is wrong; with one schema per type it only says that none matches. An option that two types have is of one shape.
 func nodesSchema() map[string]any {
-	kind := func(t string) map[string]any { return map[string]any{"type": []any{t, "null"}} }
-	bounded := func(t string, limits ...any) map[string]any {
-		m := kind(t)
-		for i := 0; i < len(limits); i += 2 {
-			m[limits[i].(string)] = limits[i+1]
+	properties := map[string]any{}
+	for _, name := range sortedKeys(kinds) {
+		for _, d := range kinds[name].options {
+			properties[d.name] = d.schema()
 		}
-		return m
 	}
-	text := func(most int) map[string]any { return bounded("string", "maxLength", float64(most)) }
-	table, list, flag, whole := kind("object"), kind("array"), kind("boolean"), kind("number")
-	label, name, milliseconds := text(maxLabel), text(32), bounded("number", "minimum", 0.0, "maximum", float64(maxTimeout))
-	properties := map[string]any{
-		"name": map[string]any{"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_-]{0,254}$"},
-		"type": map[string]any{"enum": anyList(sortedKeys(kinds))},
-
-		"input": label, "output": label, "inputs": table, "outputs": table,
-		"jq": text(maxJQ), "values": table, "then": list, "else": list,
-		"url": text(4096), "method": bounded("string", "pattern", "^[A-Z]{1,32}$"), "timeout": milliseconds, "ssl_server_name": text(255), "ssl_verify": flag,
-		"status": bounded("number", "minimum", 200.0, "maximum", 599.0), "warn_headers_sent": flag,
-		"property": text(255), "content_type": map[string]any{"enum": anyList(contentTypes)}, "non_nil": flag,
+	for _, d := range commonOptions {
+		properties[d.name] = d.schema()
+		if d.required {
+			properties[d.name].(map[string]any)["type"] = string(d.typ)
+		}
 	}
-	for k, v := range map[string]map[string]any{
-		"ttl": bounded("number", "minimum", 1.0), "bypass_on_error": flag,
-		"attributes_block_name": name, "attributes_name_prefix": name, "text_block_name": name, "root_element_name": text(64),
-		"recognize_type": flag, "text_as_property": flag, "xpath": text(256),
-		"algorithm": text(5), "expires_in": whole, "not_before": whole, "kid": kind("string"), "typ": kind("string"), "static_claims": table,
-		"allowed_algorithms": list, "issuers": list, "audiences": list, "required_claims": list, "leeway": whole, "validate_exp": flag, "validate_nbf": flag,
-		"on_error": name, "accept_status": list, "retries": table, "max_response_bytes": whole, "allowed_hosts": list, "denied_hosts": list,
-		"stale_ms": whole, "wait_ms": whole,
-	} {
-		properties[k] = v
-	}
+	properties["type"] = map[string]any{"enum": anyList(sortedKeys(kinds))}
 	return map[string]any{
 		"type": "array", "minItems": 1.0, "maxItems": float64(maxNodes),
 		"items": map[string]any{
 			"type": "object", "required": []any{"name", "type"}, "additionalProperties": false, "properties": properties,
 		},
 	}
+}
+
+// schema is the shape of an option. null is as good as absent: dumps of Kong's have it for whatever is not set.
+func (d option) schema() map[string]any {
+	name := map[typ]string{mapType: "object", listType: "array"}[d.typ]
+	if name == "" {
+		name = string(d.typ)
+	}
+	m := map[string]any{"type": []any{name, "null"}}
+	switch {
+	case d.oneOf != nil: // an enum would refuse null
+		m["pattern"] = "^(" + strings.Join(d.oneOf, "|") + ")$"
+	case d.pattern != "":
+		m["pattern"] = d.pattern
+	case d.typ == stringType && d.max > 0:
+		m["maxLength"] = float64(d.max)
+	case d.typ == numberType:
+		m["minimum"], m["maximum"] = float64(d.min), float64(d.max)
+	}
+	return m
 }
 
 func anyList(texts []string) []any {
