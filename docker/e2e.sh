@@ -13,6 +13,7 @@ if ! docker info >/dev/null 2>&1; then
   echo "e2e: the Docker daemon does not answer, so nothing was run; start it, or give your user the right to use it" >&2
   exit 1
 fi
+[ -n "${KONG_LICENSE_DATA:-}" ] || unset KONG_LICENSE_DATA # an empty one would be a broken license
 version=$(docker run --rm "$KONG_IMAGE" kong version)
 if [[ $version =~ Enterprise\ 3\.([0-9]+) ]] && [ "${BASH_REMATCH[1]}" -ge 11 ]; then
   export DATAKIT=datakit-go KONG_YML=kong-datakit-go.yml

@@ -14,10 +14,12 @@ import (
 	"strings"
 )
 
-const source = "/plugins" // in the carrier image
-
 func main() {
-	if err := run(os.Args[1:], source, os.Stdout); err != nil {
+	self, err := os.Executable()
+	if err == nil {
+		err = run(os.Args[1:], filepath.Join(filepath.Dir(self), "plugins"), os.Stdout) // /install and /plugins in the image
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "install: %v\n", err)
 		os.Exit(1)
 	}
@@ -99,7 +101,7 @@ func choose(have []string, only, rename string) (map[string]string, error) {
 		return nil, fmt.Errorf("-name %q: %q is not copied; write old=new with one of %s", rename, from, strings.Join(chosen, ", "))
 	case to == "" || strings.Trim(to, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
 		return nil, fmt.Errorf("-name %q: expected a new name of a-z, 0-9 and -", rename)
-	case targets[to] != "":
+	case to != from && targets[to] != "":
 		return nil, fmt.Errorf("-name %q: %q is another plugin's name", rename, to)
 	}
 	targets[from] = to

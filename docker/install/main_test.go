@@ -29,6 +29,7 @@ func TestInstall(t *testing.T) {
 		{"DEST", map[string]string{"datakit": "datakit", "keyauth": "keyauth", "moesif": "moesif"}, ""},
 		{"-only moesif,keyauth DEST", map[string]string{"keyauth": "keyauth", "moesif": "moesif"}, ""},
 		{"-only datakit -name datakit=datakit-go DEST", map[string]string{"datakit-go": "datakit"}, ""},
+		{"-only datakit -name datakit=datakit DEST", map[string]string{"datakit": "datakit"}, ""},
 		{"", nil, "0 folders given; expected the one to copy into"},
 		{"DEST DEST", nil, "2 folders given"},
 		{"DEST/none", nil, "does not exist; mount a volume there"},

@@ -13,8 +13,9 @@ import (
 //go:embed names.txt
 var names string
 
-// enterprise are settings that the open-source gateway does not have and a data plane of Konnect is started with.
-const enterprise = "cluster_telemetry_endpoint cluster_telemetry_server_name konnect_mode vitals"
+// enterprise are settings that the open-source gateway does not have: those that a data plane of Konnect is started with,
+// and the license.
+const enterprise = "cluster_telemetry_endpoint cluster_telemetry_server_name konnect_mode license_data vitals"
 
 // Unknown says what is wrong with a setting's name as kong.conf has it, for a Kong with these plugin servers; empty if
 // nothing is.

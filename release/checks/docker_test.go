@@ -28,7 +28,9 @@ func TestCompositions(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, names, 3)
 	for _, name := range names {
-		assert.NoError(t, compose(t, name, "CONTROL_PLANE=cp.example.com", "TELEMETRY=tp.example.com", "CERTIFICATES=/certificates"), name)
+		env := []string{"CONTROL_PLANE=cp.example.com", "TELEMETRY=tp.example.com", "CERTIFICATES=/certificates"}
+		assert.NoError(t, compose(t, name, env...), name)
+		assert.NoError(t, compose(t, name, append(env, "DATAKIT=datakit-go", "KONG_YML=kong-datakit-go.yml")...), name)
 	}
 	assert.ErrorContains(t, compose(t, "../../docker/compose.konnect.yml"), "host name of the control plane", "what is missing is said")
 
