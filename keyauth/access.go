@@ -151,7 +151,8 @@ func (c *Config) authenticate(kong *pdk.PDK, s *settings, found *search) (*store
 		c.gate.reportStore(err)
 		return nil, nil, storeFailed, nil
 	}
-	r := judge(e, time.Now())
+	now := time.Now()
+	r := judge(e, now)
 	if r == accepted {
 		r, err = judgePlace(kong, e)
 	}
@@ -161,6 +162,9 @@ func (c *Config) authenticate(kong *pdk.PDK, s *settings, found *search) (*store
 	consumer, err := c.owner(kong, s, e)
 	if consumer == nil {
 		r = orphaned
+	}
+	if r == accepted && err == nil {
+		c.lease.used(e, now)
 	}
 	return e, consumer, r, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kong-go-plugins/internal/pluginserver"
+	"kong-go-plugins/keyauth/store"
 	"kong-go-plugins/schema"
 )
 
@@ -26,12 +27,14 @@ type Gate struct {
 	consumers consumers
 	throttle  throttle
 	stores    *pluginserver.Registry[storeID, *openStore]
+	lastUsed  *pluginserver.Registry[string, *store.LastUsed] // by path
 }
 
 // NewGate returns a Gate that reports errors to report, which says a cause at most once a minute.
 func NewGate(report func(cause, text string)) *Gate {
 	g := &Gate{schema: Schema(), stats: newStats(), report: report}
 	g.stores = pluginserver.NewRegistry[storeID](storeGrace, (*openStore).close)
+	g.lastUsed = pluginserver.NewRegistry[string](storeGrace, (*store.LastUsed).Close)
 	return g
 }
 
@@ -46,9 +49,10 @@ func (g *Gate) reportStore(err error) {
 	g.report(text, text)
 }
 
-// Close closes all stores.
+// Close closes all stores, and writes down which keys were used.
 func (g *Gate) Close(context.Context) error {
 	g.stores.Close()
+	g.lastUsed.Close()
 	return nil
 }
 
@@ -63,4 +67,16 @@ func (g *Gate) path(p string) string {
 		prefix = g.prefix.Value.String()
 	}
 	return prefix + rest
+}
+
+// lastUsedPath is the file that says when keys were last used: beside the keys file, or where that would be by default. It
+// is empty outside of a plugin server when nothing says where Kong is.
+func (g *Gate) lastUsedPath(snapshot string) string {
+	if snapshot == "" {
+		snapshot = defaultSnapshot
+	}
+	if g.prefix == nil && strings.HasPrefix(snapshot, prefixWord) {
+		return ""
+	}
+	return store.LastUsedPath(g.path(snapshot))
 }

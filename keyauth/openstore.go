@@ -2,7 +2,6 @@ package keyauth
 
 import (
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,9 +55,11 @@ func (o *openStore) close() {
 	}
 }
 
-// A lease holds the stores of one configuration from their first use until the configuration is gone.
+// A lease holds the stores of one configuration, and the record of their keys' use, from their first use until the
+// configuration is gone.
 type lease struct {
-	ready atomic.Pointer[store.Chain]
+	ready    atomic.Pointer[store.Chain]
+	lastUsed atomic.Pointer[store.LastUsed] // nil: nowhere
 
 	mu       sync.Mutex
 	held     []*openStore
@@ -75,11 +76,14 @@ func (l *lease) stores(g *Gate, s *settings) (stores store.Chain, done func(), e
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if c := l.ready.Load(); c != nil {
+		return *c, done, nil
+	}
 	held, releases := l.held, l.releases
 	if held == nil {
 		for _, shared := range s.stores {
 			o, release := g.stores.Acquire(shared.id, func() *openStore {
-				return &openStore{name: shared.name, open: func() (store.Store, error) { return shared.open(slog.New(storeLog{report: g.report})) }}
+				return &openStore{name: shared.name, open: func() (store.Store, error) { return shared.open(g.storeLog()) }}
 			})
 			held, releases = append(held, o), append(releases, release)
 		}
@@ -98,9 +102,23 @@ func (l *lease) stores(g *Gate, s *settings) (stores store.Chain, done func(), e
 		stores = append(stores[:len(stores):len(stores)], named)
 	}
 	if !l.ended {
+		if s.lastUsed != "" {
+			lastUsed, release := g.lastUsed.Acquire(s.lastUsed, func() *store.LastUsed {
+				return store.OpenLastUsed(s.lastUsed, g.storeLog())
+			})
+			l.lastUsed.Store(lastUsed)
+			l.releases = append(l.releases, release)
+		}
 		l.ready.Store(&stores)
 	}
 	return stores, done, nil
+}
+
+// used notes that a key was accepted, unless the configuration is gone.
+func (l *lease) used(e *store.Entry, now time.Time) {
+	if record := l.lastUsed.Load(); record != nil && e.ID != "" {
+		record.Note(e.ID, now.Unix())
+	}
 }
 
 // end gives the stores back.
@@ -109,6 +127,7 @@ func (l *lease) end() {
 	defer l.mu.Unlock()
 	l.ended = true
 	l.ready.Store(nil)
+	l.lastUsed.Store(nil)
 	releaseAll(l.releases)
 	l.held, l.releases = nil, nil
 }

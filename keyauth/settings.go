@@ -35,6 +35,7 @@ type settings struct {
 	hasher    *key.Hasher
 	inline    store.Chain   // the configuration's credentials
 	stores    []sharedStore // that follow
+	lastUsed  string        // path of the file that says when their keys were last used, or ""
 	consumers times
 	warnings  []string                // said once
 	first     []pluginserver.Question // of every request
@@ -67,7 +68,7 @@ func (c *Config) check() (*settings, error) {
 	s := &settings{
 		inHeader: c.KeyInHeader, inQuery: c.KeyInQuery, inBody: c.KeyInBody, hide: c.HideCredentials,
 		anonymous: c.Anonymous, preflight: c.RunOnPreflight, maxBody: int64(c.MaxBodyBytes),
-		workspace: c.scope.Workspace,
+		workspace: c.scope.Workspace, lastUsed: c.gate.lastUsedPath(c.Snapshot),
 		limit:     limit{c.Throttle.Failures, time.Duration(c.Throttle.WindowS) * time.Second, time.Duration(c.Throttle.PauseS) * time.Second},
 		answers:   newAnswers(c.Compat, c.Realm),
 		consumers: times{positive: millis(c.CacheTTLMS), negative: millis(c.NegativeTTLMS), stale: millis(c.StaleMS)},

@@ -12,6 +12,9 @@ type storeLog struct {
 	prefix string // attributes that were given to the logger
 }
 
+// storeLog is the logger of stores.
+func (g *Gate) storeLog() *slog.Logger { return slog.New(storeLog{report: g.report}) }
+
 // Enabled implements slog.Handler.
 func (h storeLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
 
