@@ -98,7 +98,7 @@ func TestSlowHandlerIsAnsweredInItsPlace(t *testing.T) {
 				_, err := kong.Request.GetMethod()
 				late <- err
 			}, log: func(_ *testConfig, kong *pdk.PDK) { _, _ = kong.Log.Serialize() }}, func(s *serverConfig) {
-				s.budget = 30 * time.Millisecond
+				s.budget = time.Second // the log handler needs less, also on a busy machine
 				s.plugin.FailOpen = failOpen
 			})
 			p := r.dial()

@@ -453,8 +453,12 @@ func (p *plugged) remembers(instances int) {
 // events is how many access events the worker has begun.
 func (p *plugged) events() (n int) {
 	p.t.Helper()
-	_, rest, found := strings.Cut(p.metrics(filepath.Join(p.dir, "m")), `demo_server_events_total{phase="access"} `)
-	if found {
+	var text string
+	eventually(p.t, "the worker's metrics", func() bool {
+		text = p.metrics(filepath.Join(p.dir, "m"))
+		return strings.Contains(text, "\ndemo_server_connections ")
+	})
+	if _, rest, found := strings.Cut(text, `demo_server_events_total{phase="access"} `); found {
 		_, err := fmt.Sscan(rest, &n)
 		require.NoError(p.t, err)
 	}
@@ -464,7 +468,7 @@ func (p *plugged) events() (n int) {
 // metrics scrapes the metrics socket; "" while there is none.
 func (p *plugged) metrics(path string) string {
 	p.t.Helper()
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		}}}
