@@ -28,13 +28,14 @@ type Options struct {
 // An API handles requests. It is safe for concurrent use.
 type API struct {
 	Options
-	now    func() time.Time
-	routes []route
+	now     func() time.Time
+	routes  []route
+	metrics *metrics
 }
 
 // New returns the API of a store.
 func New(o Options) *API {
-	a := &API{Options: o, now: time.Now}
+	a := &API{Options: o, now: time.Now, metrics: newMetrics()}
 	for _, r := range routes {
 		if o.Seed || !r.seed {
 			a.routes = append(a.routes, r)

@@ -55,8 +55,16 @@ func (a *API) event(who, action, entity, id, consumer string, fields []string) e
 	return event{Time: a.now().UTC().Format(time.RFC3339Nano), Who: who, Action: action, Entity: entity, ID: id, Consumer: consumer, Fields: fields}
 }
 
+// recordAll counts changes that are stored, and writes their lines.
+func (a *API) recordAll(events ...event) error {
+	for _, e := range events {
+		a.metrics.changes.WithLabelValues(e.Entity, e.Action).Inc()
+	}
+	return a.Audit.write(events...)
+}
+
 func (c *call) record(action, entity, id, consumer string, fields []string) error {
-	return c.Audit.write(c.event(action, entity, id, consumer, fields))
+	return c.recordAll(c.event(action, entity, id, consumer, fields))
 }
 
 func (c *call) recordCredential(action string, credential store.Credential) error {

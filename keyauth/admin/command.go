@@ -134,8 +134,10 @@ func (c command) prepare(log *slog.Logger) (s *server, err error) {
 			check(fmt.Errorf("-key-prefix: %w", err))
 		}
 	}
-	hasher, err := readPeppers(c.pepperFile)
-	check(err)
+	hasher, err := key.ReadHasher(c.pepperFile)
+	if err != nil {
+		check(fmt.Errorf("-pepper-file: %w", err))
+	}
 	audit, err := NewAudit(c.auditFile, log)
 	if err != nil {
 		check(fmt.Errorf("-audit-file %s: it cannot be written", c.auditFile))
@@ -159,31 +161,6 @@ func (c command) prepare(log *slog.Logger) (s *server, err error) {
 	return s, nil
 }
 
-// readPeppers reads the current pepper and, below it, previous ones.
-func readPeppers(path string) (*key.Hasher, error) {
-	if path == "" {
-		return key.NewHasher("")
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("-pepper-file: %w", err)
-	}
-	var peppers []string
-	for line := range strings.Lines(string(data)) {
-		if line = strings.TrimRight(line, "\r\n"); line != "" {
-			peppers = append(peppers, line)
-		}
-	}
-	if len(peppers) == 0 {
-		return nil, errors.New("-pepper-file: the file is empty")
-	}
-	hasher, err := key.NewHasher(peppers[0], peppers[1:]...)
-	if err != nil {
-		return nil, fmt.Errorf("-pepper-file: %w", err)
-	}
-	return hasher, nil
-}
-
 // Times that a client may take, and that ending may.
 const (
 	headerTime = 5 * time.Second
@@ -202,7 +179,7 @@ func (s *server) run(ctx context.Context) error {
 		return fmt.Errorf("-listen: %w", err)
 	}
 	h := &http.Server{
-		Handler:           s.tokens.guard(s.api, func(status int) { log.Warn("request without a token", "status", status) }),
+		Handler:           s.tokens.guard(s.api, s.api.refused),
 		ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ConnContext: senderOf, TLSConfig: s.tls,
 	}

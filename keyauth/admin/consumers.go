@@ -52,7 +52,7 @@ func (c *call) checkConsumer(consumer store.Consumer) error {
 
 // findConsumer returns the consumer with this id or username.
 func (c *call) findConsumer(ref string) (store.Consumer, error) {
-	if !isUUID(ref) {
+	if !store.IsUUID(ref) {
 		return c.Store.Consumer(c.ctx, ref)
 	}
 	id := strings.ToLower(ref)
@@ -126,7 +126,7 @@ func createConsumer(c *call) (answer, error) {
 	in, now := c.consumerInput(), c.now().Unix()
 	consumer := store.Consumer{ID: in.id.value, CreatedAt: now}
 	if consumer.ID == "" {
-		consumer.ID = newUUID()
+		consumer.ID = store.NewID()
 	}
 	in.apply(&consumer, now)
 	if err := c.checkConsumer(consumer); err != nil {
@@ -156,7 +156,7 @@ func patchConsumer(c *call) (answer, error) {
 		if err := c.checkedOnly(); err != nil {
 			return answer{}, err
 		}
-		if isUUID(ref) {
+		if store.IsUUID(ref) {
 			return answer{}, notFoundBy("id", ref)
 		}
 		return answer{}, notFoundBy("username", strings.ToValidUTF8(ref, "?"))
@@ -206,7 +206,7 @@ func (c *call) updateConsumer(id string, replace bool, names ...func(*store.Cons
 func putConsumer(c *call) (answer, error) {
 	ref := c.params["consumer"]
 	var named []func(*store.Consumer)
-	if !isUUID(ref) {
+	if !store.IsUUID(ref) {
 		if _, wrong := readName(ref); wrong != nil {
 			return answer{}, violations(map[string]any{"username": wrong})
 		}
@@ -224,10 +224,10 @@ func putConsumer(c *call) (answer, error) {
 		consumer = store.Consumer{ID: in.id.value, CreatedAt: now}
 		in.apply(&consumer, now)
 		switch {
-		case isUUID(ref):
+		case store.IsUUID(ref):
 			consumer.ID = strings.ToLower(ref)
 		case consumer.ID == "":
-			consumer.ID = newUUID()
+			consumer.ID = store.NewID()
 		}
 		for _, name := range named {
 			name(&consumer)
@@ -237,7 +237,7 @@ func putConsumer(c *call) (answer, error) {
 		}
 		err = c.Store.CreateConsumer(c.ctx, consumer)
 		var conflict *store.ConflictError
-		if errors.As(err, &conflict) && (isUUID(ref) && conflict.Field == "id" || !isUUID(ref) && conflict.Field == "username") {
+		if errors.As(err, &conflict) && (store.IsUUID(ref) && conflict.Field == "id" || !store.IsUUID(ref) && conflict.Field == "username") {
 			continue // somebody has made it meanwhile
 		}
 		if err != nil {
@@ -280,7 +280,7 @@ func deleteConsumer(c *call) (answer, error) {
 	if err := c.Store.DeleteConsumer(c.ctx, consumer.ID); err != nil && (c.Seed || !errors.Is(err, store.ErrNotFound)) {
 		return answer{}, err
 	}
-	return answer{204, nil}, c.Audit.write(append(events, c.event("delete", consumerEntity, consumer.ID, consumer.ID, nil))...)
+	return answer{204, nil}, c.recordAll(append(events, c.event("delete", consumerEntity, consumer.ID, consumer.ID, nil))...)
 }
 
 // consumerPath is where a consumer's keys are.

@@ -14,7 +14,7 @@ func putCredential(c *call) (answer, error) {
 		return answer{}, err
 	}
 	ref, in := c.params["key"], c.credentialInput()
-	if isUUID(ref) {
+	if store.IsUUID(ref) {
 		return c.putCredential(in, owner, strings.ToLower(ref), "")
 	}
 	if _, wrong := readText(ref, maxKey); wrong != nil {

@@ -38,7 +38,7 @@ func (c *call) expired(credential store.Credential) bool {
 }
 
 func (c *call) lookup(ref string) (store.Credential, error) {
-	if isUUID(ref) {
+	if store.IsUUID(ref) {
 		credential, err := c.Store.Credential(c.ctx, strings.ToLower(ref))
 		if !c.Seed || !errors.Is(err, store.ErrNotFound) {
 			return credential, err
@@ -124,7 +124,7 @@ func (c *call) newCredential(in credentialInput, owner, presetID, presetKey stri
 	case presetID != "":
 		credential.ID = presetID
 	case credential.ID == "":
-		credential.ID = newUUID()
+		credential.ID = store.NewID()
 	}
 	switch {
 	case presetKey != "":
@@ -200,7 +200,7 @@ func patchCredential(c *call) (answer, error) {
 	}
 	credential, err := c.find(owner)
 	if errors.Is(err, store.ErrNotFound) && owner == "" {
-		if ref := c.params["key"]; isUUID(ref) {
+		if ref := c.params["key"]; store.IsUUID(ref) {
 			return answer{}, notFoundBy("id", ref)
 		}
 		return answer{}, notFoundBy("key", hidden)

@@ -121,7 +121,7 @@ func readUUID(v any) (string, any) {
 	if !is {
 		return "", "expected a string"
 	}
-	if !isUUID(s) {
+	if !store.IsUUID(s) {
 		return "", "expected a valid UUID"
 	}
 	return strings.ToLower(s), nil

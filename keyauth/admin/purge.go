@@ -22,7 +22,7 @@ func (a *API) purge(ctx context.Context, before int64) error {
 	for i, credential := range gone {
 		events[i] = a.event("keyauth", "expire", credentialEntity, credential.ID, consumerID(credential), nil)
 	}
-	return a.Audit.write(events...)
+	return a.recordAll(events...)
 }
 
 // purgeAlways keeps the file free of what expired long ago, until ctx ends.

@@ -55,7 +55,7 @@ func rotateCredential(c *call) (answer, error) {
 		})
 		if err == nil {
 			shape := c.credentialShape(fresh, raw, &rotatedShape{ID: old.ID, ExpiresAt: end})
-			return answer{201, shape}, c.Audit.write(
+			return answer{201, shape}, c.recordAll(
 				c.event("create", credentialEntity, fresh.ID, consumerID(fresh), c.in.names()),
 				c.event("rotate", credentialEntity, old.ID, consumerID(old), []string{"expires_at"}))
 		}
@@ -77,7 +77,7 @@ func (c *call) successor(old store.Credential, in credentialInput) (fresh store.
 	fresh = old
 	fresh.ID, fresh.CreatedAt = in.id.value, c.now().Unix()
 	if fresh.ID == "" {
-		fresh.ID = newUUID()
+		fresh.ID = store.NewID()
 	}
 	in.apply(&fresh, c.now().Unix())
 	if err := c.checkTimes(fresh); err != nil {

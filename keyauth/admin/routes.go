@@ -47,6 +47,8 @@ var routes = []route{ // read-only
 	{"PUT", "/key-auths/{key}/consumer", false, false, putConsumerOf, "200 consumer", ""},
 	{"PATCH", "/key-auths/{key}/consumer", false, false, patchConsumerOf, "200 consumer", ""},
 	{"DELETE", "/key-auths/{key}/consumer", false, false, deleteConsumerOf, "405", "A consumer is removed by its own address."},
+
+	{"GET", "/metrics", false, true, showMetrics, "200 text", "What requests did, for [Prometheus](#metrics)."},
 }
 
 // match finds the route of a request. Without one it returns the methods that the path has, in the form of the header

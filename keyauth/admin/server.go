@@ -36,8 +36,16 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		out = a.failed(r.Context(), route, err)
 	}
 	write(w, out)
+	a.metrics.count(r.Method, route.pattern, out.status)
+	a.metrics.seconds.Observe(time.Since(start).Seconds())
 	name, _ := r.Context().Value(who{}).(string)
 	a.Log.Info("request", "method", logged(r.Method), "route", route.pattern, "status", out.status, "who", name, "ms", time.Since(start).Milliseconds())
+}
+
+// refused records a request without a token.
+func (a *API) refused(r *http.Request, status int) {
+	a.metrics.count(r.Method, noRoute, status)
+	a.Log.Warn("request without a token", "status", status)
 }
 
 // logged is a method that is known; a client may send anything as one.
@@ -81,6 +89,7 @@ func origin(r *http.Request) string {
 func (a *API) safely(f func() (answer, error)) (out answer, err error) {
 	defer func() {
 		if r := recover(); r != nil {
+			a.metrics.panics.Inc()
 			a.Log.Error("panic", "type", fmt.Sprintf("%T", r), "stack", string(debug.Stack())) // its text could hold a key
 			err = message(500, "An unexpected error occurred")
 		}
@@ -110,6 +119,12 @@ func write(w http.ResponseWriter, out answer) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	if out.body == nil {
 		w.WriteHeader(out.status)
+		return
+	}
+	if text, isText := out.body.(plainText); isText {
+		h.Set("Content-Type", plainTextType)
+		w.WriteHeader(out.status)
+		_, _ = w.Write(text) // the client may be gone
 		return
 	}
 	h.Set("Content-Type", "application/json; charset=utf-8")

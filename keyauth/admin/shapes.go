@@ -103,7 +103,7 @@ func (a *API) credentialShape(c store.Credential, key string, rotates *rotatedSh
 		}
 	}
 	owner := referenceShape{ID: consumerID(c)}
-	if c.Consumer.ID == "" && !isUUID(c.ConsumerRef) {
+	if c.Consumer.ID == "" && !store.IsUUID(c.ConsumerRef) {
 		owner = referenceShape{Username: c.ConsumerRef}
 	}
 	return credentialShape{

@@ -70,12 +70,12 @@ func (t tokens) who(secret string) (name string, ok bool) {
 }
 
 // guard lets requests with a token through, and says who sent them. Without tokens it is who the connection says.
-func (t tokens) guard(next http.Handler, log func(status int)) http.Handler {
+func (t tokens) guard(next http.Handler, refused func(r *http.Request, status int)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(t) > 0 {
 			name, ok := t.who(sent(r))
 			if !ok {
-				log(http.StatusUnauthorized)
+				refused(r, http.StatusUnauthorized)
 				w.Header().Set("WWW-Authenticate", "Bearer")
 				write(w, answer{401, message(401, "a token is needed, in the header Kong-Admin-Token or as Authorization: Bearer").body()})
 				return

@@ -105,7 +105,7 @@ func (c *create) entry(s *session) (e store.Entry, err error) {
 		}
 	}
 	now := s.now()
-	e = store.Entry{ID: newID(), CreatedAt: now.Unix(), Groups: splitList(c.groups), Tags: splitList(c.tags)}
+	e = store.Entry{ID: store.NewID(), CreatedAt: now.Unix(), Groups: splitList(c.groups), Tags: splitList(c.tags)}
 	var wrong [4]error
 	e.ExpiresAt, wrong[0] = parseExpiry("-expires", c.expires, now)
 	e.NotBefore, wrong[1] = parseMoment("-not-before", c.notBefore, now)
@@ -122,8 +122,8 @@ func (c *create) entry(s *session) (e store.Entry, err error) {
 
 func (c *create) newConsumer(s *session) store.Consumer {
 	now := s.now().Unix()
-	consumer := store.Consumer{ID: newID(), Username: c.consumer, CustomID: c.customID, CreatedAt: now, UpdatedAt: now}
-	if isUUID(c.consumer) {
+	consumer := store.Consumer{ID: store.NewID(), Username: c.consumer, CustomID: c.customID, CreatedAt: now, UpdatedAt: now}
+	if store.IsUUID(c.consumer) {
 		consumer.ID, consumer.Username = c.consumer, ""
 	}
 	return consumer
@@ -164,18 +164,3 @@ func endText(at int64) string {
 	}
 	return "good until " + showTime(at)
 }
-
-func isUUID(text string) bool {
-	if len(text) != 36 {
-		return false
-	}
-	for i := range len(text) {
-		c := text[i]
-		if isDash := i == 8 || i == 13 || i == 18 || i == 23; isDash != (c == '-') || !isDash && !isHex(c) {
-			return false
-		}
-	}
-	return true
-}
-
-func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' }

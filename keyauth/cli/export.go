@@ -119,7 +119,7 @@ func configKeyOf(c store.Credential) configKey {
 		Digest: c.Hash.String(), Consumer: consumerName(c), ExpiresAt: c.ExpiresAt, NotBefore: c.NotBefore,
 		Disabled: c.Disabled, Groups: c.Groups, Scopes: c.Scopes, CIDRs: c.CIDRs, Hint: c.Hint,
 	}
-	if isUUID(c.ID) { // the parameter takes no other id
+	if store.IsUUID(c.ID) { // the parameter takes no other id
 		k.ID = c.ID
 	}
 	return k

@@ -114,7 +114,7 @@ func TestMirrorFollows(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, admin.Close()) })
 	create := func(k string) {
-		require.NoError(t, admin.CreateCredential(t.Context(), store.Credential{Entry: store.Entry{ID: newID(), ConsumerRef: "bob"}, Hash: new(key.Hasher).Hash([]byte(k))}))
+		require.NoError(t, admin.CreateCredential(t.Context(), store.Credential{Entry: store.Entry{ID: store.NewID(), ConsumerRef: "bob"}, Hash: new(key.Hasher).Hash([]byte(k))}))
 	}
 	const patience = time.Minute
 	require.Eventually(t, func() bool { return strings.Contains(errs.String(), "does not exist") }, patience, 5*time.Millisecond)

@@ -74,7 +74,7 @@ func (r *rotate) run(s *session) error {
 		return usageError{fmt.Errorf("-%w", err)}
 	}
 	next := old
-	next.ID, next.CreatedAt, next.ExpiresAt, next.NotBefore = newID(), now.Unix(), expires, 0
+	next.ID, next.CreatedAt, next.ExpiresAt, next.NotBefore = store.NewID(), now.Unix(), expires, 0
 	next.Hash, next.Hint = hasher.Hash([]byte(secret)), key.Hint(secret)
 	end := endOfGrace(old.ExpiresAt, now.Add(span))
 	if err := admin.CreateCredential(s.ctx, next); err != nil {

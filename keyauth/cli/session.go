@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -86,18 +85,7 @@ func (s *session) open() (store.Admin, error) {
 
 // hasher hashes keys as the plugin does.
 func (s *session) hasher() (*key.Hasher, error) {
-	if s.pepperFile == "" {
-		return key.NewHasher("")
-	}
-	text, err := os.ReadFile(s.pepperFile)
-	if err != nil {
-		return nil, fmt.Errorf("-pepper-file: %w", err)
-	}
-	lines := strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' || r == '\r' })
-	if len(lines) == 0 {
-		return nil, errors.New("-pepper-file: the file is empty; write the pepper into its first line")
-	}
-	h, err := key.NewHasher(lines[0], lines[1:]...)
+	h, err := key.ReadHasher(s.pepperFile)
 	if err != nil {
 		return nil, fmt.Errorf("-pepper-file: %w", err)
 	}
@@ -173,14 +161,6 @@ func owner(ctx context.Context, admin store.Admin, e *store.Entry, ref string) e
 		return err
 	}
 	return nil
-}
-
-// newID is a random UUID.
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // pageSize is how much is read of a store at a time.

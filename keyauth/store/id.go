@@ -1,4 +1,4 @@
-package admin
+package store
 
 import (
 	"crypto/rand"
@@ -8,10 +8,11 @@ import (
 
 var uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`) // read-only
 
-func isUUID(s string) bool { return uuidPattern.MatchString(s) }
+// IsUUID reports whether text is an id as Kong makes them.
+func IsUUID(text string) bool { return uuidPattern.MatchString(text) }
 
-// newUUID is a random one, version 4.
-func newUUID() string {
+// NewID is a random UUID, version 4.
+func NewID() string {
 	var u [16]byte
 	rand.Read(u[:]) // never fails
 	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
