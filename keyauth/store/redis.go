@@ -33,7 +33,7 @@ type RedisOptions struct {
 //
 // and on the channel keyauth:changes go "key <digest>", "consumer <id>" and "all". A reader needs these rights:
 // ACL SETUSER reader on >PASSWORD resetchannels ~keyauth:* &keyauth:changes +get +subscribe +unsubscribe +ping
-// and in a cluster also +cluster|slots +cluster|shards +command. Mirror writes it all.
+// and in a cluster also +cluster|slots +cluster|shards. Mirror writes it all.
 type Redis struct {
 	client redis.UniversalClient
 	o      RedisOptions

@@ -17,12 +17,16 @@ import (
 func TestRedisCluster(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t)
-	for _, n := range nodes {
-		c := n.Client(t)
-		require.NoError(t, c.Do(t.Context(), "ACL", "SETUSER", "reader", "on", ">p@ss", "resetchannels", "~keyauth:*", "&keyauth:changes",
-			"+get", "+subscribe", "+unsubscribe", "+ping", "+cluster|slots", "+cluster|shards", "+command").Err())
+	for user, rights := range map[string]string{"reader": "+get +subscribe +unsubscribe +ping", "writer": "+get +set +del +scan +publish +ping"} {
+		for _, n := range nodes {
+			args := []any{"ACL", "SETUSER", user, "on", ">p@ss", "resetchannels", "~keyauth:*", "&keyauth:changes", "+cluster|slots", "+cluster|shards"}
+			for right := range strings.SplitSeq(rights, " ") {
+				args = append(args, right)
+			}
+			require.NoError(t, n.Client(t).Do(t.Context(), args...).Err())
+		}
 	}
-	writer := redisStore(t, store.RedisOptions{URL: "redis+cluster://" + nodes[0].Addr()})
+	writer := redisStore(t, store.RedisOptions{URL: "redis+cluster://writer:p%40ss@" + nodes[0].Addr()})
 	t.Cleanup(func() { assert.NoError(t, writer.Close()) })
 	var told atomic.Int64
 	reader := redisStore(t, store.RedisOptions{URL: "redis+cluster://reader:p%40ss@" + nodes[1].Addr() + "," + nodes[2].Addr()})

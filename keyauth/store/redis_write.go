@@ -38,16 +38,14 @@ func (r *Redis) Mirror(ctx context.Context, consumers []Consumer, credentials []
 		}
 		people[r.consumerName(c.ID)] = redisEntry{text: jsonText(c), change: "consumer " + c.ID}
 	}
-	now := time.Now()
+	now := time.Now().Unix()
 	for _, c := range credentials {
 		if err := checkID("key", c.ID, c.Hash); err != nil {
 			return done, err
 		}
 		e := redisEntry{text: jsonText(newKeyLine(c)), change: "key " + digestText(c.Hash.Digest)}
 		if c.ExpiresAt != 0 {
-			if e.end = time.Unix(c.ExpiresAt, 0).Add(keptAfterExpiry); !e.end.After(now) {
-				continue
-			}
+			e.end = time.Unix(max(c.ExpiresAt, now), 0).Add(keptAfterExpiry)
 		}
 		keys[r.keyName(c.Hash.Digest)] = e
 	}
