@@ -189,7 +189,7 @@ func testExecutable(t testing.TB) string {
 // eventually polls until the condition holds.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for !condition() {
 		if time.Now().After(end) {
 			require.FailNow(t, "never happened: "+what)
