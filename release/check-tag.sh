@@ -8,4 +8,6 @@ version=${tag#v}
 for plugin in moesif keyauth datakit; do
   grep -qx "const Version = \"$version\"" "$plugin/schema.go" || { echo "tag $tag: $plugin/schema.go has another Version; change it first" >&2; exit 1; }
 done
-grep -q "^## \[$version\]" CHANGELOG.md || { echo "tag $tag: CHANGELOG.md has no section [$version]; write it first" >&2; exit 1; }
+for file in CHANGELOG.md changelog/moesif.md changelog/keyauth.md changelog/datakit.md; do
+  grep -qE "^## \[${version//./\\.}\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$" "$file" || { echo "tag $tag: $file has no section [$version] with a date; write it first" >&2; exit 1; }
+done

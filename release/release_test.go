@@ -41,6 +41,83 @@ func TestCheckTag(t *testing.T) {
 	}
 }
 
+var changelogs = []string{"CHANGELOG.md", "changelog/moesif.md", "changelog/keyauth.md", "changelog/datakit.md"} // read-only
+
+// copyRelease lays the scripts and what they read out in a folder, as it is when the changelogs were written for a release:
+// all but one.
+func copyRelease(t *testing.T, without string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	version := strings.ReplaceAll("## [VERSION] - 2026-01-31", "VERSION", moesif.Version)
+	for _, name := range append(changelogs, "release/check-tag.sh", "release/notes.sh", "moesif/schema.go", "keyauth/schema.go", "datakit/schema.go") {
+		text, err := os.ReadFile(filepath.Join("..", name))
+		require.NoError(t, err)
+		switch {
+		case name == without:
+			text = []byte("# x\n\n## [Unreleased]\n\n- something\n")
+		case strings.HasSuffix(name, ".md"):
+			text = []byte("# x\n\n## [Unreleased]\n\n" + version + "\n\n### Added\n\n- something in " + name + "\n\n## [0.0.1] - 2025-01-31\n\n- old\n")
+		}
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o755))
+	}
+	return dir
+}
+
+// A release has a section with a date in every changelog, and these are its notes.
+func TestReleaseNotes(t *testing.T) {
+	t.Parallel()
+	tag := "v" + moesif.Version
+	dir := copyRelease(t, "")
+	out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "release/check-tag.sh"), tag).CombinedOutput()
+	require.NoError(t, err, string(out))
+	out, err = exec.CommandContext(t.Context(), filepath.Join(dir, "release/notes.sh"), tag).CombinedOutput()
+	require.NoError(t, err, string(out))
+	var want strings.Builder
+	for _, name := range changelogs {
+		if plugin, ok := strings.CutPrefix(name, "changelog/"); ok {
+			want.WriteString("\n## " + strings.TrimSuffix(plugin, ".md") + "\n")
+		}
+		want.WriteString("\n### Added\n\n- something in " + name + "\n")
+	}
+	assert.Equal(t, want.String(), string(out))
+
+	for _, without := range changelogs {
+		dir := copyRelease(t, without)
+		for _, script := range []string{"check-tag.sh", "notes.sh"} {
+			out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "release", script), tag).CombinedOutput()
+			assert.Error(t, err, script)
+			assert.Contains(t, string(out), without+" has no section", script)
+		}
+	}
+}
+
+var (
+	changelogHead = regexp.MustCompile(`^## \[(Unreleased|\d+\.\d+\.\d+)\]( - \d{4}-\d{2}-\d{2})?$`)
+	changelogPart = regexp.MustCompile(`^### (Added|Changed|Deprecated|Removed|Fixed|Security|Upgrade|Known gaps)$`)
+)
+
+// The changelogs have the form of Keep a Changelog, with two sections more: Upgrade for schemas, and Known gaps.
+func TestChangelogs(t *testing.T) {
+	t.Parallel()
+	for _, name := range changelogs {
+		text, err := os.ReadFile(filepath.Join("..", name))
+		require.NoError(t, err)
+		assert.Contains(t, string(text), "\n## [Unreleased]\n", name)
+		for line := range strings.Lines(string(text)) {
+			line = strings.TrimSuffix(line, "\n")
+			switch {
+			case strings.HasPrefix(line, "### "):
+				assert.Regexp(t, changelogPart, line, name)
+			case strings.HasPrefix(line, "## "):
+				m := changelogHead.FindStringSubmatch(line)
+				require.NotNil(t, m, "%s: %s", name, line)
+				assert.Equal(t, m[1] == "Unreleased", m[2] == "", "%s: %s: a release has a date", name, line)
+			}
+		}
+	}
+}
+
 // Every module in the binaries has its licence in the file that goes with them.
 func TestLicenses(t *testing.T) {
 	t.Parallel()
