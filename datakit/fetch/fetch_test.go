@@ -242,7 +242,7 @@ func TestErrors(t *testing.T) {
 	} {
 		u := parse(t, x.url)
 		u.User, u.RawQuery, u.Path = url.UserPassword("ann", "token-password"), "key=token-query", "/token-path"
-		r := &fetch.Request{Method: "POST", URL: u, Timeout: 5 * time.Second, Body: []byte("token-body"), Header: http.Header{"Authorization": {"token-header"}}}
+		r := &fetch.Request{Method: "POST", URL: u, Timeout: time.Minute, Body: []byte("token-body"), Header: http.Header{"Authorization": {"token-header"}}}
 		if x.name == "slow" {
 			r.Timeout = 20 * time.Millisecond
 		}
