@@ -43,6 +43,7 @@ func (l *list) run(s *session) error {
 	if err != nil {
 		return err
 	}
+	s.addLastUses(views)
 	slices.SortStableFunc(views, func(a, b view) int {
 		return cmp.Or(cmp.Compare(a.Consumer, b.Consumer), cmp.Compare(a.CreatedAt, b.CreatedAt))
 	})
@@ -57,11 +58,32 @@ func (l *list) run(s *session) error {
 		s.note("%s: no such keys", s.path())
 		return nil
 	}
-	rows := [][]string{{"CONSUMER", "KEY", "STATE", "EXPIRES", "ID"}}
+	rows := [][]string{{"CONSUMER", "KEY", "STATE", "EXPIRES", "LAST USED", "ID"}}
 	for _, v := range views {
-		rows = append(rows, []string{v.Consumer, orDash(v.Hint), v.State, showTime(v.ExpiresAt), v.ID})
+		rows = append(rows, []string{v.Consumer, orDash(v.Hint), v.State, showTime(v.ExpiresAt), showUse(v.LastUsedAt), v.ID})
 	}
 	return printTable(s.out, rows)
+}
+
+// addLastUses adds what the plugin has noted beside the keys file.
+func (s *session) addLastUses(views []view) {
+	uses := store.OpenLastUses(s.path())
+	for i := range views {
+		at, err := uses.Of(views[i].ID)
+		if err != nil {
+			s.note("when the keys were last used is not known: %v", err)
+			return
+		}
+		views[i].LastUsedAt = at
+	}
+}
+
+// showUse is when a key was last used; 0 is not known.
+func showUse(at int64) string {
+	if at == 0 {
+		return "-"
+	}
+	return showTime(at)
 }
 
 // isOf reports whether a credential is of the consumer with this id or username; "" is everyone.
@@ -90,7 +112,9 @@ func defineShow(f *flag.FlagSet) func(*session) error {
 		if err != nil {
 			return err
 		}
-		v := viewOf(found[0], s.now())
+		views := []view{viewOf(found[0], s.now())}
+		s.addLastUses(views)
+		v := views[0]
 		if s.isJSON() {
 			return s.printJSON(v)
 		}
@@ -112,6 +136,7 @@ func defineShow(f *flag.FlagSet) func(*session) error {
 			add("not before", showTime(v.NotBefore))
 		}
 		add("expires", showTime(v.ExpiresAt))
+		add("last used", showUse(v.LastUsedAt))
 		add("groups", strings.Join(v.Groups, ", "))
 		add("scopes", strings.Join(v.Scopes, ", "))
 		add("cidrs", strings.Join(v.CIDRs, ", "))

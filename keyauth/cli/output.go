@@ -24,6 +24,7 @@ type view struct {
 	CreatedAt  int64    `json:"created_at,omitempty"`
 	ExpiresAt  int64    `json:"expires_at,omitempty"`
 	NotBefore  int64    `json:"not_before,omitempty"`
+	LastUsedAt int64    `json:"last_used_at,omitempty"` // only where keys are shown
 	Groups     []string `json:"groups,omitempty"`
 	Scopes     []string `json:"scopes,omitempty"`
 	CIDRs      []string `json:"cidrs,omitempty"`

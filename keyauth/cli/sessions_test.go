@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/keyauth/store"
 )
 
 var update = flag.Bool("update", false, "write what the commands print into testdata")
@@ -66,7 +69,8 @@ func (r *recorder) meant(word string) string {
 	return strings.ReplaceAll(word, "DIR", r.dir)
 }
 
-// run runs a line of a session: `create -consumer alice`, `KEY1 | show -key-stdin`, `write FILE TEXT` or `wait 48h`.
+// run runs a line of a session: `create -consumer alice`, `KEY1 | show -key-stdin`, `write FILE TEXT`, `wait 48h`, or `use ID`,
+// which is what the plugin notes of a request.
 func (r *recorder) run(t *testing.T, line string) string {
 	stdin := ""
 	if m := pipePattern.FindStringSubmatch(line); m != nil {
@@ -80,6 +84,12 @@ func (r *recorder) run(t *testing.T, line string) string {
 	case "write":
 		text := strings.ReplaceAll(strings.Join(args[2:], " "), `\n`, "\n")
 		require.NoError(t, os.WriteFile(args[1], []byte(strings.ReplaceAll(text, "_ ", "  ")), 0o600))
+		return ""
+	case "use":
+		f, err := os.OpenFile(store.LastUsedPath(filepath.Join(r.dir, "keys.jsonl")), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(f, "{\"id\":%q,\"last_used_at\":%d}\n", args[1], r.now.Unix())
+		require.NoError(t, errors.Join(err, f.Close()))
 		return ""
 	case "wait":
 		d, ok := parseSpan(args[1])
