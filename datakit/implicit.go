@@ -17,6 +17,15 @@ const (
 // implicitNames are in the order in which a request meets them.
 var implicitNames = []string{requestNode, serviceRequestNode, serviceResponseNode, responseNode, vaultNode} // read-only
 
+// implicitDocs say what they are, for the reference.
+var implicitDocs = map[string]string{ // read-only
+	requestNode:         "The client's request, as it was before the workflow. Nodes of the response phase may take from it, too.",
+	serviceRequestNode:  "What the workflow changes in the request to the upstream, in the access phase.",
+	serviceResponseNode: "The upstream's answer. What depends on it runs in the response phase, and the gateway holds the answer back for it.",
+	responseNode:        "What the workflow changes in the response to the client, in the response phase.",
+	vaultNode:           "The values of `resources.vault` by their keys, each a string, or all as one object. In either phase. Since 3.12.",
+}
+
 func isReserved(name string) bool {
 	for _, n := range implicitNames {
 		if n == name {
@@ -36,7 +45,7 @@ func implicitPorts(name string, r *Resources) (in, out []port) {
 		return nil, []port{
 			headers.described("3.11", read), query.described("3.11", "Text by name, a list where a name is repeated, true without a value."), body.described("3.11", decoded),
 			{name: "path", typ: stringType, since: "3.14", doc: "The normalised path."}, {name: "raw_path", typ: stringType, since: "3.14", doc: "The path as it was sent."},
-			{name: "port", typ: numberType, since: "3.14", doc: "Of the gateway."}, {name: "method", typ: stringType, since: "3.14"},
+			{name: "port", typ: numberType, since: "3.14", doc: "Of the gateway."}, {name: "method", typ: stringType, since: "3.14", doc: "In upper case."},
 			{name: "scheme", typ: stringType, since: "3.14", doc: "`http` or `https`."}, {name: "version", typ: numberType, since: "3.14", doc: "Of HTTP: 1.0, 1.1 or 2.0."},
 		}
 	case serviceRequestNode:
@@ -44,7 +53,7 @@ func implicitPorts(name string, r *Resources) (in, out []port) {
 	case serviceResponseNode:
 		return nil, []port{
 			headers.described("3.11", read), body.described("3.11", decoded),
-			{name: "status", typ: numberType, since: "3.14"}, {name: "raw_body", typ: stringType, since: "3.14", doc: "The body's bytes as they came."},
+			{name: "status", typ: numberType, since: "3.14", doc: "The response code."}, {name: "raw_body", typ: stringType, since: "3.14", doc: "The body's bytes as they came."},
 		}
 	case responseNode:
 		return []port{headers.described("3.11", merged), body.described("3.11", written)}, nil

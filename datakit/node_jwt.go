@@ -16,7 +16,7 @@ var jwtDecodeKind = kind{
 	doc:   "Reads a token without checking it.",
 	in:    []port{{name: self, typ: stringType, required: true, since: "3.14", doc: "The token, also behind `Bearer `."}},
 	out: []port{
-		{name: "header", typ: mapType, since: "3.14"}, {name: "payload", typ: mapType, since: "3.14"},
+		{name: "header", typ: mapType, since: "3.14", doc: "The token's header."}, {name: "payload", typ: mapType, since: "3.14", doc: "Its claims."},
 		{name: "signature", typ: stringType, since: "3.14", doc: "As it is in the token: base64url."},
 	},
 	masks: map[string]bool{self: true, "signature": true},
@@ -57,8 +57,8 @@ var jwtSignKind = kind{
 		{name: "key", typ: anyType, required: true, since: "3.14", doc: "PEM, a JWK as text or object, or the text of an HMAC secret."},
 	},
 	out: []port{
-		{name: "token", typ: stringType, since: "3.14"}, {name: "claims", typ: mapType, since: "3.14", doc: "All that are in the token."},
-		{name: "header", typ: mapType, since: "3.14"},
+		{name: "token", typ: stringType, since: "3.14", doc: "The signed token."}, {name: "claims", typ: mapType, since: "3.14", doc: "All that are in it."},
+		{name: "header", typ: mapType, since: "3.14", doc: "Its header."},
 	},
 	masks: map[string]bool{"key": true, "token": true},
 	build: func(c *NodeConfig, b *builder) (node, error) {
@@ -114,7 +114,7 @@ var jwtVerifyKind = kind{
 		{name: "token", typ: stringType, required: true, since: "3.14", doc: "The token, also behind `Bearer `."},
 		{name: "key", typ: anyType, required: true, since: "3.14", doc: "A JWKS or JWK as text or object, PEM, or the text of an HMAC secret. Its kind must be the algorithm's."},
 	},
-	out:   []port{{name: "claims", typ: mapType, since: "3.14"}, {name: "header", typ: mapType, since: "3.14"}},
+	out:   []port{{name: "claims", typ: mapType, since: "3.14", doc: "The token's."}, {name: "header", typ: mapType, since: "3.14", doc: "The token's."}},
 	masks: map[string]bool{"token": true, "key": true},
 	build: func(c *NodeConfig, b *builder) (node, error) {
 		o := token.VerifyOptions{CheckExpiry: c.flag("validate_exp"), CheckNotBefore: c.flag("validate_nbf")}

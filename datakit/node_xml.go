@@ -18,11 +18,12 @@ var xmlToJSONKind = kind{
 		option{name: "root_element_name", typ: stringType, min: 1, max: 64, since: "3.13", doc: "Without effect; a documented example has it."},
 	),
 	in:  []port{{name: self, typ: anyType, required: true, since: "3.13", doc: "A text."}},
-	out: []port{{name: self, typ: anyType, since: "3.13"}},
+	out: []port{{name: self, typ: anyType, since: "3.13", doc: "Attributes and texts are members; an element that is repeated is a list, an empty one an empty object."}},
 	build: func(c *NodeConfig, b *builder) (node, error) {
 		o := readXMLOptions(c, b)
 		o.KeepText = !c.flag("recognize_type")
 		o.TextAsProperty = c.flag("text_as_property")
+		c.text("root_element_name")
 		if path, ok := c.text("xpath"); ok {
 			var err error
 			if o.Path, err = xmljson.Compile(path); err != nil {
@@ -55,7 +56,7 @@ var jsonToXMLKind = kind{
 		option{name: "root_element_name", typ: stringType, min: 1, max: 64, since: "3.13", doc: "The root, unless the value is an object with this one member. Without it a value that has no single root is put into `root`."},
 	),
 	freeInputs: true,
-	out:        []port{{name: self, typ: stringType, since: "3.13"}},
+	out:        []port{{name: self, typ: stringType, since: "3.13", doc: "The XML, without a declaration."}},
 	build: func(c *NodeConfig, b *builder) (node, error) {
 		o := readXMLOptions(c, b)
 		var ok bool

@@ -30,7 +30,7 @@ const listType typ = "list"
 // commonOptions are those of every node.
 var commonOptions = []option{ // read-only
 	{name: "name", typ: stringType, pattern: "^[A-Za-z_][A-Za-z0-9_-]{0,254}$", required: true, since: "3.11",
-		doc: "Names the node in links: a letter or `_`, then letters, digits, `_` and `-`."},
+		doc: "Names the node in links: a letter or `_`, then letters, digits, `_` and `-`, 255 at most."},
 	{name: "type", typ: stringType, required: true, since: "3.11", doc: "What the node does; one of the types below."},
 	{name: "input", typ: stringType, min: 1, max: maxLabel, since: "3.11", doc: "Where the node's whole value comes from: `NODE`, `NODE.FIELD` or `NODE.FIELD.NAME`."},
 	{name: "inputs", typ: mapType, since: "3.11", doc: "Where its inputs come from, by name; not beside `input`."},

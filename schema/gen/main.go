@@ -2,7 +2,10 @@
 //
 //	schema/<plugin>/schema.lua    for control planes
 //	schema/<plugin>/schema.json   for editors
-//	docs/<plugin>.md, README.md   the parameter table, between two marker lines
+//	docs/<plugin>.md,
+//	docs/hub/<plugin>.md,
+//	README.md                     the parameter table, between two marker lines
+//	docs/datakit-nodes.md         the reference of datakit's nodes
 //
 // It is run by `go generate` (a plugin's package holds `//go:generate go run kong-go-plugins/schema/gen NAME`), and with
 // -check it changes nothing and fails when a file differs from what it would write.
@@ -30,6 +33,11 @@ func plugins() []schema.Plugin {
 		keyauth.Schema(),
 		moesif.Schema(),
 	}
+}
+
+// pages are further pages of the documentation, by plugin and file; read-only.
+var pages = map[string]map[string]func() string{
+	"datakit": {"datakit-nodes.md": datakit.NodeReference},
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
@@ -71,7 +79,11 @@ func generate(names []string, check bool, out io.Writer) error {
 		if len(names) > 0 && !slices.Contains(names, p.Name) {
 			continue
 		}
-		errs = append(errs, writePlugin(tree{root, check, out}, p))
+		t := tree{root, check, out}
+		errs = append(errs, writePlugin(t, p))
+		for name, page := range pages[p.Name] {
+			errs = append(errs, t.write(filepath.Join("docs", name), []byte(page())))
+		}
 	}
 	return errors.Join(errs...)
 }
