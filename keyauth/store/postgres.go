@@ -131,6 +131,8 @@ func (p *Postgres) RawLookup(ctx context.Context, raw []byte, _ key.Digest) (*En
 	return &e, nil
 }
 
+const pgBouncer = "a PgBouncer that pools transactions cannot keep prepared statements: add default_query_exec_mode=exec to postgres.dsn"
+
 // postgresError adds what to do to the errors that a first set-up runs into.
 func postgresError(err error) error {
 	var pg *pgconn.PgError
@@ -142,6 +144,8 @@ func postgresError(err error) error {
 		"28000": "correct the user in postgres.dsn, or the server's pg_hba.conf",
 		"3D000": "correct the database's name in postgres.dsn",
 		"42P01": "is it Kong's database? If so, run kong migrations",
+		"42P05": pgBouncer,
+		"26000": pgBouncer,
 		"42703": "this Kong is older than 3.8; run kong migrations",
 		"42501": "GRANT SELECT ON keyauth_credentials, consumers, workspaces, cluster_events TO the user of postgres.dsn",
 	}[pg.Code]
