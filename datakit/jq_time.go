@@ -9,7 +9,7 @@ import (
 // jqTime is how long a program may run for one request.
 const jqTime = time.Second
 
-var errJQTime = fmt.Errorf("the program ran longer than %s", jqTime)
+var errJQTime error = plainError(fmt.Sprintf("the program ran longer than %s", jqTime))
 
 // A jqRun is the context of one run of a program; it ends when the program has run too long, or the request's context has
 // ended. It has no timer, which would cost more than most programs: the library asks for Done at every step of a program,

@@ -10,7 +10,7 @@ import (
 // number grows with the square of its length, and no deadline ends it: one of 4 million digits takes half a minute.
 const maxNumber = 1000
 
-var errLongNumber = fmt.Errorf("a number has more than %d characters", maxNumber)
+var errLongNumber error = plainError(fmt.Sprintf("a number has more than %d characters", maxNumber))
 
 // hasLongNumber reports whether v, which was read from text, holds a number that is too long.
 func hasLongNumber(text []byte, v any) bool {
@@ -73,12 +73,12 @@ func checkResult(v any, most int) error {
 		return nil
 	}
 	if left < 0 {
-		return fmt.Errorf("the result is larger than %d bytes (max_body_bytes)", most)
+		return plainError(fmt.Sprintf("the result is larger than %d bytes (max_body_bytes)", most))
 	}
 	return errTooDeep
 }
 
-var errTooDeep = fmt.Errorf("the result is nested deeper than %d levels", maxDepth)
+var errTooDeep error = plainError(fmt.Sprintf("the result is nested deeper than %d levels", maxDepth))
 
 // fits counts the bytes of a value, about, down from left, and its levels down from depth.
 func fits(v any, left *int, depth int) bool {

@@ -128,7 +128,7 @@ func (e *Engine) compile(c *Config) (*Plan, error) {
 	b.names = caser{lower: c.HeaderCase == "lower", aliases: headerAliases(b.programs)}
 	plan.names = b.names
 	plan.warnings = b.warnings
-	plan.overBudget = fmt.Errorf("the workflow took longer than %s (timeout_ms)", plan.budget)
+	plan.overBudget = plainError(fmt.Sprintf("the workflow took longer than %s (timeout_ms)", plan.budget))
 	plan.connect(g)
 	plan.ask = plan.questions(e.accessOnly())
 	if plan.needsResponse && e.accessOnly() {

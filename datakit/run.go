@@ -224,9 +224,7 @@ func (f *flow) advance(steps []int) bool {
 			blocked = first(blocked, i)
 		case at.status != pending || at.missing > 0:
 		case f.skips(s):
-			if f.startAll(ready) {
-				f.end(i, skipped)
-			}
+			f.end(i, skipped) // before anything is started, so that a trace tells it in the same place each time
 			return true
 		case s.ender != nil:
 			exit = first(exit, i)
@@ -392,16 +390,31 @@ func (f *flow) end(i int, st status) {
 		s.observe(took, st)
 	}
 	f.steps[i].status = st
-	f.trace.over(s, st)
+	if f.trace != nil {
+		f.tell(s, st)
+	}
 	for _, next := range s.feeds {
 		f.steps[next].missing--
+	}
+}
+
+// tell traces that a step has not run, and why.
+func (f *flow) tell(s *step, st status) {
+	switch st {
+	case canceled:
+		f.trace.canceled(s)
+	case skipped:
+		var decision *TraceValue
+		if s.owner != nil && f.steps[s.owner.branch].status == complete {
+			decision = shownValue(f.steps[s.owner.branch].out.get(self), booleanType, f.plan.steps[s.owner.branch].secret)
+		}
+		f.trace.skipped(s, decision)
 	}
 }
 
 // fail ends the flow.
 func (f *flow) fail(i int, err error) {
 	f.steps[i].status = failed
-	f.trace.over(f.plan.steps[i], failed)
 	if f.failure != nil {
 		return
 	}

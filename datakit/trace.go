@@ -1,9 +1,12 @@
 package datakit
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
+
+	"kong-go-plugins/datakit/fetch"
 )
 
 // A Trace tells what a workflow did for one request, without secrets. A nil Trace takes everything and keeps nothing.
@@ -38,7 +41,7 @@ type TraceLink struct {
 type TraceEvent struct {
 	Name   string      `json:"name"`
 	Type   string      `json:"node_type"`
-	Action string      `json:"action"` // run, schedule, complete, fail, skip or cancel
+	Action string      `json:"action"` // run, complete, fail, skip or cancel; of calls schedule, dispatch and resume, too
 	At     string      `json:"at"`
 	Value  *TraceValue `json:"value,omitempty"`
 	Error  string      `json:"error,omitempty"`
@@ -84,30 +87,60 @@ func (t *Trace) event(s *step, action string, v *TraceValue, err error) {
 	t.events = append(t.events, e)
 }
 
-// errorText is an error as traces and debug answers may show it: one of a node that handles secrets may quote them. Those
-// of the vault itself name keys only.
+// errorText is an error as logs, traces and debug answers may show it: one of a node that handles secrets may quote them.
+// Those of the vault itself name keys only.
 func (s *step) errorText(err error) string {
-	if s.secret && s.name != vaultNode {
-		return hidden
+	if !s.secret || s.name == vaultNode || s.isPlain(err) {
+		return err.Error()
 	}
-	return err.Error()
+	return hidden
+}
+
+// A plainError holds nothing of what flows.
+type plainError string
+
+func (e plainError) Error() string { return string(e) }
+
+// plainTypes are types of nodes all of whose errors hold nothing of what flows into them.
+var plainTypes = map[string]bool{"jwt_decode": true, "jwt_sign": true, "jwt_verify": true, "cache": true, "branch": true} // read-only
+
+// isPlain reports whether an error of a node that handles secrets holds nothing of them. Those of calls name hosts.
+func (s *step) isPlain(err error) bool {
+	var plain plainError
+	var status *fetch.StatusError
+	var way *fetch.Error
+	switch {
+	case errors.As(err, &plain), errors.As(err, &status):
+		return true
+	case errors.As(err, &way):
+		return !s.secretInput[self] && !s.secretInput["url"] && !s.secretInput["http_proxy"] && !s.secretInput["https_proxy"]
+	}
+	return plainTypes[s.typ]
 }
 
 // started notes that a node begins, with its inputs.
 func (t *Trace) started(s *step, in values) {
-	if t == nil {
-		return
+	switch {
+	case t == nil:
+	case s.typ == "call":
+		t.event(s, "schedule", s.shownInputs(in), nil)
+		t.event(s, "dispatch", nil, nil)
+	default:
+		t.event(s, "run", s.shownInputs(in), nil)
 	}
-	action := "run"
-	if s.async {
-		action = "schedule"
+}
+
+// resumed notes that a call is answered.
+func (t *Trace) resumed(s *step) {
+	if s.typ == "call" {
+		t.event(s, "resume", nil, nil)
 	}
-	t.event(s, action, s.shownInputs(in), nil)
 }
 
 // complete notes what a node has given.
 func (t *Trace) complete(s *step, out values) {
 	if t != nil {
+		t.resumed(s)
 		t.event(s, "complete", s.shownOutputs(out), nil)
 	}
 }
@@ -128,19 +161,15 @@ func (t *Trace) fail(s *step, out values, err error) {
 	if out != nil {
 		v = s.shownOutputs(out)
 	}
+	t.resumed(s)
 	t.event(s, "fail", v, err)
 }
 
-// over notes nodes that have not run.
-func (t *Trace) over(s *step, st status) {
-	switch {
-	case t == nil:
-	case st == skipped:
-		t.event(s, "skip", nil, nil)
-	case st == canceled:
-		t.event(s, "cancel", nil, nil)
-	}
-}
+// skipped notes that a node does not run, and what its branch has decided; nil when that has not run either.
+func (t *Trace) skipped(s *step, decision *TraceValue) { t.event(s, "skip", decision, nil) }
+
+// canceled notes that a node ends before its time, or has not begun.
+func (t *Trace) canceled(s *step) { t.event(s, "cancel", nil, nil) }
 
 // statusNames are those of Kong's Datakit.
 var statusNames = map[status]string{ // read-only

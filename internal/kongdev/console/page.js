@@ -326,7 +326,7 @@
       values.replaceChildren();
       const told = { node: n.name, type: n.type, ...(n.status ? { status: n.status } : {}), ...(n.error ? { error: n.error } : {}) };
       if (!events.length) Object.assign(told, { from: (n.links || []).map(l => `${[l.from, l.out].filter(Boolean).join('.')}${l.in ? ' → ' + l.in : ''}`), ...(n.branch ? { branch: n.branch, side: n.side } : {}) });
-      for (const e of story(n.name)) told[{ run: 'in', schedule: 'in', complete: 'out' }[e.action] || e.action] = plain(e.value) ?? e.error ?? null;
+      for (const e of story(n.name)) if (!['dispatch', 'resume'].includes(e.action)) told[{ run: 'in', schedule: 'in', complete: 'out' }[e.action] || e.action] = plain(e.value) ?? e.error ?? null;
       paint(values, JSON.stringify(told, null, 2));
       values.scrollTop = 0;
     };
