@@ -162,15 +162,18 @@ func TestWorkedExamples(t *testing.T) {
 // Blocks that are parts of files are.
 func TestSourcesOnPages(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(root, "docs", "kongdev.md"))
-	require.NoError(t, err)
-	found := sourceMark.FindAllStringSubmatch(string(text), -1)
-	require.NotEmpty(t, found)
-	for _, m := range found {
-		file, err := os.ReadFile(filepath.Join(root, m[1]))
+	shown := 0
+	for name := range readPages(t) {
+		text, err := os.ReadFile(filepath.Join(root, name))
 		require.NoError(t, err)
-		assert.Contains(t, string(file), m[2], "docs/kongdev.md shows %s", m[1])
+		for _, m := range sourceMark.FindAllStringSubmatch(string(text), -1) {
+			file, err := os.ReadFile(filepath.Join(root, m[1]))
+			require.NoError(t, err, name)
+			assert.Contains(t, string(file), m[2], "%s shows %s", name, m[1])
+			shown++
+		}
 	}
+	assert.Greater(t, shown, 12)
 }
 
 func TestFits(t *testing.T) {

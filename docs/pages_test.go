@@ -20,6 +20,9 @@ func readPages(t *testing.T) map[string]page {
 	names, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	require.NoError(t, err)
 	require.NotEmpty(t, names)
+	hub, err := filepath.Glob(filepath.Join(root, "docs", "hub", "*.md"))
+	require.NoError(t, err)
+	names = append(names, hub...)
 	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} {
 		names = append(names, filepath.Join(root, name))
 	}

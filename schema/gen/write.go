@@ -32,6 +32,7 @@ func writePlugin(t tree, p schema.Plugin) error {
 		t.write(filepath.Join(dir, "schema.lua"), lua),
 		t.write(filepath.Join(dir, "schema.json"), p.JSONSchema(p.Name)),
 		t.section(page, p.Name, table, true),
+		t.section(filepath.Join("docs", "hub", p.Name+".md"), p.Name, table, true),
 		t.section("README.md", p.Name, table, false),
 	)
 }
