@@ -52,11 +52,11 @@ func TestHostileRequests(t *testing.T) {
 	}
 	const back = "\n- {name: E, type: exit, inputs: {body: A}}"
 	g := startGateway(t, nil, map[string]string{
-		"body":  "debug: true\nnodes:\n- {name: A, type: jq, jq: '{b: .}', input: request.body}" + back,
-		"count": "debug: true\nnodes:\n- {name: A, type: jq, jq: 'reduce range(.n) as $i (0; [.])', input: request.body}" + back,
-		"for":   "debug: true\nnodes:\n- {name: A, type: jq, jq: '[range(.n)] | length', input: request.body}" + back,
-		"xml":   "debug: true\nnodes:\n- {name: A, type: xml_to_json, attributes_name_prefix: '@', input: request.body}" + back,
-		"json":  "debug: true\nnodes:\n- {name: X, type: json_to_xml, attributes_name_prefix: '@', input: request.body}\n- {name: A, type: jq, jq: 'length', input: X}" + back,
+		"body": "debug: true\nnodes:\n- {name: A, type: jq, jq: '{b: .}', input: request.body}" + back,
+		"deep": "debug: true\nnodes:\n- {name: A, type: jq, jq: '[[[.]]]', input: request.body}" + back,
+		"for":  "debug: true\nnodes:\n- {name: A, type: jq, jq: '[range(.n)] | length', input: request.body}" + back,
+		"xml":  "debug: true\nnodes:\n- {name: A, type: xml_to_json, attributes_name_prefix: '@', input: request.body}" + back,
+		"json": "debug: true\nnodes:\n- {name: X, type: json_to_xml, attributes_name_prefix: '@', input: request.body}\n- {name: A, type: jq, jq: 'length', input: X}" + back,
 		"jwt": "debug: true\nresources: {vault: {k: " + fmt.Sprintf("%q", public) + "}}\nnodes:\n" +
 			"- {name: A, type: jwt_verify, inputs: {token: request.headers.authorization, key: vault.k}}\n- {name: E, type: exit, inputs: {body: A.claims}}",
 		"url":      "debug: true\nnodes:\n- {name: A, type: call, inputs: {url: request.query.u}}\n- {name: E, type: exit, inputs: {body: A.body}}",
@@ -83,7 +83,7 @@ func TestHostileRequests(t *testing.T) {
 		{"a huge one", "/body", strings.Repeat("x", 9<<20), "text/plain", 500, "more than max_body_bytes (8388608)"},
 		{"a long number", "/body", "[" + strings.Repeat("7", 1_000_000) + "]", json, 500, "a number has more than 1000 characters"},
 		{"a loop as long as the client says", "/for", `{"n": 1e300}`, json, 500, "the program ran longer than 1s"},
-		{"a value as deep as the client says", "/count", `{"n": 20000}`, json, 500, "the result is nested deeper than 10000 levels"},
+		{"a value that a program makes too deep", "/deep", strings.Repeat("[", 9999) + strings.Repeat("]", 9999), json, 500, "the result is nested deeper than 10000 levels"},
 		{"XML with entities", "/xml", `<!DOCTYPE a [<!ENTITY x "xx"><!ENTITY y "&x;&x;">]><a>&y;</a>`, "text/xml", 500, "document type definitions are refused"},
 		{"XML with a file", "/xml", `<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>`, "text/xml", 500, "document type definitions are refused"},
 		{"deep XML", "/xml", strings.Repeat("<a>", 100_000), "text/xml", 500, "more than 512 elements inside each other"},
