@@ -122,6 +122,9 @@ func (c command) prepare(log *slog.Logger) (s *server, err error) {
 		if err != nil {
 			check(fmt.Errorf("-tls-cert, -tls-key: %w", err))
 		}
+		if leaf := pair.Leaf; leaf != nil && time.Now().After(leaf.NotAfter) {
+			log.Warn("the certificate of -tls-cert has expired: clients will refuse it", "at", leaf.NotAfter.UTC().Format(time.RFC3339))
+		}
 		s.tls = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	} else if !s.address.local && s.address.network == "tcp" && !c.plain {
 		check(fmt.Errorf("-listen %s: other machines reach this address; give -tls-cert and -tls-key, or -plain-http if something else encrypts", c.listen))
@@ -157,7 +160,10 @@ func (c command) prepare(log *slog.Logger) (s *server, err error) {
 	if lost := store.Volatile(c.storeFile); lost != "" {
 		log.Warn(lost)
 	}
-	s.api = New(Options{Store: file, Hasher: hasher, KeyPrefix: c.keyPrefix, Seed: c.shapes == "seed", Audit: audit, Log: log})
+	s.api = New(Options{
+		Store: file, LastUses: store.OpenLastUses(c.storeFile), Hasher: hasher, KeyPrefix: c.keyPrefix, Seed: c.shapes == "seed",
+		Audit: audit, Log: log,
+	})
 	return s, nil
 }
 

@@ -149,7 +149,8 @@ func (i *importKeys) readAdminAPI(s *session, hasher *key.Hasher) ([]store.Consu
 	o := store.AdminAPIOptions{URL: i.url, Token: token, TokenHeader: i.tokenHeader, TLS: i.tls, Timeout: i.timeout}
 	consumers, credentials, err := store.ReadAdminAPI(s.ctx, o, hasher)
 	if err != nil { // its names are those of the plugin's parameters
-		names := strings.NewReplacer("admin_api.url", "-from-admin-api", "admin_api.token", "-token-file", "admin_api.", "-")
+		names := strings.NewReplacer("admin_api.url", "-from-admin-api", "admin_api.token", "-token-file",
+			"admin_api.key", "-cert-key", " or admin_api.server_name", "", "admin_api.", "-")
 		return nil, nil, errors.New("-from-admin-api: " + strings.TrimPrefix(names.Replace(err.Error()), "-from-admin-api: "))
 	}
 	return consumers, credentials, nil

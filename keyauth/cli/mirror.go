@@ -73,7 +73,7 @@ func flagsOf(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(strings.NewReplacer("redis.url", "-redis-url-file", "redis.key", "-cert-key", "redis.", "-").Replace(err.Error()))
+	return errors.New(strings.NewReplacer("redis.url", "-redis-url-file", "redis.key", "-cert-key", " or redis.server_name", "", "redis.", "-").Replace(err.Error()))
 }
 
 // A mirroring is what the command prints as JSON.

@@ -148,7 +148,7 @@ func (a *AdminAPI) page(ctx context.Context, list, offset string, into any) erro
 		if errors.As(err, &at) {
 			err = at.Err // the address may hold a password
 		}
-		return err
+		return explainTLS("admin_api", err)
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {

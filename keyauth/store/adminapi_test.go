@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -234,12 +235,16 @@ func TestAdminAPIShapes(t *testing.T) {
 	assert.Equal(t, int64(4000000000), lookup(t, a, "epoch").ExpiresAt)
 }
 
+// refusesInHandshake is the last version of TLS in which a client learns that its certificate is refused before it sends a
+// request: later it may see no more than a lost connection.
+const refusesInHandshake = tls.VersionTLS12
+
 func TestAdminAPIWithMutualTLS(t *testing.T) {
 	t.Parallel()
 	k := newFakeKong([]storetest.Given{given(1, "a")})
 	server := httptest.NewUnstartedServer(k)
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
-	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: refusesInHandshake}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
@@ -251,7 +256,7 @@ func TestAdminAPIWithMutualTLS(t *testing.T) {
 	}{
 		{"all there", store.TLSOptions{CA: ca, Cert: cert, Key: key}, ""},
 		{"unknown authority", store.TLSOptions{Cert: cert, Key: key}, "certificate signed by unknown authority"},
-		{"no client certificate", store.TLSOptions{CA: ca}, "certificate required"},
+		{"no client certificate", store.TLSOptions{CA: ca}, "handshake failure; the server does not take us: look at admin_api.cert and admin_api.key"},
 		{"another name", store.TLSOptions{CA: ca, Cert: cert, Key: key, ServerName: "other.test"}, "not other.test"},
 	} {
 		a, err := store.OpenAdminAPI(store.AdminAPIOptions{URL: server.URL, TLS: c.tls}, &hasher, quiet)
@@ -263,6 +268,44 @@ func TestAdminAPIWithMutualTLS(t *testing.T) {
 			require.ErrorContains(t, err, c.want, c.name)
 		}
 		require.NoError(t, a.Close())
+	}
+}
+
+// A certificate that has expired is named as the cause, on either side, and no key is "wrong" because of it.
+func TestAdminAPIWithExpiredCertificates(t *testing.T) {
+	t.Parallel()
+	cert, key := selfSigned(t)
+	oldCert, oldKey := selfSignedUntil(t, time.Now().Add(-time.Minute))
+	for _, c := range []struct {
+		name              string
+		server, serverKey string
+		client, clientKey string
+		want              string
+	}{
+		{"both good", cert, key, cert, key, ""},
+		{"the server's", oldCert, oldKey, cert, key, "renew the server's certificate, or correct admin_api.ca"},
+		{"the client's", cert, key, oldCert, oldKey, "remote error: tls: expired certificate; the server does not take us: look at admin_api.cert and admin_api.key, and when they end"},
+	} {
+		pair, err := tls.X509KeyPair([]byte(c.server), []byte(c.serverKey))
+		require.NoError(t, err)
+		clients := x509.NewCertPool()
+		require.True(t, clients.AppendCertsFromPEM([]byte(c.client)))
+		server := httptest.NewUnstartedServer(newFakeKong([]storetest.Given{given(1, "a")}))
+		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients, MaxVersion: refusesInHandshake}
+		server.StartTLS()
+		a, err := store.OpenAdminAPI(store.AdminAPIOptions{URL: server.URL, TLS: store.TLSOptions{CA: c.server, Cert: c.client, Key: c.clientKey}}, &hasher, quiet)
+		require.NoError(t, err, c.name)
+		_, err = a.Lookup(t.Context(), digest("a"))
+		if c.want == "" {
+			require.NoError(t, err, c.name)
+		} else {
+			require.ErrorContains(t, err, c.want, c.name)
+			require.ErrorContains(t, err, "expired", c.name)
+			assert.NotErrorIs(t, err, store.ErrNotFound)
+		}
+		require.NoError(t, a.Close())
+		server.Close()
 	}
 }
 

@@ -168,7 +168,7 @@ func redisError(err error) error {
 			return fmt.Errorf("redis: %s; %s", start, remedy)
 		}
 	}
-	return fmt.Errorf("redis: %w", err)
+	return fmt.Errorf("redis: %w", explainTLS("redis", err))
 }
 
 // pingEvery is how long a subscription may be silent before the server is asked whether it is still there.

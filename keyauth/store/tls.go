@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 )
@@ -84,4 +85,18 @@ func pem(field, value string, read func(path string) ([]byte, error)) ([]byte, e
 		return nil, fmt.Errorf("%s: %w", field, err)
 	}
 	return text, nil
+}
+
+// explainTLS adds what to do to an error of a connection whose certificates are refused, on either side. The fields are those
+// of record.
+func explainTLS(record string, err error) error {
+	var refused *tls.CertificateVerificationError
+	if errors.As(err, &refused) {
+		return fmt.Errorf("%w; renew the server's certificate, or correct %s.ca or %s.server_name", err, record, record)
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return fmt.Errorf("%w; the server does not take us: look at %s.cert and %s.key, and when they end", err, record, record)
+	}
+	return err
 }
