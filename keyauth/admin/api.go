@@ -18,6 +18,7 @@ import (
 // Options are what an API works with.
 type Options struct {
 	Store     store.Admin
+	LastUses  *store.LastUses // of the store's keys
 	Hasher    *key.Hasher
 	KeyPrefix string // of keys that are generated; "" makes them as Kong does, 32 letters and digits
 	Seed      bool   // shapes and errors of Kong 0.x instead of 3.9

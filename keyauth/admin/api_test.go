@@ -168,6 +168,37 @@ func TestPanic(t *testing.T) {
 	assert.Equal(t, 200, a.send("GET", "/consumers", "").Code)
 }
 
+// What the plugin notes beside the keys file is shown; a damaged file takes nothing else away.
+func TestLastUse(t *testing.T) {
+	t.Parallel()
+	a := newTestAPI(t)
+	const id = "aaaaaaaa-0000-4000-8000-000000000001"
+	require.Equal(t, 201, a.send("POST", "/consumers", `{"username":"alice"}`).Code)
+	require.Equal(t, 201, a.send("POST", "/consumers/alice/key-auth", `{"id":"`+id+`","key":"a"}`).Code)
+	require.Equal(t, 201, a.send("POST", "/consumers/alice/key-auth", `{"key":"b"}`).Code)
+	use := func(at int64) {
+		text := fmt.Sprintf("{\"id\":%q,\"last_used_at\":%d}\n", id, at)
+		require.NoError(t, os.WriteFile(store.LastUsedPath(a.path)+".new", []byte(text), 0o600))
+		require.NoError(t, os.Rename(store.LastUsedPath(a.path)+".new", store.LastUsedPath(a.path)))
+	}
+	for _, at := range []int64{1_700_000_007, 1_700_000_067} {
+		use(at)
+		want := fmt.Sprintf(`"last_used_at":%d}`, at)
+		assert.Contains(t, a.send("GET", "/key-auths/a", "").Body.String(), want)
+		assert.Contains(t, a.send("GET", "/key-auths", "").Body.String(), want)
+		assert.Contains(t, a.send("GET", "/key-auths/b", "").Body.String(), `"last_used_at":null}`)
+	}
+	a.Seed = true
+	assert.Contains(t, a.send("GET", "/key-auths/a", "").Body.String(), `"last_used_at":1700000067}`)
+	assert.NotContains(t, a.send("GET", "/key-auths/b", "").Body.String(), "last_used_at")
+	assert.Equal(t, 400, a.send("PATCH", "/key-auths/a", `{"last_used_at":1}`).Code, "nobody else says it")
+
+	require.NoError(t, os.Remove(store.LastUsedPath(a.path)))
+	require.NoError(t, os.Mkdir(store.LastUsedPath(a.path), 0o700))
+	assert.Equal(t, 200, a.send("GET", "/key-auths", "").Code)
+	assert.Equal(t, 1, strings.Count(a.log.String(), "when keys were last used is not known"))
+}
+
 // A key is one key, whichever pepper it is stored under.
 func TestPeppers(t *testing.T) {
 	t.Parallel()

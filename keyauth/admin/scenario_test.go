@@ -41,7 +41,7 @@ func newTestAPI(t testing.TB, change ...func(*Options)) *testAPI {
 	log := slog.New(slog.NewJSONHandler(a.log, nil))
 	audit, err := NewAudit("", slog.New(slog.NewJSONHandler(io.Discard, nil)))
 	require.NoError(t, err)
-	o := Options{Store: file, Hasher: new(key.Hasher), Audit: audit, Log: log}
+	o := Options{Store: file, LastUses: store.OpenLastUses(a.path), Hasher: new(key.Hasher), Audit: audit, Log: log}
 	for _, c := range change {
 		c(&o)
 	}

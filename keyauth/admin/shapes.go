@@ -38,6 +38,7 @@ type credentialShape struct {
 	Groups    []string       `json:"groups"`
 	Scopes    []string       `json:"scopes"`
 	CIDRs     []netip.Prefix `json:"cidrs"`
+	LastUsed  *int64         `json:"last_used_at"`
 	Rotates   *rotatedShape  `json:"rotates,omitempty"`
 }
 
@@ -67,6 +68,7 @@ type seedCredentialShape struct {
 	Groups     []string       `json:"groups,omitempty"`
 	Scopes     []string       `json:"scopes,omitempty"`
 	CIDRs      []netip.Prefix `json:"cidrs,omitempty"`
+	LastUsed   int64          `json:"last_used_at,omitempty"`
 	Rotates    *rotatedShape  `json:"rotates,omitempty"`
 }
 
@@ -99,7 +101,7 @@ func (a *API) credentialShape(c store.Credential, key string, rotates *rotatedSh
 		return seedCredentialShape{
 			ID: c.ID, Key: orNull(key), KeyHint: c.Hint, ConsumerID: consumerID(c), CreatedAt: c.CreatedAt * 1000,
 			Tags: c.Tags, TTL: ttl, ExpiresAt: c.ExpiresAt, NotBefore: c.NotBefore, Disabled: c.Disabled,
-			Groups: c.Groups, Scopes: c.Scopes, CIDRs: c.CIDRs, Rotates: rotates,
+			Groups: c.Groups, Scopes: c.Scopes, CIDRs: c.CIDRs, LastUsed: a.lastUse(c.ID), Rotates: rotates,
 		}
 	}
 	owner := referenceShape{ID: consumerID(c)}
@@ -109,8 +111,17 @@ func (a *API) credentialShape(c store.Credential, key string, rotates *rotatedSh
 	return credentialShape{
 		ID: c.ID, Key: orNull(key), KeyHint: orNull(c.Hint), Consumer: owner, Tags: c.Tags, TTL: orNull(ttl),
 		CreatedAt: orNull(c.CreatedAt), ExpiresAt: orNull(c.ExpiresAt), NotBefore: orNull(c.NotBefore), Disabled: c.Disabled,
-		Groups: c.Groups, Scopes: c.Scopes, CIDRs: c.CIDRs, Rotates: rotates,
+		Groups: c.Groups, Scopes: c.Scopes, CIDRs: c.CIDRs, LastUsed: orNull(a.lastUse(c.ID)), Rotates: rotates,
 	}
+}
+
+// lastUse is the Unix time at which a credential was last used, as far as the plugin has noted it.
+func (a *API) lastUse(id string) int64 {
+	at, err := a.LastUses.Of(id)
+	if err != nil {
+		a.Log.Warn("when keys were last used is not known", "error", err)
+	}
+	return at
 }
 
 // consumerID is what the credential knows its consumer by.
