@@ -2,6 +2,7 @@
 # make test   runs every test
 # make check  runs test, formatting, static analysis, generated files
 # make check-deploy  reads scripts, workflows and the files for users with what is heavy, and builds the release twice
+# make check-chart KONG_CHART=kong  renders Kong's chart for Helm with our values files
 # make e2e    runs the plugins in a real gateway, where Docker is; KONG_IMAGE=kong:3.9 says in which
 SHELL := bash
 GO ?= go
@@ -14,7 +15,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # The same source gives the same bytes, wherever and whenever it is built: no paths, no time, no state of the repository.
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X kong-go-plugins/internal/pluginserver.build=$(VERSION)'
 
-.PHONY: demo test check check-deploy e2e build release-binaries konnect-schema generate bench soak fuzz clean
+.PHONY: demo test check check-deploy check-chart e2e build release-binaries konnect-schema generate bench soak fuzz clean
 
 demo:
 	@$(GO) run ./cmd/kongdev -demo $(if $(ONCE),-once) -f examples/quickstart/kong.yml
@@ -47,6 +48,11 @@ check-deploy:
 	$(GO) tool -modfile=tools/go.mod actionlint
 	cd release/checks && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test -count=1 ./...
 	release/reproducible.sh
+	$(if $(KONG_CHART),$(MAKE) check-chart)
+
+# Renders the chart kong/kong with our values files; KONG_CHART is the folder of a copy (helm pull kong/kong --untar).
+check-chart:
+	cd release/chart && $(GO) vet ./... && KONG_CHART=$(abspath $(KONG_CHART)) $(GO) test -count=1 ./...
 
 e2e:
 	@KONG_IMAGE=$(KONG_IMAGE) docker/e2e.sh
