@@ -72,11 +72,11 @@ func readExchange(log string, now time.Time) (*exchange, error) {
 				}
 			})
 		case "source":
-			x.answeredByKong = r.text() == "kong"
+			x.answeredByKong = r.Text() == "kong"
 		case "started_at":
 			startedAt = numberValue(r.Value())
 		case "client_ip":
-			x.clientIP = r.text()
+			x.clientIP = r.Text()
 		case "consumer":
 			x.consumer = r.consumer()
 		case "authenticated_entity":
@@ -114,13 +114,13 @@ func (r *logReader) request(x *exchange) (target string) {
 	r.Members(func(name string) {
 		switch name {
 		case "id":
-			x.requestID = r.text()
+			x.requestID = r.Text()
 		case "url":
-			x.url = r.text()
+			x.url = r.Text()
 		case "uri":
-			target = r.text()
+			target = r.Text()
 		case "method":
-			x.method = r.text()
+			x.method = r.Text()
 		case "headers":
 			x.request = r.headers.read(r.Reader)
 		}
@@ -147,11 +147,11 @@ func (r *logReader) route(x *exchange) {
 	r.Members(func(name string) {
 		switch name {
 		case "name":
-			x.routeName = r.text()
+			x.routeName = r.Text()
 		case "hosts":
 			r.Elements(func() {
 				if r.Next() == '"' {
-					x.routeHosts = append(x.routeHosts, r.text())
+					x.routeHosts = append(x.routeHosts, r.Text())
 				}
 			})
 		}
@@ -166,24 +166,21 @@ func (r *logReader) consumer() *consumer {
 	r.Members(func(name string) {
 		switch name {
 		case "id":
-			c.ID = r.text()
+			c.ID = r.Text()
 		case "username":
-			c.Username = r.text()
+			c.Username = r.Text()
 		case "custom_id":
-			c.CustomID = r.text()
+			c.CustomID = r.Text()
 		}
 	})
 	return c
 }
 
-// text reads a text, "" for another value.
-func (r *logReader) text() string { return rawjson.Unquote(r.Value()) }
-
 // textIn reads an object and returns a member of it that is a text.
 func (r *logReader) textIn(member string) (found string) {
 	r.Members(func(name string) {
 		if name == member {
-			found = r.text()
+			found = r.Text()
 		}
 	})
 	return found

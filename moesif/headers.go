@@ -36,22 +36,21 @@ func (r *headerReader) read(log *rawjson.Reader[string]) headers {
 	log.Members(func(name string) {
 		start := len(r.values)
 		if log.Next() == '[' {
-			log.Elements(func() { r.value(log.Value()) })
+			log.Elements(func() { r.value(log) })
 		} else {
-			r.value(log.Value())
+			r.value(log)
 		}
 		r.fields = append(r.fields, headerField{strings.ToLower(name), slices.Clip(r.values[start:])})
 	})
 	return slices.Clip(r.fields[first:])
 }
 
-func (r *headerReader) value(v string) {
-	if rawjson.IsString(v) {
-		v = rawjson.Unquote(v)
+func (r *headerReader) value(log *rawjson.Reader[string]) {
+	if log.Next() == '"' {
+		r.values = append(r.values, log.Text())
 	} else {
-		v = strings.ToValidUTF8(v, "\ufffd")
+		r.values = append(r.values, strings.ToValidUTF8(log.Value(), "\ufffd"))
 	}
-	r.values = append(r.values, v)
 }
 
 // values returns what the message has under a lower-case name.

@@ -10,33 +10,38 @@ type Reader[T Text] struct {
 
 // NewReader returns a reader of v, whose value comes next.
 func NewReader[T Text](v T) *Reader[T] {
-	r := &Reader[T]{scanner: scanner[T]{in: v, maxDepth: maxForeignDepth}}
-	r.space()
-	return r
+	return &Reader[T]{scanner: scanner[T]{in: v, maxDepth: maxForeignDepth}}
 }
 
 // Whole reports whether the value has been read and nothing was wrong with it, or follows it.
-func (r *Reader[T]) Whole() bool {
-	r.space()
-	return !r.failed && r.at > 0 && r.at == len(r.in)
-}
+func (r *Reader[T]) Whole() bool { return !r.failed && r.at > 0 && r.peek() == 0 && r.at == len(r.in) }
 
 // Next returns the byte that the next value begins with, 0 when there is none.
 func (r *Reader[T]) Next() byte {
-	if r.failed || r.at >= len(r.in) {
+	if r.failed {
 		return 0
 	}
-	return r.in[r.at]
+	return r.peek()
 }
 
 // Value reads the next value and returns its text.
 func (r *Reader[T]) Value() T {
+	c := r.Next()
 	start := r.at
-	if r.failed || !r.value() {
+	if r.failed || !r.valueOf(c) {
 		r.failed = true
 		return r.in[:0]
 	}
 	return r.in[start:r.at]
+}
+
+// Text reads the next value and returns it decoded, "" if it is no text.
+func (r *Reader[T]) Text() string {
+	v := r.Value()
+	if len(v) > 1 && v[0] == '"' && r.simple {
+		return string(v[1 : len(v)-1])
+	}
+	return Unquote(v)
 }
 
 // Members reads the next value. If it is an object, f is called with the name, decoded, of each member, and may read
@@ -46,22 +51,24 @@ func (r *Reader[T]) Members(f func(name string)) {
 		r.Value()
 		return
 	}
-	r.inside('}', func() bool {
+	r.enter()
+	for first := true; r.another('}', first); first = false {
 		if r.Next() != '"' {
-			return false
+			r.failed = true
+			return
 		}
-		name := r.Value()
-		r.space()
-		if !r.take(':') {
-			return false
+		name := r.Text()
+		if r.Next() != ':' {
+			r.failed = true
+			return
 		}
-		r.space()
+		r.at++
+		r.peek() // so that it shows whether f reads
 		start := r.at
-		if f(Unquote(name)); r.at == start {
+		if f(name); r.at == start {
 			r.Value()
 		}
-		return true
-	})
+	}
 }
 
 // Elements reads the next value. If it is an array, f is called for each element, and may read it, once.
@@ -70,33 +77,28 @@ func (r *Reader[T]) Elements(f func()) {
 		r.Value()
 		return
 	}
-	r.inside(']', func() bool {
+	r.enter()
+	for first := true; r.another(']', first); first = false {
+		r.peek()
 		start := r.at
 		if f(); r.at == start {
 			r.Value()
 		}
-		return true
-	})
+	}
 }
 
-// inside reads what is between the brackets of an object or array, each part by a call of f.
-func (r *Reader[T]) inside(end byte, f func() bool) {
-	r.at++
-	r.depth++
-	r.space()
-	if !r.take(end) {
-		for f() && !r.failed {
-			r.space()
-			if r.take(end) {
-				r.depth--
-				return
-			}
-			if !r.take(',') {
-				break
-			}
-			r.space()
-		}
-		r.failed = true
+// another steps over what separates two members or elements, or over the bracket behind the last, and reports which.
+func (r *Reader[T]) another(end byte, first bool) bool {
+	switch c := r.Next(); {
+	case c == end:
+		r.leave()
+		return false
+	case first && c != 0:
+		return true
+	case c == ',':
+		r.at++
+		return true
 	}
-	r.depth--
+	r.failed = true
+	return false
 }

@@ -49,6 +49,7 @@ type scanner[T Text] struct {
 	at       int
 	depth    int
 	maxDepth int
+	simple   bool // the text that was read last is ASCII without escapes
 
 	copies bool
 	from   int // what lies between from and at is not copied yet
@@ -57,44 +58,34 @@ type scanner[T Text] struct {
 
 // document reads the whole input. Afterwards in[from:at] is what is not copied yet.
 func (s *scanner[T]) document() bool {
-	s.space()
-	if !s.value() {
-		return false
-	}
-	s.space()
-	return s.at == len(s.in)
+	return s.value() && s.peek() == 0 && s.at == len(s.in)
 }
 
-// space skips white space, of which there mostly is none.
-func (s *scanner[T]) space() {
-	if s.at < len(s.in) && s.in[s.at] <= ' ' {
-		s.skip()
+// peek steps over white space, of which there mostly is none, and returns the next byte, 0 at the end.
+func (s *scanner[T]) peek() byte {
+	if s.at < len(s.in) && s.in[s.at] > ' ' {
+		return s.in[s.at]
 	}
+	return s.skip()
 }
 
-func (s *scanner[T]) skip() {
+func (s *scanner[T]) skip() byte {
 	end := SkipSpace(s.in, s.at)
 	if end > s.at && s.copies {
 		s.out = append(s.out, s.in[s.from:s.at]...)
 		s.from = end
 	}
-	s.at = end
+	if s.at = end; end == len(s.in) {
+		return 0
+	}
+	return s.in[end]
 }
 
-// take steps over c if it comes next.
-func (s *scanner[T]) take(c byte) bool {
-	if s.at >= len(s.in) || s.in[s.at] != c {
-		return false
-	}
-	s.at++
-	return true
-}
+func (s *scanner[T]) value() bool { return s.valueOf(s.peek()) }
 
-func (s *scanner[T]) value() bool {
-	if s.at >= len(s.in) {
-		return false
-	}
-	switch c := s.in[s.at]; c {
+// valueOf reads a value that begins with c, the next byte.
+func (s *scanner[T]) valueOf(c byte) bool {
+	switch c {
 	case '"':
 		return s.text()
 	case '{':
@@ -113,66 +104,77 @@ func (s *scanner[T]) value() bool {
 }
 
 func (s *scanner[T]) object() bool {
-	if s.depth++; s.depth > s.maxDepth {
+	if !s.enter() {
 		return false
 	}
-	s.at++
-	s.space()
-	if s.take('}') {
-		s.depth--
-		return true
+	if s.peek() == '}' {
+		return s.leave()
 	}
 	for {
-		if s.at >= len(s.in) || s.in[s.at] != '"' || !s.text() {
+		if s.peek() != '"' || !s.text() || s.peek() != ':' {
 			return false
 		}
-		s.space()
-		if !s.take(':') {
-			return false
-		}
-		s.space()
+		s.at++
 		if !s.value() {
 			return false
 		}
-		s.space()
-		if s.take('}') {
-			s.depth--
-			return true
-		}
-		if !s.take(',') {
+		switch s.peek() {
+		case '}':
+			return s.leave()
+		case ',':
+			s.at++
+		default:
 			return false
 		}
-		s.space()
 	}
 }
 
 func (s *scanner[T]) array() bool {
-	if s.depth++; s.depth > s.maxDepth {
+	if !s.enter() {
 		return false
 	}
-	s.at++
-	s.space()
-	if s.take(']') {
-		s.depth--
-		return true
+	if s.peek() == ']' {
+		return s.leave()
 	}
 	for {
 		if !s.value() {
 			return false
 		}
-		s.space()
-		if s.take(']') {
-			s.depth--
-			return true
-		}
-		if !s.take(',') {
+		switch s.peek() {
+		case ']':
+			return s.leave()
+		case ',':
+			s.at++
+		default:
 			return false
 		}
-		s.space()
 	}
 }
 
-// plain are the bytes that stand for themselves in a string.
+// enter steps over an opening bracket.
+func (s *scanner[T]) enter() bool {
+	s.at++
+	s.depth++
+	return s.depth <= s.maxDepth
+}
+
+// leave steps over a closing bracket.
+func (s *scanner[T]) leave() bool {
+	s.at++
+	s.depth--
+	return true
+}
+
+// take steps over c if it comes next.
+func (s *scanner[T]) take(c byte) bool {
+	if s.at >= len(s.in) || s.in[s.at] != c {
+		return false
+	}
+	s.at++
+	return true
+}
+
+// plain are the bytes that stand for themselves in a string, plainASCII those of them that are ASCII.
 var plain = func() (p [256]bool) { // read-only
 	for c := range p {
 		p[c] = c >= ' ' && c != '"' && c != '\\'
@@ -180,20 +182,31 @@ var plain = func() (p [256]bool) { // read-only
 	return p
 }()
 
+var plainASCII = func() (p [256]bool) { // read-only
+	for c := range p {
+		p[c] = plain[c] && c < utf8.RuneSelf
+	}
+	return p
+}()
+
 // text reads a string, whose opening quote is next.
 func (s *scanner[T]) text() bool {
 	in := s.in
+	s.simple = true
 	for i := s.at + 1; i < len(in); i++ {
-		if plain[in[i]] {
+		if plainASCII[in[i]] {
 			continue
 		}
 		switch c := in[i]; {
 		case c == '"':
 			s.at = i + 1
 			return true
+		case c >= utf8.RuneSelf:
+			s.simple = false
 		case c < ' ':
 			return false
 		case c == '\\':
+			s.simple = false
 			i++
 			if i >= len(in) {
 				return false
