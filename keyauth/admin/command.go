@@ -157,8 +157,8 @@ func (c command) prepare(log *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("-store: %w", err)
 	}
-	if lost := store.Volatile(c.storeFile); lost != "" {
-		log.Warn(lost)
+	for _, text := range store.Warnings(c.storeFile) {
+		log.Warn(text)
 	}
 	s.api = New(Options{
 		Store: file, LastUses: store.OpenLastUses(c.storeFile), Hasher: hasher, KeyPrefix: c.keyPrefix, Seed: c.shapes == "seed",

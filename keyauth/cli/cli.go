@@ -58,12 +58,12 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 	now      func() time.Time
-	lost     func(path string) string // says that a keys file will be lost: store.Volatile
+	warnings func(path string) []string // of where a keys file is: store.Warnings
 }
 
 // Run does what args, the words after `keyauth keys`, ask for. It returns the exit status.
 func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return run(args, streams{stdin, stdout, stderr, time.Now, store.Volatile})
+	return run(args, streams{stdin, stdout, stderr, time.Now, store.Warnings})
 }
 
 func run(args []string, std streams) int {

@@ -17,9 +17,9 @@ func TestWarningOfLoss(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
 	do := func(stdin, line string) (out, notes string) {
 		var o, n bytes.Buffer
-		lost := func(asked string) string {
+		lost := func(asked string) []string {
 			assert.Equal(t, path, asked)
-			return "it will be lost"
+			return []string{"it will be lost"}
 		}
 		args := append(strings.Fields(line), "-store", path)
 		require.Zero(t, run(args, streams{strings.NewReader(stdin), &o, &n, time.Now, lost}), "%s", &n)

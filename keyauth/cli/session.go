@@ -95,10 +95,10 @@ func (s *session) hasher() (*key.Hasher, error) {
 // note tells the person at the terminal something that is no result.
 func (s *session) note(format string, args ...any) { fmt.Fprintf(s.err, format+"\n", args...) }
 
-// warnOfLoss says that the keys file, which was written to, will be lost.
+// warnOfLoss says what is wrong with where the keys file is, which was written to.
 func (s *session) warnOfLoss() {
-	if lost := s.lost(s.path()); lost != "" {
-		s.note("warning: %s", lost)
+	for _, text := range s.warnings(s.path()) {
+		s.note("warning: %s", text)
 	}
 }
 

@@ -26,7 +26,7 @@ type Journal struct {
 	at      position
 	from    stamp
 	foreign map[key.Digest]foreignKey // with peppers that hasher does not know
-	told    bool                      // that the file will be lost
+	told    bool                      // what is wrong with where the file is
 }
 
 // A foreignKey is one that no request can find.
@@ -161,9 +161,11 @@ func (j *Journal) readWhole(f *os.File, s stamp) error {
 	}
 	j.at, j.from = at, s
 	j.now.Store(&view{base: b.Snapshot()})
-	if lost := Volatile(j.file.path); lost != "" && !j.told {
+	if !j.told {
 		j.told = true
-		j.file.status.log.Warn("keyauth: " + lost)
+		for _, text := range Warnings(j.file.path) {
+			j.file.status.log.Warn("keyauth: " + text)
+		}
 	}
 	return nil
 }
