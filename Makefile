@@ -10,7 +10,8 @@ BIN := bin
 FUZZTIME ?= 10s
 SOAKTIME ?= 60s
 KONG_IMAGE ?= kong:3.9
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# What -version shows behind "build": the tag, what came after it, and the commit.
+VERSION ?= $(shell echo "$$(git describe --tags --dirty 2>/dev/null || echo untagged)+$$(git rev-parse HEAD 2>/dev/null || echo unknown)")
 
 # The same source gives the same bytes, wherever and whenever it is built: no paths, no time, no state of the repository.
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X kong-go-plugins/internal/pluginserver.build=$(VERSION)'

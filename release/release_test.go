@@ -159,7 +159,7 @@ func TestGoreleaser(t *testing.T) {
 		assert.DirExists(t, filepath.Join("..", b.Main))
 		assert.Equal(t, []string{"CGO_ENABLED=0"}, b.Env)
 		assert.Equal(t, string(flags[1]), strings.Join(b.Flags, " "))
-		assert.Equal(t, []string{string(flags[2]) + "{{ .Tag }}"}, b.LDFlags)
+		assert.Equal(t, []string{string(flags[2]) + "{{ .Tag }}+{{ .FullCommit }}"}, b.LDFlags)
 		assert.Equal(t, []string{"amd64", "arm64"}, b.Goarch)
 	}
 	require.Len(t, g.Archives, 1)
