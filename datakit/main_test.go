@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kong-go-plugins/datakit"
+	"kong-go-plugins/datakit/kv"
 	"kong-go-plugins/internal/pluginserver"
 )
 
@@ -17,5 +18,7 @@ func TestMain(m *testing.M) {
 			os.Exit(pluginserver.Run(datakit.Plugin()))
 		}
 	}
+	// The first Redis replaces the library's log, which is a plain variable that clients read: before there are others.
+	_ = kv.OpenRedis(kv.RedisOptions{Addresses: []string{"127.0.0.1:1"}}).Close()
 	os.Exit(m.Run())
 }
