@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,11 +17,9 @@ var validMark = regexp.MustCompile("(?s)<!-- validate: (\\S+) -->\n```yaml\n(.*?
 // Configurations on pages that say so are right, by the plugin's own check.
 func TestConfigurationsOnPages(t *testing.T) {
 	t.Parallel()
-	names, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	require.NoError(t, err)
 	checked := 0
-	for _, name := range names {
-		text, err := os.ReadFile(name)
+	for name := range readPages(t) {
+		text, err := os.ReadFile(filepath.Join(root, name))
 		require.NoError(t, err)
 		for _, m := range validMark.FindAllStringSubmatch(string(text), -1) {
 			checked++
@@ -30,5 +29,25 @@ func TestConfigurationsOnPages(t *testing.T) {
 			assert.NoError(t, err, "%s: %s", name, out)
 		}
 	}
-	assert.NotZero(t, checked)
+	assert.Greater(t, checked, 4)
+}
+
+var shellBlock = regexp.MustCompile("(?s)( *)```sh\n(.*?)```\n") // read-only
+
+// Commands on pages are at least commands: a shell can read them.
+func TestCommandsOnPages(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for name := range readPages(t) {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		require.NoError(t, err)
+		for _, m := range shellBlock.FindAllStringSubmatch(string(text), -1) {
+			checked++
+			cmd := exec.CommandContext(t.Context(), "bash", "-n")
+			cmd.Stdin = strings.NewReader(m[2])
+			out, err := cmd.CombinedOutput()
+			assert.NoError(t, err, "%s: %s%s", name, m[2], out)
+		}
+	}
+	assert.Greater(t, checked, 20)
 }
