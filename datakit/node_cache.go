@@ -46,6 +46,7 @@ type cacheNode struct {
 	remote bool // values are not in this process
 	report func(key, text string)
 	name   string
+	count  lookups
 }
 
 func buildCache(c *NodeConfig, b *builder) (node, error) {
@@ -59,6 +60,7 @@ func buildCache(c *NodeConfig, b *builder) (node, error) {
 	if b.cacheConfig == nil {
 		return nil, errors.New("type: a node of type cache needs resources.cache, which says where values are kept")
 	}
+	n.count = b.engine.stats.lookupsOf(c.Name)
 	n.cache, n.remote = b.cache(), b.cacheConfig.Strategy != "memory"
 	return n, nil
 }
@@ -80,6 +82,14 @@ func (n cacheNode) run(ctx context.Context, in values) (values, error) {
 
 func (n cacheNode) get(ctx context.Context, key string) (values, error) {
 	v, hit, err := n.cache.Get(ctx, key, n.wait)
+	switch {
+	case err != nil:
+		n.count.failed.Inc()
+	case hit:
+		n.count.hit.Inc()
+	default:
+		n.count.miss.Inc()
+	}
 	if err != nil {
 		if !n.bypass || ctx.Err() != nil {
 			return nil, err
@@ -101,7 +111,10 @@ func (n cacheNode) set(ctx context.Context, key string, data, given any) (values
 		ttl = max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
 	}
 	stored := true
-	if err := n.cache.Set(ctx, key, data, ttl, n.stale); err != nil {
+	if err := n.cache.Set(ctx, key, data, ttl, n.stale); err == nil {
+		n.count.stored.Inc()
+	} else {
+		n.count.failed.Inc()
 		if !n.bypass || ctx.Err() != nil {
 			return nil, err
 		}

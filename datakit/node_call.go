@@ -73,6 +73,7 @@ type callNode struct {
 	goesOn   bool              // errors are outputs
 	refused  bool              // TLS without a look at certificates, which Kong forbids
 	names    *caser
+	count    answers
 }
 
 // proxyInputs are the inputs that take a literal where a label is expected elsewhere.
@@ -96,7 +97,7 @@ func (c *NodeConfig) proxyLiteral(g *graph, input, text string) bool {
 }
 
 func buildCall(c *NodeConfig, b *builder) (node, error) {
-	n := &callNode{name: c.Name, client: b.engine.client, literals: c.literals, names: &b.names, request: fetch.Request{
+	n := &callNode{name: c.Name, count: b.engine.stats.answersOf(c.Name), client: b.engine.client, literals: c.literals, names: &b.names, request: fetch.Request{
 		MaxBytes: b.maxBody,
 	}}
 	r := &n.request
@@ -204,8 +205,10 @@ func (n *callNode) call(ctx context.Context, in values) (values, error) {
 	}
 	answer, failure := n.client.Do(context.WithValue(ctx, callNameKey{}, n.name), request)
 	if answer == nil {
+		n.count.note(0)
 		return nil, failure
 	}
+	n.count.note(answer.Status)
 	body, err := bodyValue(answer.Body, answer.Header.Get("Content-Type"))
 	out := values{
 		{"status", answer.Status}, {"headers", n.names.headerValues(answer.Header)}, {"raw_body", string(answer.Body)}, {"body", body},
