@@ -29,7 +29,6 @@ func NewTransport(o HTTPOptions, connectTimeout, keepalive time.Duration) *http.
 		DisableKeepAlives:      keepalive == 0,
 		IdleConnTimeout:        keepalive,
 		MaxIdleConnsPerHost:    maxUploads,
-		WriteBufferSize:        64 << 10, // a usual batch in one write
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true,
 	}
