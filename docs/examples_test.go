@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -97,6 +98,8 @@ func newShell(t *testing.T) shell {
 	}
 }
 
+var givenPorts sync.Map // to tests that run at the same time
+
 // freePorts are below those that the system gives to whoever asks for any, so that nobody gets them in the meantime.
 func freePorts(t *testing.T) (a, b string) {
 	t.Helper()
@@ -104,6 +107,9 @@ func freePorts(t *testing.T) (a, b string) {
 	for tries := 0; len(free) < 2; tries++ {
 		require.Less(t, tries, 1000, "ports are free")
 		port := strconv.Itoa(20000 + rand.N(12000))
+		if _, taken := givenPorts.LoadOrStore(port, true); taken {
+			continue
+		}
 		l, err := net.Listen("tcp", "127.0.0.1:"+port)
 		if err != nil {
 			continue

@@ -4,8 +4,9 @@ package examples_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io/fs"
-	"net"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,7 +92,7 @@ func build(t *testing.T) string {
 func run(t *testing.T, bin, command string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	metrics := freeAddress(t)
+	metrics := loopbackAddress()
 	command = strings.NewReplacer(
 		program, bin+"/kongdev -plugins "+bin+" -listen 127.0.0.1:0 -admin 127.0.0.1:0",
 		"127.0.0.1:9542", metrics,
@@ -108,9 +109,8 @@ func run(t *testing.T, bin, command string) string {
 	return string(out)
 }
 
-func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+// loopbackAddress is an address of this machine that nobody else listens on: a free port of 127.0.0.1 may be somebody else's
+// by the time it is used.
+func loopbackAddress() string {
+	return fmt.Sprintf("127.%d.%d.%d:9542", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
 }
