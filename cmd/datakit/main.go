@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"kong-go-plugins/datakit"
 	"kong-go-plugins/datakit/cli"
@@ -11,7 +12,7 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && cli.Has(os.Args[1]) {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") { // every setting of the server is a flag
 		os.Exit(cli.Run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	p := datakit.Plugin()

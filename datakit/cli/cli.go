@@ -36,11 +36,6 @@ func commands() []command {
 	return []command{validateCommand, graphCommand, runCommand, testCommand, convertCommand}
 }
 
-// Has reports whether there is a command of this name.
-func Has(name string) bool {
-	return slices.ContainsFunc(commands(), func(c command) bool { return c.name == name })
-}
-
 // Usages are how the commands are called, behind the name of the executable.
 func Usages() (list []string) {
 	for _, c := range commands() {
@@ -53,7 +48,11 @@ func Usages() (list []string) {
 func Run(args []string, stdout, stderr io.Writer) int {
 	i := slices.IndexFunc(commands(), func(c command) bool { return len(args) > 0 && c.name == args[0] })
 	if i < 0 {
-		fmt.Fprintln(stderr, "datakit: expected a command: validate, graph, run, test or convert")
+		given := ""
+		if len(args) > 0 {
+			given = fmt.Sprintf("%q is no command; ", args[0])
+		}
+		fmt.Fprintf(stderr, "datakit: %sexpected validate, graph, run, test or convert; datakit -help tells more\n", given)
 		return exitUsage
 	}
 	c := commands()[i]
