@@ -23,6 +23,16 @@ sums() {
 }
 
 for arch in $arches; do build one "$arch"; done
+if grep -rla 'ld-linux' "$work/out/one"; then
+  echo "reproducible: these are not static: they name a dynamic loader" >&2
+  exit 1
+fi
+own=$work/out/one/$(go env GOARCH)/plugins
+if [ -d "$own" ]; then
+  for plugin in "$own"/*; do
+    "$plugin" -version | grep -E "^$(basename "$plugin") [0-9]+\.[0-9]+\.[0-9]+ \(build reproducible, " || { echo "reproducible: $plugin has another version" >&2; exit 1; }
+  done
+fi
 for arch in $twice; do GOCACHE=$work/cache build two "$arch"; done
 # shellcheck disable=SC2086 # lists of words
 { sums one $arches; sums one $twice >"$work/first"; sums two $twice >"$work/second"; }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -46,7 +48,18 @@ func TestDockerfile(t *testing.T) {
 	parsed, err := parser.Parse(bytes.NewReader(text))
 	require.NoError(t, err)
 	assert.Empty(t, parsed.Warnings)
-	stages, _, err := instructions.Parse(parsed.AST, nil)
+	var warnings []string
+	lint := linter.New(&linter.Config{Warn: func(rule, _, _, message string, _ []parser.Range) {
+		warnings = append(warnings, rule+": "+message)
+	}})
+	stages, _, err := instructions.Parse(parsed.AST, lint)
 	require.NoError(t, err)
 	assert.Len(t, stages, 3)
+	assert.Empty(t, warnings)
+
+	parsed, err = parser.Parse(strings.NewReader("FROM scratch as one\nMAINTAINER nobody\n"))
+	require.NoError(t, err)
+	_, _, err = instructions.Parse(parsed.AST, lint)
+	require.NoError(t, err)
+	assert.NotEmpty(t, warnings, "mistakes are found")
 }
