@@ -182,7 +182,7 @@ func TestPluginThatDoesNotStart(t *testing.T) {
 	var log output
 	_, err := start(t.Context(), settings{
 		file:   writeFile(t, filepath.Join(dir, "kong.yml"), "_format_version: \"3.0\"\nplugins: [{name: p}]\n", 0o600),
-		listen: "127.0.0.1:0", admin: "off", plugins: plugins(t), workers: 1, ready: 200 * time.Millisecond, logLevel: "info",
+		listen: "127.0.0.1:0", admin: "off", plugins: plugins(t), workers: 1, ready: 5 * time.Second, logLevel: "info",
 	}, &log)
 	require.ErrorContains(t, err, "plugin server p does not listen on")
 	assert.ErrorContains(t, err, "its own words are in the log above")

@@ -342,7 +342,7 @@ func TestLogWithoutRoute(t *testing.T) {
 func TestReload(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		withTplug(t)(o)
-		o.ReloadWait = 300 * time.Millisecond
+		o.ReloadWait = 3 * time.Second
 	})
 	b.ready()
 	require.Equal(t, 200, b.get("/").StatusCode)
