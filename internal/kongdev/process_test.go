@@ -71,7 +71,7 @@ func TestProcessRestart(t *testing.T) {
 	t.Run("a process that ends at once is started once a second", func(t *testing.T) {
 		start := time.Now()
 		_, _, spawns := runProcess(t, "true")
-		require.Eventually(t, func() bool { return spawns.Load() == 2 }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return spawns.Load() >= 2 }, time.Minute, time.Millisecond)
 		assert.GreaterOrEqual(t, time.Since(start), respawnWait)
 	})
 	t.Run("not found", func(t *testing.T) {

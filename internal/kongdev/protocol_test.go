@@ -78,7 +78,7 @@ func TestIdleConnectionsEnd(t *testing.T) {
 	startFakePlugin(t, dir, ignore)
 	log, err := newErrorLog(nil, "")
 	require.NoError(t, err)
-	const idle = 50 * time.Millisecond
+	const idle = time.Second
 	p, err := newPool(poolOptions{socket: filepath.Join(dir, "tplug.socket"), idle: idle, ids: new(atomic.Int64), counters: newCounters(), log: log})
 	require.NoError(t, err)
 	defer p.close()
