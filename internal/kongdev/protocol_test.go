@@ -62,7 +62,7 @@ func TestSilentHandler(t *testing.T) {
 	b, _ := newFakeBench(t, `"access"`, func(*fakeConn, string, int32) { <-hang })
 	defer close(hang)
 	for _, p := range b.pools() {
-		p.wait = 30 * time.Millisecond
+		p.wait = time.Second // enough for the start of the instance
 	}
 	r := b.get("/")
 	assert.Equal(t, 500, r.StatusCode)
