@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ type Declarative struct {
 	file   watched
 	hasher *key.Hasher
 	now    atomic.Pointer[Snapshot] // nil until the file could be read
+	from   fs.FileInfo              // of what now has; nil until then
 }
 
 // maxDeclarative is the largest file that is read, in bytes: parsing takes ten times as much memory. More keys belong
@@ -78,6 +80,15 @@ func (d *Declarative) load() error {
 	if len(text) > maxDeclarative {
 		return fmt.Errorf("the file has more than %d MiB; keyauth keys import turns it into a keys file, which may be larger", maxDeclarative>>20)
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	// YAML that was cut off may be right, with fewer keys. JSON is not, and a file that was put into place whole is another one.
+	whole := bytes.HasSuffix(text, []byte{'\n'}) || bytes.HasSuffix(bytes.TrimRight(text, " \t\r"), []byte{'}'})
+	if d.from != nil && os.SameFile(info, d.from) && !whole {
+		return errors.New("its last line has no end, as if it were half-written; end it with a line break, or put a whole file into its place by mv")
+	}
 	consumers, credentials, refused, err := ParseDeclarative(text, d.hasher)
 	if err != nil {
 		return err
@@ -94,5 +105,6 @@ func (d *Declarative) load() error {
 		}
 	}
 	d.now.Store(b.Snapshot())
+	d.from = info
 	return refused
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -155,6 +156,9 @@ func (j *Journal) readWhole(f *os.File, s stamp) error {
 		j.note(l)
 		return b.apply(l)
 	})
+	if err == nil && at.offset < s.size && s.size < j.at.offset && headerOf(at.head) == headerOf(j.at.head) {
+		err = errors.New("the file is shorter than it was, and its last line is not whole: it is half a copy; put a whole one in its place")
+	}
 	if err != nil {
 		j.foreign = before
 		return err
@@ -168,6 +172,12 @@ func (j *Journal) readWhole(f *os.File, s stamp) error {
 		}
 	}
 	return nil
+}
+
+// headerOf is the header in the first bytes of a file, which is another one each time that the file is written anew.
+func headerOf(head []byte) string {
+	header, _, _ := bytes.Cut(head, []byte{'\n'})
+	return string(header)
 }
 
 // apply follows one line of a keys file.

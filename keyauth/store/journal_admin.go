@@ -160,7 +160,7 @@ func (a *JournalAdmin) rewriteLocked() error {
 			_, err = w.Write(text)
 			return err == nil
 		}
-		put(newHeader())
+		put(newHeader(a.table.consumers.Len() + a.table.keys.Len()))
 		at.head = at.last
 		a.table.consumers.Scan(func(_ string, c *Consumer) bool { at.lines++; return put(line{Consumer: c}) })
 		a.table.keys.Scan(func(_ string, c *Credential) bool { at.lines++; return put(line{Key: newKeyLine(*c)}) })

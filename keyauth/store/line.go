@@ -20,7 +20,7 @@ import (
 // The keys file is JSON lines: a header, then one change a line. A later line replaces what an earlier one says of the
 // same consumer or the same hash, so that a change is one append; a compacted file has only consumers and keys.
 //
-//	{"format":"keyauth-keys","version":1,"id":"GAYDKOJ4MZXGC3DF"}
+//	{"format":"keyauth-keys","version":1,"id":"GAYDKOJ4MZXGC3DF","lines":2}
 //	{"consumer":{"id":"5d6e...","username":"alice"}}
 //	{"key":{"id":"0a1b...","hash":"sha256::ungW...","consumer":"5d6e...","hint":"acme_live_...ab3X"}}
 //	{"delete_key":{"id":"0a1b...","hash":"sha256::ungW..."}}
@@ -28,7 +28,8 @@ import (
 type line struct {
 	Format         string        `json:"format,omitempty"`
 	Version        int           `json:"version,omitempty"`
-	File           string        `json:"id,omitempty"` // another one each time that the file is written anew
+	File           string        `json:"id,omitempty"`    // another one each time that the file is written anew
+	Lines          int           `json:"lines,omitempty"` // that it then had behind the header, at least; with fewer it is half a copy
 	Consumer       *Consumer     `json:"consumer,omitempty"`
 	Key            *keyLine      `json:"key,omitempty"`
 	DeleteKey      *deleteKey    `json:"delete_key,omitempty"`
@@ -65,7 +66,9 @@ const (
 	version = 1
 )
 
-func newHeader() line { return line{Format: format, Version: version, File: rand.Text()} }
+func newHeader(lines int) line {
+	return line{Format: format, Version: version, File: rand.Text(), Lines: lines}
+}
 
 func newKeyLine(c Credential) *keyLine {
 	ref := c.ConsumerRef
@@ -88,7 +91,7 @@ func (k *keyLine) entry() Entry {
 
 // check tells whether l is one of the five kinds, and whole. first means that it is the first line of the file.
 func (l *line) check(first bool) error {
-	if l.Format != "" || l.Version != 0 || l.File != "" || first {
+	if l.Format != "" || l.Version != 0 || l.File != "" || l.Lines != 0 || first {
 		switch {
 		case !first:
 			return errors.New("format: a header in the middle; files cannot be joined by cat, use keyauth keys import")

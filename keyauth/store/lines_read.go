@@ -84,10 +84,14 @@ func readLines(f *os.File, p position, apply func(*line) error) (position, error
 		}
 	}()
 	var err error
+	least := 0              // lines that the file must have
 	for c := range chunks { // to the end, also after an error: the goroutines are waited for
 		got := <-c.done
 		if err == nil {
 			err = got.err
+		}
+		if err == nil && c.first == 1 && len(got.lines) > 0 {
+			least = 1 + got.lines[0].Lines
 		}
 		for i := 0; err == nil && i < len(got.lines); i++ {
 			if applyErr := apply(&got.lines[i]); applyErr != nil {
@@ -97,6 +101,9 @@ func readLines(f *os.File, p position, apply func(*line) error) (position, error
 	}
 	if err == nil {
 		err = readErr
+	}
+	if err == nil && end.lines > 0 && end.lines < least {
+		err = fmt.Errorf("the file has %d lines and was written with %d: it is half a copy; put a whole one in its place", end.lines, least)
 	}
 	if err == nil && end.lines == 0 {
 		err = errors.New("line 1: the header is missing; remove the empty file, or put a copy of the right one in its place")
