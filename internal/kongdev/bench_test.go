@@ -63,7 +63,7 @@ func BenchmarkLogEntry(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s := serialized{base: ev.req}
-		if len(s.json()) == 0 {
+		if len(s.message()) == 0 {
 			b.Fatal("no entry")
 		}
 	}

@@ -47,14 +47,16 @@ func (b *body) load() error {
 	if b.size > limit {
 		return b.spool(nil)
 	}
-	data, err := io.ReadAll(io.LimitReader(b.src, limit+1))
+	var data bytes.Buffer
+	data.Grow(int(max(b.size, 0)) + bytes.MinRead) // one piece of memory where the size was announced
+	n, err := data.ReadFrom(io.LimitReader(b.src, limit+1))
 	if err != nil {
 		return fmt.Errorf("request body: %w", err)
 	}
-	if int64(len(data)) > limit {
-		return b.spool(data)
+	if n > limit {
+		return b.spool(data.Bytes())
 	}
-	b.data, b.size, b.received = data, int64(len(data)), int64(len(data))
+	b.data, b.size, b.received = data.Bytes(), n, n
 	return nil
 }
 

@@ -3,8 +3,6 @@ package kongdev
 import (
 	"errors"
 	"strings"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // logMethods are kong.log.
@@ -17,7 +15,7 @@ var logMethods = map[string]pdkMethod{ // read-only
 	"kong.log.info":   {anyPhase, true, logCall(levelInfo)},
 	"kong.log.debug":  {anyPhase, true, logCall(levelDebug)},
 	"kong.log.serialize": {phaseLog, true, func(ev *event, _ []byte) ([]byte, error) {
-		return protowire.AppendBytes([]byte{0x0a}, ev.req.logOnce.json()), nil
+		return ev.req.logOnce.message(), nil
 	}},
 	"kong.log.set_serialize_value": {contextPhases, true, pairCall(func(q *request, key string, v value) error {
 		if q.phase != phaseLog { // there it is too late, and no error

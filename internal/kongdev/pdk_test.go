@@ -23,6 +23,7 @@ func newTestEvent(t testing.TB, p phase) *event {
 	log, err := newErrorLog(nil, "")
 	require.NoError(t, err)
 	g := &Gateway{log: log, counters: newCounters()}
+	g.buffers.New = func() any { return new([16 << 10]byte) }
 	gen := &generation{gw: g, config: d, balancers: map[string]*balancer{}}
 	gen.workers = []*worker{{gen: gen}}
 	q := newRequest(g, gen, httptest.NewRecorder(), httptest.NewRequest("POST", "/x?a=1&flag", strings.NewReader("body")))

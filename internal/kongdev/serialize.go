@@ -8,27 +8,40 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A serialized is kong.log.serialize of one request as JSON, made when the
-// first handler asks, from the request as it ended.
+// A serialized is the answer to kong.log.serialize for one request, made when
+// the first handler asks, from the request as it ended.
 type serialized struct {
-	once sync.Once
-	base *request
-	text []byte
+	once   sync.Once
+	base   *request
+	answer []byte
 }
 
-func (s *serialized) json() []byte {
+func (s *serialized) message() []byte {
 	s.once.Do(func() {
-		if len(s.base.serializeValues) == 0 {
-			p := jsonPrinter{out: append(make([]byte, 0, 3<<10), '{'), printed: &s.base.gen.printed}
-			s.base.logEntry(&p)
-			s.text = append(p.out, '}')
-		} else if t, err := s.base.serialize(); err == nil { // logPhase has looked before
-			s.text = appendJSON(nil, t)
-		}
+		buf := s.base.gw.buffers.Get().(*[16 << 10]byte)
+		defer s.base.gw.buffers.Put(buf)
+		entry := s.base.appendLogEntry(buf[:0])
+		s.answer = protowire.AppendBytes(append(make([]byte, 0, len(entry)+6), 0x0a), entry)
 	})
-	return s.text
+	return s.answer
+}
+
+// appendLogEntry prints what kong.log.serialize shows.
+func (q *request) appendLogEntry(dst []byte) []byte {
+	if len(q.serializeValues) == 0 {
+		p := jsonPrinter{out: append(dst, '{'), printed: &q.gen.printed}
+		q.logEntry(&p)
+		return append(p.out, '}')
+	}
+	t, err := q.serialize()
+	if err != nil { // logPhase has looked before
+		return dst
+	}
+	return appendJSON(dst, t)
 }
 
 // A serializeValue is what kong.log.set_serialize_value was called with.
