@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"kong-go-plugins/schema"
 )
 
 // A Problem is one mistake in a configuration.
@@ -64,22 +66,13 @@ func (p *problems) err() error {
 // Problems returns the mistakes that an error of Compile holds.
 func Problems(err error) []*Problem {
 	var list []*Problem
-	var walk func(error)
-	walk = func(err error) {
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, e := range joined.Unwrap() {
-				walk(e)
-			}
-			return
-		}
+	for _, part := range schema.Parts(err) {
 		var p *Problem
-		if errors.As(err, &p) {
-			list = append(list, p)
-		} else if err != nil {
-			list = append(list, &Problem{Text: err.Error()})
+		if !errors.As(part, &p) {
+			p = &Problem{Text: part.Error()}
 		}
+		list = append(list, p)
 	}
-	walk(err)
 	return list
 }
 

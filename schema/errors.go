@@ -37,25 +37,31 @@ func (e *FieldError) Error() string {
 	return e.Field + ": " + e.Text
 }
 
+// Parts are the errors that were joined to err, at any depth and in order; err itself when it was made of one.
+func Parts(err error) (list []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case err == nil:
+	case !ok:
+		list = append(list, err)
+	default:
+		for _, e := range joined.Unwrap() {
+			list = append(list, Parts(e)...)
+		}
+	}
+	return list
+}
+
 // Errors returns the mistakes that an error of this package holds, sorted by field.
 func Errors(err error) []*FieldError {
 	var list []*FieldError
-	var walk func(error)
-	walk = func(err error) {
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, e := range joined.Unwrap() {
-				walk(e)
-			}
-			return
-		}
+	for _, part := range Parts(err) {
 		var e *FieldError
-		if errors.As(err, &e) {
-			list = append(list, e)
-		} else if err != nil {
-			list = append(list, &FieldError{Text: err.Error()})
+		if !errors.As(part, &e) {
+			e = &FieldError{Text: part.Error()}
 		}
+		list = append(list, e)
 	}
-	walk(err)
 	sort.SliceStable(list, func(i, j int) bool { return list[i].Field < list[j].Field })
 	return list
 }
