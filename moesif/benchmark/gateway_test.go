@@ -3,6 +3,7 @@
 package benchmark
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,30 +63,49 @@ func (*calls) Log(kong *pdk.PDK) {
 	_, _, _ = pluginserver.ResponseBody(kong, 1<<20)
 }
 
-// TestMain makes this test binary the tests, the plugin noop on go-pdk's own server, or the plugin calls on ours.
+// fewcalls is calls for a request whose bodies are not wanted: access switches Kong's buffering off, so that the response
+// handler, for whose sake Kong buffers, is not called.
+type fewcalls struct{}
+
+func (*fewcalls) Access(kong *pdk.PDK) { _ = pluginserver.SetCtxFlag(kong, "buffered_proxying", false) }
+func (*fewcalls) Response(*pdk.PDK)    {}
+func (*fewcalls) Log(kong *pdk.PDK)    { _, _ = pluginserver.Serialize(kong) }
+
+// onOurServer are the plugins that are run by this project's server.
+var onOurServer = map[string]func() any{ // read-only
+	"calls":    func() any { return &calls{} },
+	"fewcalls": func() any { return &fewcalls{} },
+}
+
+// TestMain makes this test binary the tests, the plugin noop on go-pdk's own server, or one of those on ours.
 func TestMain(m *testing.M) {
 	executable, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	switch filepath.Base(executable) {
-	case "noop":
+	name := filepath.Base(executable)
+	switch newPlugin := onOurServer[name]; {
+	case name == "noop":
 		if err := server.StartServer(func() any { return &noop{} }, "1.0.0", 5); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-	case "calls":
-		os.Exit(pluginserver.Run(pluginserver.Plugin{Name: "calls", Version: "1.0.0", Priority: 5, New: func() any { return &calls{} }, FailOpen: true}))
+	case newPlugin != nil:
+		os.Exit(pluginserver.Run(pluginserver.Plugin{Name: name, Version: "1.0.0", Priority: 5, New: newPlugin, FailOpen: true}))
 	default:
 		os.Exit(m.Run())
 	}
 }
 
 const (
-	rounds  = 7
 	slice   = 700 * time.Millisecond
 	clients = 16
+)
+
+var (
+	rounds = flag.Int("rounds", 7, "how often each variant has its turn")
+	chosen = flag.String("variants", "", "names of variants with commas between, to run only these; the first of them in the table is the measure")
 )
 
 // A variant is one way to run a plugin under the same load.
@@ -102,6 +122,7 @@ func variants() []variant {
 		{name: "calls", plugin: "calls"},
 		{name: "full", plugin: "moesif"},
 		{name: "masked", plugin: "moesif", config: "request_body_masks: [password, $.user.ssn, 'items[*].card'], response_body_masks: [token, secret], enable_compression: true"},
+		{name: "opted-out-calls", plugin: "fewcalls"},
 		{name: "opted-out", plugin: "moesif", config: "disable_transaction_id: true, disable_capture_request_body: true, disable_capture_response_body: true"},
 		{name: "event-stream", plugin: "moesif", config: "disable_transaction_id: true, disable_capture_request_body: true", headers: []string{"Accept", "text/event-stream"}},
 		{name: "always", plugin: "moesif", flags: []string{"-buffer", "always"}},
@@ -132,18 +153,26 @@ func BenchmarkGateway(b *testing.B) {
 	defer collector.Close()
 
 	list := variants()
+	if *chosen != "" {
+		names := strings.Split(*chosen, ",")
+		list = slices.DeleteFunc(list, func(v variant) bool { return !slices.Contains(names, v.name) })
+	}
 	gateways := make([]*kongdevtest.Gateway, len(list))
 	for i, v := range list {
+		program := kongdevtest.Self
+		if v.plugin == "moesif" {
+			program = "" // built
+		}
 		gateways[i] = kongdevtest.Start(b, kongdevtest.Options{
 			Config: fmt.Sprintf(`{_format_version: "3.0", services: [{name: up, url: "http://up.test", routes: [{name: all, paths: [/]}]}], plugins: [{name: %s%s}]}`,
 				v.plugin, configOf(v, collector.URL)),
-			Plugins: map[string]string{v.plugin: map[string]string{"noop": kongdevtest.Self, "calls": kongdevtest.Self}[v.plugin]},
+			Plugins: map[string]string{v.plugin: program},
 			Flags:   map[string][]string{v.plugin: v.flags}, Hosts: map[string]http.Handler{"up.test": upstream}, Untraced: true, LogLevel: "notice",
 		})
 	}
 	for b.Loop() {
 		rates, plugin, gateway := make([][]float64, len(list)), make([][]float64, len(list)), make([][]float64, len(list))
-		for round := range rounds + 1 {
+		for round := range *rounds + 1 {
 			for i, v := range list {
 				pid := gateways[i].PluginPID(v.plugin)
 				ours, theirs := cpu(b, os.Getpid(), false), cpu(b, pid, true)
