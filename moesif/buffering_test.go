@@ -150,7 +150,7 @@ func hasPhase(g testGateway, r *kongdevtest.Response, phase string) bool {
 func TestBufferingOfOtherPlugins(t *testing.T) {
 	for _, other := range []string{"testearly", "testlate"} {
 		t.Run(other, func(t *testing.T) {
-			text := strings.Replace(gatewayConfig, "testauth", other, 1) + "    flush_after_ms: 20\n    api_endpoint: http://collector.kongdev\n"
+			text := strings.Replace(gatewayConfig, "testauth", other, 1) + "    flush_after_ms: 20\n    send_timeout: 60000\n    api_endpoint: http://collector.kongdev\n"
 			g := startGatewayOf(t, text, map[string]string{"moesif": builtPlugin, other: kongdevtest.Self}, nil)
 			r := g.send("POST", "/json", `{"a":1}`, "Content-Type", "application/json", "Accept", "text/event-stream")
 			assert.Equal(t, strconv.Itoa(len(r.Body)), r.Header.Get("X-"+other))

@@ -190,7 +190,7 @@ func TestCollectorTrouble(t *testing.T) {
 		"answers late": {Status: 503, After: true, Times: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := startGateway(t, builtPlugin, nil, "batch_size: 10", "send_timeout: 300")
+			g := startGateway(t, builtPlugin, nil, "batch_size: 10", "send_timeout: 1000")
 			g.Collector.SetFault(fault)
 			const n = 25
 			for i := range n {

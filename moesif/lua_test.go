@@ -104,7 +104,7 @@ services:
 plugins:
 - name: moesif
   config: {application_id: appid, api_endpoint: "http://collector.kongdev", debug: true, user_id_header: x-user,
-    company_id_header: x-company, request_header_masks: [x-hide, x-case], flush_after_ms: 20, spool_dir: ""}
+    company_id_header: x-company, request_header_masks: [x-hide, x-case], flush_after_ms: 20, send_timeout: 60000, spool_dir: ""}
 `})
 
 	used := map[string]bool{}

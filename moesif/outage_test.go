@@ -48,7 +48,7 @@ func newOutage(t *testing.T) *outage {
 	server := httptest.NewServer(o.collector)
 	t.Cleanup(server.Close)
 	o.config = gatewayConfig + "    api_endpoint: " + server.URL + "\n    spool_dir: " + o.spool +
-		"\n    send_timeout: 300\n    spool_max_bytes: 1073741824\n    flush_after_ms: 50\n"
+		"\n    send_timeout: 1000\n    spool_max_bytes: 1073741824\n    flush_after_ms: 50\n"
 	return o
 }
 

@@ -60,7 +60,7 @@ func TestNamesAndApplicationsD27(t *testing.T) {
 	out, err := exec.Command("go", "build", "-o", binary, "kong-go-plugins/cmd/moesif").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	const old = "kong-plugin-moesif"
-	const set = "    api_endpoint: http://collector.kongdev\n    flush_after_ms: 20\n"
+	const set = "    api_endpoint: http://collector.kongdev\n    flush_after_ms: 20\n    send_timeout: 60000\n"
 	text := strings.Replace(gatewayConfig, "- name: testauth\n", "", 1) + set +
 		"- name: " + old + "\n  config:\n    application_id: second-application\n" + set +
 		"- name: moesif\n  route: stream\n  config:\n    application_id: third-application\n" + set
