@@ -22,8 +22,14 @@ import (
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
-// nobody is a user without rights, where the tests run as root, who may write everywhere.
-const nobody = 65534
+// withoutRights is a user whom the modes of files hold back: this one, but for root.
+func withoutRights() int {
+	const nobody = 65534
+	if user := os.Getuid(); user != 0 {
+		return user
+	}
+	return nobody
+}
 
 // run runs a command without the environment of the tests and returns all that it says. It must fail.
 func run(t *testing.T, user int, path string, args ...string) string {
@@ -124,11 +130,7 @@ func pluginDoesNotStart(t *testing.T) func() string {
 
 	closed := filepath.Join(dir, "closed")
 	require.NoError(t, os.Mkdir(closed, 0o555)) //nolint:gosec // a test folder
-	user := os.Getuid()
-	if user == 0 {
-		user = nobody
-	}
-	s.WriteString(run(t, user, filepath.Join(bin, "moesif"), "-kong-prefix", closed))
+	s.WriteString(run(t, withoutRights(), filepath.Join(bin, "moesif"), "-kong-prefix", closed))
 	return s.said()
 }
 
@@ -144,7 +146,10 @@ func checkFails(t *testing.T) func() string {
 			_, _ = io.Copy(io.Discard, c)
 		}),
 	}
+	closed := listening(t, func(net.Conn) {})
+	require.NoError(t, os.Chmod(filepath.Join(closed, "moesif.socket"), 0))
 	var s script
+	s.WriteString(run(t, withoutRights(), filepath.Join(bin, "moesif"), "-check", "-kong-prefix", closed))
 	return func() string {
 		for _, prefix := range prefixes { // on a busy machine a second may not be enough for one of these servers
 			s.plugin(t, "-check", "-kong-prefix", prefix)
@@ -349,6 +354,9 @@ func pluginRuns(t *testing.T) func() string {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = taken.Close() })
 	g, said := gateway(t, "moesif", []string{"-metrics", taken.Addr().String()}, "application_id: a, api_endpoint: 'file:///dev/null'")
+	require.NoError(t, os.Remove(filepath.Join(g.Prefix(), "moesif.socket")))
+	g.WaitLog("the socket was removed")
+	g.WaitReady()
 	g.KillWorker("moesif")
 	g.WaitReady()
 	require.NoError(t, os.Link(filepath.Join(bin, "keyauth"), g.Binary("moesif")+".new"))
