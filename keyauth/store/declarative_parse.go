@@ -207,7 +207,7 @@ func (p *declarative) hash(c *Credential, k kongKey) (err error) {
 		return errors.New("key: want text of at least one character; put it in quotes")
 	}
 	if isPlaceholder(n.Value) {
-		return errors.New("key: it is a placeholder of decK, ${{ env ... }}, that was not filled in; write the file with its values first: deck file render --populate-env-vars")
+		return errors.New("key: it is a placeholder of decK, ${{ env ... }} or DECK_..., that was not filled in; write the file with its values first: deck file render --populate-env-vars")
 	}
 	c.Hash = p.hasher.Hash([]byte(n.Value))
 	c.Weak = key.Weakness(n.Value) != ""
@@ -217,8 +217,12 @@ func (p *declarative) hash(c *Credential, k kongKey) (err error) {
 	return nil
 }
 
-// isPlaceholder says whether decK would put a value of its environment in place of the text: as a key, it could be guessed.
+// isPlaceholder says whether decK would put a value of its environment in place of the text, or has put the variable's name
+// there, as it does unless told otherwise: as a key, either could be guessed.
 func isPlaceholder(text string) bool {
+	if name, ok := strings.CutPrefix(text, "DECK_"); ok {
+		return strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+	}
 	_, behind, open := strings.Cut(text, "${{")
 	inside, _, end := strings.Cut(behind, "}}")
 	return open && end && strings.Contains(inside, "env")

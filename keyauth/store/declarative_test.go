@@ -109,6 +109,7 @@ func TestParseDeclarativeRefuses(t *testing.T) {
 		{"empty key", "top-by-name", `""`, "keyauth_credentials[0].key: want text of at least one character"},
 		{"placeholder", "top-by-name", `${{ env "DECK_SECRET" }}`, "keyauth_credentials[0].key: it is a placeholder of decK"},
 		{"placeholder within", "top-by-name", `"a-${{env \"DECK_SECRET\"}}"`, "deck file render --populate-env-vars"},
+		{"mock of decK", "top-by-name", `DECK_ALICES_KEY_2`, "keyauth_credentials[0].key: it is a placeholder of decK"},
 		{"list", "top-by-name", `[SECRET]`, "keyauth_credentials[0].key: want text"},
 		{"both", "hint:", "key: SECRET\n    hint:", "consumers[0].keyauth_credentials[1].key_hash: there is a key too"},
 		{"hash", "sha256::", "sha256:", "consumers[0].keyauth_credentials[1].key_hash: is no stored digest"},
