@@ -14,7 +14,7 @@ func madeUp(t *testing.T) *repository {
 	require.NoError(t, err)
 	r.flags = map[string]map[string]bool{"moesif": {"-check": true, "-kong-prefix": true}, "kongdev": {"-f": true}}
 	r.literals, r.pieces = nil, nil
-	for _, s := range []string{"socket folder %s: does not exist; create it", "the collector %s; %d events wait", "is out of reach: ", "worker died", "exit"} {
+	for _, s := range []string{"socket folder %s: does not exist; create it", "the collector %s; %d events wait", "is out of reach: ", "worker died", "exit", "events_sent_total", "moesif_circuits", "panics_total"} {
 		r.addLiteral(s)
 	}
 	return r
@@ -76,6 +76,11 @@ func TestMistakesAreFound(t *testing.T) {
 
 		{"test", "`TestMistakesAreFound`", ""},
 		{"no such test", "`TestMistakesAreLost`", "TestMistakesAreLost: no such test"},
+
+		{"metric", "`moesif_events_sent_total`", ""},
+		{"metric with a label", "`moesif_circuits{state=\"held\"}`", ""},
+		{"metric of the server", "`keyauth_server_panics_total`", ""},
+		{"no such metric", "`moesif_events_lost_total`", "moesif_events_lost_total: no such metric"},
 
 		{"log line", "## Troubleshooting\n| `socket folder ...: does not exist` | why |", ""},
 		{"of two texts", "## Troubleshooting\n| `HOST: the collector is out of reach: ...; N events wait` | why |", ""},

@@ -9,9 +9,10 @@ import (
 )
 
 var (
-	flagPattern = regexp.MustCompile(`^-[a-z][a-z-]*$`)             // read-only
-	wordPattern = regexp.MustCompile(`^[a-z][a-z-]*$`)              // read-only
-	testName    = regexp.MustCompile(`^(Test|Benchmark|Fuzz)[A-Z]`) // read-only
+	flagPattern = regexp.MustCompile(`^-[a-z][a-z-]*$`)                                                                        // read-only
+	wordPattern = regexp.MustCompile(`^[a-z][a-z-]*$`)                                                                         // read-only
+	testName    = regexp.MustCompile(`^(Test|Benchmark|Fuzz)[A-Z]`)                                                            // read-only
+	metricName  = regexp.MustCompile(`^(?:moesif|keyauth|datakit)_(?:server_|supervisor_|worker_)?([a-z_]+[a-z])(?:\{.*\})?$`) // read-only
 )
 
 // fileTypes are the extensions that make a word with a slash a path of this repository.
@@ -53,6 +54,9 @@ func (r *repository) mistakes(p page, pages map[string]page) (found []string) {
 		}
 		if testName.MatchString(span) && !r.tests[span] {
 			bad("%s: no such test", span)
+		}
+		if m := metricName.FindStringSubmatch(span); m != nil && !r.quotes(m[1]) {
+			bad("%s: no such metric", span)
 		}
 	}
 	for _, line := range p.quoted {

@@ -23,7 +23,7 @@ func readPages(t *testing.T) map[string]page {
 	hub, err := filepath.Glob(filepath.Join(root, "docs", "hub", "*.md"))
 	require.NoError(t, err)
 	names = append(names, hub...)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"} {
 		names = append(names, filepath.Join(root, name))
 	}
 	pages := map[string]page{}

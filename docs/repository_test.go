@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -113,6 +114,11 @@ func (r *repository) addLiteral(s string) {
 			r.pieces = append(r.pieces, piece)
 		}
 	}
+}
+
+// quotes reports whether a text constant is this, or has it as its end, behind an underscore.
+func (r *repository) quotes(text string) bool {
+	return slices.ContainsFunc(r.literals, func(s string) bool { return s == text || strings.HasSuffix(s, "_"+text) })
 }
 
 // exists reports whether a path from the root names something. <name> in it stands for anything.
