@@ -150,7 +150,12 @@ func answers(addr string) bool {
 	return err == nil && string(reply) == "+PONG"
 }
 
-// StartSentinel starts a sentinel that watches master under a name.
+// sentinelDown is the silence after which a sentinel holds a server for dead. On a busy machine a sentinel that was not run
+// for 2 s ("tilt") looks away for 30 s. It promotes no replica that had lost the master more than ten times this before the
+// sentinel found the master dead: so it is above 3 s, or a failover that such a pause met would never come.
+const sentinelDown = 5 * time.Second
+
+// StartSentinel starts a sentinel that watches master under a name. A failover takes some seconds, half a minute at worst.
 func StartSentinel(t testing.TB, name string, master *Server) *Server {
 	t.Helper()
 	s := &Server{dir: t.TempDir()}
@@ -158,8 +163,8 @@ func StartSentinel(t testing.TB, name string, master *Server) *Server {
 	for range 5 {
 		s.Port = freePort(t)
 		file := filepath.Join(s.dir, "sentinel.conf") // sentinels write into it
-		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %d 1\nsentinel down-after-milliseconds %s 500\n"+
-			"sentinel failover-timeout %s 2000\n", s.Port, s.dir, name, master.Port, name, name)
+		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %d 1\nsentinel down-after-milliseconds %s %d\n"+
+			"sentinel failover-timeout %s 2000\n", s.Port, s.dir, name, master.Port, name, sentinelDown.Milliseconds(), name)
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 		s.cmd = exec.Command("redis-server", file, "--sentinel")
 		if s.start(s.Addr()) == nil {
