@@ -1,6 +1,7 @@
 package datakit
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -9,10 +10,13 @@ import (
 
 // states keep what the access phase of requests has left for their response phase, by request id, for a minute. What is
 // small travels with the request in Kong, where it survives a reload of the gateway between the phases; the rest is here.
+// A response phase may never come, as for a request whose upstream is away, so that both number and bytes are bounded; the
+// oldest go first.
 type states struct {
 	mu    sync.Mutex
 	byID  map[string]kept
-	order []kept // oldest first
+	order []kept // oldest first, without their states
+	bytes int
 	now   func() time.Time
 }
 
@@ -20,28 +24,33 @@ type kept struct {
 	id    string
 	state *State
 	until time.Time
+	bytes int
 }
 
 const (
-	stateTime    = time.Minute
-	maxStates    = 20_000
-	maxTravelled = 32 << 10 // bytes of a state that travels with the request; write-behind takes 64 KiB in all
+	stateTime     = time.Minute
+	maxStates     = 20_000
+	maxStateBytes = 512 << 20 // of all states, about
+	maxTravelled  = 32 << 10  // bytes of a state that travels with the request; write-behind takes 64 KiB in all
 )
 
 func newStates() *states { return &states{byID: map[string]kept{}, now: time.Now} }
 
 func (s *states) put(id string, state *State) {
+	k := kept{id: id, state: state, bytes: state.size()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	for len(s.order) > 0 && (now.After(s.order[0].until) || len(s.order) >= maxStates) {
+	k.until = now.Add(stateTime)
+	for len(s.order) > 0 && (now.After(s.order[0].until) || len(s.order) >= maxStates || s.bytes+k.bytes > maxStateBytes) {
 		if s.byID[s.order[0].id].until.Equal(s.order[0].until) {
-			delete(s.byID, s.order[0].id)
+			s.forget(s.order[0].id)
 		}
 		s.order = s.order[1:]
 	}
-	k := kept{id, state, now.Add(stateTime)}
+	s.forget(id)
 	s.byID[id] = k
+	s.bytes += k.bytes
 	k.state = nil
 	s.order = append(s.order, k)
 }
@@ -50,11 +59,30 @@ func (s *states) take(id string) *State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, ok := s.byID[id]
-	delete(s.byID, id)
+	s.forget(id)
 	if !ok || s.now().After(k.until) {
 		return nil
 	}
 	return k.state
+}
+
+// forget needs the lock.
+func (s *states) forget(id string) {
+	s.bytes -= s.byID[id].bytes
+	delete(s.byID, id)
+}
+
+// size is about what a state takes, in bytes.
+func (st *State) size() int {
+	const most = math.MaxInt32
+	left := most
+	for _, out := range st.values {
+		for _, v := range out {
+			fits(v.value, &left, maxDepth)
+		}
+	}
+	fits(map[string]any(st.plugin), &left, maxDepth)
+	return most - left
 }
 
 // isEmpty reports whether there is nothing to leave.

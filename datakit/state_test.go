@@ -1,0 +1,49 @@
+package datakit
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What waits for a response phase that never comes is bounded: in time, in number and in bytes.
+func TestStatesAreBounded(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := newStates()
+	s.now = func() time.Time { return now }
+	of := func(bytes int) *State {
+		return &State{values: map[string]values{"A": {{self, strings.Repeat("x", bytes)}}}}
+	}
+	big := of(100 << 20)
+	for i := range 7 {
+		s.put(strconv.Itoa(i), big)
+		assert.LessOrEqual(t, s.bytes, maxStateBytes)
+	}
+	assert.Nil(t, s.take("1"), "the oldest are gone")
+	for i := 2; i < 7; i++ {
+		assert.Same(t, big, s.take(strconv.Itoa(i)), i)
+	}
+	assert.Nil(t, s.take("6"), "each is taken once")
+	assert.Zero(t, s.bytes)
+
+	for i := range maxStates + 10 {
+		s.put("n"+strconv.Itoa(i), of(1))
+	}
+	assert.LessOrEqual(t, len(s.byID), maxStates)
+	assert.NotNil(t, s.take("n"+strconv.Itoa(maxStates+9)))
+
+	now = now.Add(stateTime + time.Second)
+	assert.Nil(t, s.take("n"+strconv.Itoa(maxStates)), "a minute is long enough")
+	s.put("last", of(5))
+	s.put("last", of(7))
+	assert.Len(t, s.byID, 1)
+	require.Equal(t, 7, s.bytes)
+	assert.NotNil(t, s.take("last"))
+	assert.Zero(t, s.bytes)
+	assert.LessOrEqual(t, len(s.order), 2)
+}
