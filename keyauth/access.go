@@ -118,7 +118,7 @@ func (c *Config) serve(kong *pdk.PDK, s *settings) (result, error) {
 		c.gate.throttle.failed(client, s.limit)
 	}
 	if r == accepted {
-		return r, errors.Join(s.hideKey(kong, &found), identify(kong, consumer, e))
+		return r, errors.Join(s.hideKey(kong, &found), identify(kong, consumer, &e))
 	}
 	if !r.isClients() || s.anonymous == "" {
 		return r, nil
@@ -134,55 +134,55 @@ func (c *Config) serve(kong *pdk.PDK, s *settings) (result, error) {
 }
 
 // authenticate says who the key is of, or why nobody. It changes nothing.
-func (c *Config) authenticate(kong *pdk.PDK, s *settings, found *search) (*store.Entry, *entities.Consumer, result, error) {
+func (c *Config) authenticate(kong *pdk.PDK, s *settings, found *search) (e store.Entry, consumer *entities.Consumer, r result, err error) {
 	switch {
 	case found.found == duplicate:
-		return nil, nil, repeated, nil
+		return e, nil, repeated, nil
 	case found.found == noKey && found.query.body.undecodable && s.answers.refusesBodies:
-		return nil, nil, unreadable, nil
+		return e, nil, unreadable, nil
 	case found.found == noKey || found.key == "":
-		return nil, nil, missing, nil
+		return e, nil, missing, nil
 	}
-	e, err := c.lookup(kong, s, found.key)
+	e, err = c.lookup(kong, s, found.key)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil, unknown, nil
+		return e, nil, unknown, nil
 	}
 	if err != nil {
 		c.gate.reportStore(err)
-		return nil, nil, storeFailed, nil
+		return e, nil, storeFailed, nil
 	}
 	now := time.Now()
-	r := judge(e, now)
+	r = judge(&e, now)
 	if r == accepted {
-		r, err = judgePlace(kong, e)
+		r, err = judgePlace(kong, &e)
 	}
 	if r != accepted || err != nil {
-		return nil, nil, r, err
+		return e, nil, r, err
 	}
-	consumer, err := c.owner(kong, s, e)
+	consumer, err = c.owner(kong, s, &e)
 	if consumer == nil {
 		r = orphaned
 	}
 	if r == accepted && err == nil {
-		c.lease.used(e, now)
+		c.lease.used(&e, now)
 	}
 	return e, consumer, r, err
 }
 
 // lookup asks the stores for a key.
-func (c *Config) lookup(kong *pdk.PDK, s *settings, text string) (*store.Entry, error) {
+func (c *Config) lookup(kong *pdk.PDK, s *settings, text string) (store.Entry, error) {
 	for _, prefix := range s.prefixes {
 		if key.Malformed(text, prefix) {
-			return nil, store.ErrNotFound
+			return store.Entry{}, store.ErrNotFound
 		}
 	}
 	stores, done, err := c.lease.stores(c.gate, s)
 	defer done()
 	if err != nil {
-		return nil, err
+		return store.Entry{}, err
 	}
 	raw := []byte(text)
-	return store.Find(pluginserver.Context(kong), stores, raw, s.hasher.Digests(raw))
+	return stores.Find(pluginserver.Context(kong), raw, s.hasher.Digests(raw))
 }
 
 // hideKey takes the key out of what the upstream gets: from header and query in any case, from the body where keys are

@@ -131,18 +131,18 @@ func (a *AdminAPI) Len() int {
 }
 
 // Lookup returns the entry of a digest. It waits for the first reading to end, and fails until one was complete.
-func (a *AdminAPI) Lookup(ctx context.Context, d key.Digest) (*Entry, error) {
+func (a *AdminAPI) Lookup(ctx context.Context, d key.Digest) (Entry, error) {
 	s := a.now.Load()
 	if s == nil {
 		select {
 		case <-a.first:
 		case <-a.done:
-			return nil, errors.New("admin api: the store is closed")
+			return Entry{}, errors.New("admin api: the store is closed")
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return Entry{}, ctx.Err()
 		}
 		if s = a.now.Load(); s == nil {
-			return nil, fmt.Errorf("admin api: nothing could be read yet: %w", a.health.last())
+			return Entry{}, fmt.Errorf("admin api: nothing could be read yet: %w", a.health.last())
 		}
 	}
 	return s.Lookup(ctx, d)

@@ -101,13 +101,13 @@ type rawCache struct {
 }
 
 // RawLookup is like Lookup for a store that needs the key in clear.
-func (c *rawCache) RawLookup(ctx context.Context, raw []byte, d key.Digest) (*Entry, error) {
-	return c.get(ctx, d, func(ctx context.Context) (*Entry, error) { return c.raw.RawLookup(ctx, raw, d) })
+func (c *rawCache) RawLookup(ctx context.Context, raw []byte, d key.Digest) (Entry, error) {
+	return c.get(ctx, d, func(ctx context.Context) (Entry, error) { return c.raw.RawLookup(ctx, raw, d) })
 }
 
 // Lookup returns the entry of a digest.
-func (c *Cache) Lookup(ctx context.Context, d key.Digest) (*Entry, error) {
-	return c.get(ctx, d, func(ctx context.Context) (*Entry, error) { return c.store.Lookup(ctx, d) })
+func (c *Cache) Lookup(ctx context.Context, d key.Digest) (Entry, error) {
+	return c.get(ctx, d, func(ctx context.Context) (Entry, error) { return c.store.Lookup(ctx, d) })
 }
 
 // Health is the store's.
@@ -132,9 +132,9 @@ func (c *Cache) Stats() CacheStats {
 	}
 }
 
-type question func(context.Context) (*Entry, error)
+type question func(context.Context) (Entry, error)
 
-func (c *Cache) get(ctx context.Context, d key.Digest, ask question) (*Entry, error) {
+func (c *Cache) get(ctx context.Context, d key.Digest, ask question) (Entry, error) {
 	now := time.Now()
 	r, ok := c.good.GetIfPresent(d)
 	switch {
@@ -144,39 +144,42 @@ func (c *Cache) get(ctx context.Context, d key.Digest, ask question) (*Entry, er
 			c.postpone(d, r)
 			c.ask(ctx, d, ask) // nobody waits for it
 		}
-		return r.entry, nil
+		return *r.entry, nil
 	case ok && r.failing && now.Before(r.stale):
 		c.stats.stale.Add(1)
 		if now.After(r.retry) {
 			c.postpone(d, r)
 			c.ask(ctx, d, ask) // a store that hangs has been waited for once
 		}
-		return r.entry, nil
+		return *r.entry, nil
 	}
 	if until, ok := c.bad.GetIfPresent(d); ok && now.Before(until) {
 		c.stats.negativeHits.Add(1)
-		return nil, ErrNotFound
+		return Entry{}, ErrNotFound
 	}
 	var err error
 	select {
 	case <-ctx.Done():
 		err = ctx.Err()
 	case got := <-c.ask(ctx, d, ask):
-		if got.err == nil || errors.Is(got.err, ErrNotFound) {
-			return got.entry, got.err
+		if got.err == nil {
+			return *got.entry, nil
+		}
+		if errors.Is(got.err, ErrNotFound) {
+			return Entry{}, got.err
 		}
 		err = got.err
 	}
 	// Not r: it may have been revoked while the store was asked.
 	if r, ok := c.good.GetIfPresent(d); ok && time.Now().Before(r.stale) {
 		c.stats.stale.Add(1)
-		return r.entry, nil
+		return *r.entry, nil
 	}
-	return nil, err
+	return Entry{}, err
 }
 
 type answer struct {
-	entry *Entry
+	entry *Entry // nil with an error
 	err   error
 }
 
@@ -203,7 +206,10 @@ func (c *Cache) askStore(ctx context.Context, d key.Digest, epoch uint64, ask qu
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	c.stats.questions.Add(1)
-	e, err = ask(ctx)
+	found, err := ask(ctx)
+	if err == nil {
+		e = &found
+	}
 	c.remember(d, epoch, e, err)
 	return e, err
 }

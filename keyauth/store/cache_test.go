@@ -57,7 +57,7 @@ func (r *remote) fail(err error) {
 	r.err = err
 }
 
-func (r *remote) Lookup(ctx context.Context, d key.Digest) (*store.Entry, error) {
+func (r *remote) Lookup(ctx context.Context, d key.Digest) (store.Entry, error) {
 	r.asked.Add(1)
 	r.mu.Lock()
 	e, err, panics, takes := r.entries[d], r.err, r.panics, r.takes
@@ -65,17 +65,17 @@ func (r *remote) Lookup(ctx context.Context, d key.Digest) (*store.Entry, error)
 	select {
 	case <-time.After(takes):
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return store.Entry{}, ctx.Err()
 	}
 	switch {
 	case panics:
 		panic("a bug")
 	case err != nil:
-		return nil, err
+		return store.Entry{}, err
 	case e == nil:
-		return nil, store.ErrNotFound
+		return store.Entry{}, store.ErrNotFound
 	}
-	return e, nil
+	return *e, nil
 }
 
 func (r *remote) Notify(f func(store.Change)) { r.notify = f }

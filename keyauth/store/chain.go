@@ -19,26 +19,26 @@ type Named struct {
 }
 
 // Lookup asks by digest; stores that need the key in clear cannot answer.
-func (c Chain) Lookup(ctx context.Context, d key.Digest) (*Entry, error) {
-	return c.first(func(s Store) (*Entry, error) { return s.Lookup(ctx, d) })
+func (c Chain) Lookup(ctx context.Context, d key.Digest) (Entry, error) {
+	return c.first(func(s Store) (Entry, error) { return s.Lookup(ctx, d) })
 }
 
 // Find is what the function Find does, for each store in order.
-func (c Chain) Find(ctx context.Context, raw []byte, digests []key.Digest) (*Entry, error) {
-	return c.first(func(s Store) (*Entry, error) { return Find(ctx, s, raw, digests) })
+func (c Chain) Find(ctx context.Context, raw []byte, digests []key.Digest) (Entry, error) {
+	return c.first(func(s Store) (Entry, error) { return Find(ctx, s, raw, digests) })
 }
 
-func (c Chain) first(ask func(Store) (*Entry, error)) (*Entry, error) {
+func (c Chain) first(ask func(Store) (Entry, error)) (Entry, error) {
 	for _, s := range c {
 		e, err := ask(s.Store)
 		if err == nil {
 			return e, nil
 		}
 		if !errors.Is(err, ErrNotFound) {
-			return nil, fmt.Errorf("store %s: %w", s.Name, err)
+			return Entry{}, fmt.Errorf("store %s: %w", s.Name, err)
 		}
 	}
-	return nil, ErrNotFound
+	return Entry{}, ErrNotFound
 }
 
 // Close closes all stores.

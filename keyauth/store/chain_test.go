@@ -14,9 +14,11 @@ import (
 // clear is a store that is searched by the key itself.
 type clear struct{ *remote }
 
-func (c clear) Lookup(context.Context, key.Digest) (*store.Entry, error) { return nil, errDown }
+func (c clear) Lookup(context.Context, key.Digest) (store.Entry, error) {
+	return store.Entry{}, errDown
+}
 
-func (c clear) RawLookup(ctx context.Context, raw []byte, _ key.Digest) (*store.Entry, error) {
+func (c clear) RawLookup(ctx context.Context, raw []byte, _ key.Digest) (store.Entry, error) {
 	return c.remote.Lookup(ctx, digest(string(raw)))
 }
 

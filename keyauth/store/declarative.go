@@ -36,10 +36,10 @@ func OpenDeclarative(path string, hasher *key.Hasher, log *slog.Logger) *Declara
 }
 
 // Lookup returns the entry of a digest.
-func (d *Declarative) Lookup(ctx context.Context, digest key.Digest) (*Entry, error) {
+func (d *Declarative) Lookup(ctx context.Context, digest key.Digest) (Entry, error) {
 	s := d.now.Load()
 	if s == nil {
-		return nil, fmt.Errorf("%s: %w", d.file.path, d.file.health())
+		return Entry{}, fmt.Errorf("%s: %w", d.file.path, d.file.health())
 	}
 	return s.Lookup(ctx, digest)
 }

@@ -50,10 +50,10 @@ func OpenJournal(path string, hasher *key.Hasher, log *slog.Logger) *Journal {
 }
 
 // Lookup returns the entry of a digest.
-func (j *Journal) Lookup(ctx context.Context, d key.Digest) (*Entry, error) {
+func (j *Journal) Lookup(ctx context.Context, d key.Digest) (Entry, error) {
 	v := j.now.Load()
 	if v == nil {
-		return nil, fmt.Errorf("%s: %w", j.file.path, j.file.health())
+		return Entry{}, fmt.Errorf("%s: %w", j.file.path, j.file.health())
 	}
 	return v.lookup(ctx, d)
 }
@@ -79,12 +79,12 @@ func (j *Journal) Close() error {
 	return nil
 }
 
-func (v *view) lookup(ctx context.Context, d key.Digest) (*Entry, error) {
+func (v *view) lookup(ctx context.Context, d key.Digest) (Entry, error) {
 	if len(v.keys) > 0 {
 		if e, ok := v.keys[d]; ok && e == nil {
-			return nil, ErrNotFound
+			return Entry{}, ErrNotFound
 		} else if ok {
-			return e, nil
+			return *e, nil
 		}
 	}
 	return v.base.Lookup(ctx, d)
@@ -292,7 +292,7 @@ func (v *view) keysOf(id string) map[key.Digest]*Entry {
 			if r.flags&taken == 0 || r.owner != owner {
 				continue
 			}
-			if e, err := v.base.entry(r); err == nil {
+			if e := new(Entry); v.base.read(r, e) {
 				found[r.digest] = e
 			}
 		}

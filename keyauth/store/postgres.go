@@ -95,7 +95,7 @@ func (p *Postgres) Close() error {
 func (p *Postgres) Health() error { return p.health.last() }
 
 // Lookup always fails: Kong's table has the keys in clear.
-func (p *Postgres) Lookup(context.Context, key.Digest) (*Entry, error) { return nil, errNeedsKey }
+func (p *Postgres) Lookup(context.Context, key.Digest) (Entry, error) { return Entry{}, errNeedsKey }
 
 // The workspace comes first, so that one which does not exist can be told from a key which does not.
 const keyQuery = `
@@ -107,9 +107,9 @@ LEFT JOIN (keyauth_credentials k JOIN consumers c ON c.id = k.consumer_id AND c.
 WHERE w.name = $2`
 
 // RawLookup asks the database. A key whose ttl has passed is returned with it.
-func (p *Postgres) RawLookup(ctx context.Context, raw []byte, _ key.Digest) (*Entry, error) {
+func (p *Postgres) RawLookup(ctx context.Context, raw []byte, _ key.Digest) (Entry, error) {
 	if len(raw) == 0 || !utf8.Valid(raw) || strings.IndexByte(string(raw), 0) >= 0 {
-		return nil, ErrNotFound // no text of the database, and an error of its own if it were sent
+		return Entry{}, ErrNotFound // no text of the database, and an error of its own if it were sent
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
@@ -120,15 +120,15 @@ func (p *Postgres) RawLookup(ctx context.Context, raw []byte, _ key.Digest) (*En
 		&id, &e.CreatedAt, &e.ExpiresAt, &e.Tags, &consumerID, &c.Username, &c.CustomID, &c.Tags, &c.CreatedAt, &c.UpdatedAt)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return nil, fmt.Errorf("postgres.workspace: the database has no workspace %q; is it Kong's?", p.o.Workspace)
+		return Entry{}, fmt.Errorf("postgres.workspace: the database has no workspace %q; is it Kong's?", p.o.Workspace)
 	case err != nil:
-		return nil, postgresError(err)
+		return Entry{}, postgresError(err)
 	case id == nil || consumerID == nil:
-		return nil, ErrNotFound
+		return Entry{}, ErrNotFound
 	}
 	e.ID, c.ID = *id, *consumerID
 	e.Hint = key.Hint(string(raw))
-	return &e, nil
+	return e, nil
 }
 
 const pgBouncer = "a PgBouncer that pools transactions cannot keep prepared statements: add default_query_exec_mode=exec to postgres.dsn"

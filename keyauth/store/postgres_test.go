@@ -63,7 +63,7 @@ func openPostgres(t *testing.T, given []storetest.Given) store.Store {
 	return store.NewCache(s, store.CacheOptions{})
 }
 
-func rawFind(ctx context.Context, s store.Store, k string) (*store.Entry, error) {
+func rawFind(ctx context.Context, s store.Store, k string) (store.Entry, error) {
 	return store.Find(ctx, s, []byte(k), storetest.Digests(k))
 }
 

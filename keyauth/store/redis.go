@@ -115,31 +115,31 @@ func (r *Redis) consumerName(id string) string {
 func digestText(d key.Digest) string { return base64.RawURLEncoding.EncodeToString(d[:]) }
 
 // Lookup asks the server, and once more for the consumer.
-func (r *Redis) Lookup(ctx context.Context, d key.Digest) (*Entry, error) {
+func (r *Redis) Lookup(ctx context.Context, d key.Digest) (Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*r.o.Timeout)
 	defer cancel()
 	var k keyLine
 	if err := r.get(ctx, r.keyName(d), &k); err != nil {
-		return nil, err
+		return Entry{}, err
 	}
 	if !k.Hash.Digest.Equal(d) || k.ID == "" {
-		return nil, errors.New("redis: the entry of this key has another hash, or no id; import it again")
+		return Entry{}, errors.New("redis: the entry of this key has another hash, or no id; import it again")
 	}
 	e := k.entry()
 	if k.Consumer == "" {
-		return &e, nil
+		return e, nil
 	}
 	err := r.get(ctx, r.consumerName(k.Consumer), &e.Consumer)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return &e, nil
+		return e, nil
 	case err != nil:
-		return nil, err
+		return Entry{}, err
 	case e.Consumer.ID != k.Consumer:
-		return nil, errors.New("redis: the entry of this key's consumer has another id; import it again")
+		return Entry{}, errors.New("redis: the entry of this key's consumer has another id; import it again")
 	}
 	e.ConsumerRef = ""
-	return &e, nil
+	return e, nil
 }
 
 func (r *Redis) get(ctx context.Context, name string, into any) error {

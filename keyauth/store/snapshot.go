@@ -83,13 +83,12 @@ var errTooLong = errors.New("is longer than 65535 bytes")
 // Len is the number of keys.
 func (s *Snapshot) Len() int { return s.used - s.gone }
 
-// Lookup returns the entry of a digest.
-func (s *Snapshot) Lookup(_ context.Context, d key.Digest) (*Entry, error) {
-	i, ok := place(s.records, &d)
-	if !ok {
-		return nil, ErrNotFound
+// Lookup returns the entry of a digest. It allocates nothing.
+func (s *Snapshot) Lookup(_ context.Context, d key.Digest) (e Entry, err error) {
+	if i, ok := place(s.records, &d); !ok || !s.read(&s.records[i], &e) {
+		return e, ErrNotFound
 	}
-	return s.entry(&s.records[i])
+	return e, nil
 }
 
 // Close does nothing.
@@ -112,26 +111,24 @@ func place(records []record, d *key.Digest) (at int, ok bool) {
 	return at, false
 }
 
-// entry makes the entry of r; its texts are parts of the snapshot's.
-func (s *Snapshot) entry(r *record) (*Entry, error) {
+// read makes e, which is zero, the entry of r, unless that was removed. Its texts and lists are parts of the snapshot's.
+func (s *Snapshot) read(r *record, e *Entry) bool {
 	o := &s.owners[r.owner]
 	if r.flags&removed != 0 || o.state == ownerRemoved {
-		return nil, ErrNotFound
+		return false
 	}
-	e := &Entry{
-		ID: s.slice(r.text, r.idLen), Hint: s.slice(r.text+uint32(r.idLen), uint16(r.hintLen)),
-		ExpiresAt: r.expiresAt, CreatedAt: r.createdAt, Disabled: r.flags&disabled != 0,
-	}
+	e.ID, e.Hint = s.slice(r.text, r.idLen), s.slice(r.text+uint32(r.idLen), uint16(r.hintLen))
+	e.ExpiresAt, e.CreatedAt, e.Disabled = r.expiresAt, r.createdAt, r.flags&disabled != 0
 	if r.attributes != 0 {
 		a := &s.attributes[r.attributes]
 		e.NotBefore, e.Groups, e.Scopes, e.Tags, e.CIDRs = a.notBefore, a.groups, a.scopes, a.tags, a.cidrs
 	}
 	if o.state == referred {
 		e.ConsumerRef = s.slice(o.text, o.idLen)
-		return e, nil
+	} else {
+		s.consumer(o, &e.Consumer)
 	}
-	s.consumer(o, &e.Consumer)
-	return e, nil
+	return true
 }
 
 func (s *Snapshot) consumer(o *owner, c *Consumer) {

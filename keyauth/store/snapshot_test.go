@@ -25,7 +25,7 @@ func lookup(t *testing.T, s store.Store, k string) *store.Entry {
 		require.ErrorIs(t, err, store.ErrNotFound)
 		return nil
 	}
-	return e
+	return &e
 }
 
 func TestBuilderLaterCallsWin(t *testing.T) {
@@ -143,7 +143,7 @@ func BenchmarkSnapshotLookup(b *testing.B) {
 			eachDigest(b, c.digests, func(d key.Digest) bool { _, ok := plain[d]; return ok == c.found })
 		})
 		b.Run(c.name+"/snapshot", func(b *testing.B) {
-			eachDigest(b, c.digests, func(d key.Digest) bool { e, err := s.Lookup(ctx, d); return (e != nil && err == nil) == c.found })
+			eachDigest(b, c.digests, func(d key.Digest) bool { e, err := s.Lookup(ctx, d); return (e.ID != "" && err == nil) == c.found })
 			b.ReportMetric(perKey, "B/key")
 		})
 	}
@@ -171,12 +171,12 @@ func processorTime(tb testing.TB) int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-// A lookup makes the entry and nothing else.
-func TestSnapshotLookupAllocatesOnce(t *testing.T) {
+// A million keys or one, a lookup makes no garbage.
+func TestSnapshotLookupAllocatesNothing(t *testing.T) {
 	s := openInline(t, nil)
 	b := store.NewBuilder(1)
 	require.NoError(t, b.Put(digest("a"), store.Entry{ID: "1", Hint: "h", Groups: []string{"g"}, Consumer: store.Consumer{ID: "c", Tags: []string{"t"}}}))
 	full, d := b.Snapshot(), digest("a")
-	assert.Equal(t, 1.0, testing.AllocsPerRun(100, func() { _, _ = full.Lookup(t.Context(), d) }))
+	assert.Equal(t, 0.0, testing.AllocsPerRun(100, func() { _, _ = full.Lookup(t.Context(), d) }))
 	assert.Equal(t, 0.0, testing.AllocsPerRun(100, func() { _, _ = s.Lookup(t.Context(), d) }))
 }

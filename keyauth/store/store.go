@@ -17,8 +17,8 @@ var ErrNotFound = errors.New("not found")
 
 // A Store finds the entry that owns a key. Implementations are safe for concurrent use.
 type Store interface {
-	// Lookup returns the entry of the digest, or ErrNotFound. The entry is shared: nobody may change it.
-	Lookup(ctx context.Context, digest key.Digest) (*Entry, error)
+	// Lookup returns the entry of the digest, or ErrNotFound. Its lists are shared: nobody may change them.
+	Lookup(ctx context.Context, digest key.Digest) (Entry, error)
 	// Close ends what the store runs in the background and waits for it. A closed store is not used again.
 	Close() error
 }
@@ -27,12 +27,12 @@ type Store interface {
 // is what caches know the key by.
 type RawStore interface {
 	Store
-	RawLookup(ctx context.Context, raw []byte, digest key.Digest) (*Entry, error)
+	RawLookup(ctx context.Context, raw []byte, digest key.Digest) (Entry, error)
 }
 
 // Find asks s for a key that was presented: raw in clear, and the digests it may be stored under, of which there is
 // at least one, in the order to try.
-func Find(ctx context.Context, s Store, raw []byte, digests []key.Digest) (*Entry, error) {
+func Find(ctx context.Context, s Store, raw []byte, digests []key.Digest) (Entry, error) {
 	if c, ok := s.(Chain); ok {
 		return c.Find(ctx, raw, digests)
 	}
@@ -44,7 +44,7 @@ func Find(ctx context.Context, s Store, raw []byte, digests []key.Digest) (*Entr
 			return e, err
 		}
 	}
-	return nil, ErrNotFound
+	return Entry{}, ErrNotFound
 }
 
 // An Entry is a credential as the request path sees it. Times are seconds since 1970; 0 means that there is none.

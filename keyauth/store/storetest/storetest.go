@@ -102,7 +102,7 @@ func Run(t *testing.T, f Fixture) {
 			if f.Hints && want.Hint == "" {
 				want.Hint = key.Hint(g.Key)
 			}
-			assert.Equalf(t, want, *e, "%.80q", g.Key)
+			assert.Equalf(t, want, e, "%.80q", g.Key)
 		}
 	})
 
@@ -118,7 +118,7 @@ func Run(t *testing.T, f Fixture) {
 		for _, k := range absent {
 			e, err := find(t.Context(), s, k)
 			require.ErrorIsf(t, err, store.ErrNotFound, "%.80q", k)
-			assert.Nil(t, e)
+			assert.Zero(t, e)
 		}
 	})
 
@@ -180,6 +180,6 @@ func open(t *testing.T, f Fixture, given []Given) store.Store {
 	return s
 }
 
-func find(ctx context.Context, s store.Store, k string) (*store.Entry, error) {
+func find(ctx context.Context, s store.Store, k string) (store.Entry, error) {
 	return store.Find(ctx, s, []byte(k), Digests(k))
 }
