@@ -222,18 +222,38 @@ func TestSocket(t *testing.T) {
 	assert.Contains(t, stderr.String(), "there is something else than a socket")
 }
 
-func TestTLS(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
+// certificate writes one for this machine that is good until end, and its key.
+func certificate(t *testing.T, end time.Time) (der []byte, certFile, keyFile string) {
+	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: end, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err = x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	require.NoError(t, err)
 	pkcs, err := x509.MarshalPKCS8PrivateKey(private)
 	require.NoError(t, err)
-	cert := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	pair := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs})))
+	return der, writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
+		writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs})))
+}
+
+// A certificate that has expired is used and spoken of: clients say what they think of it.
+func TestExpiredCertificate(t *testing.T) {
+	t.Parallel()
+	for end, want := range map[time.Time]bool{time.Now().Add(time.Hour): false, time.Now().Add(-time.Hour): true} {
+		_, cert, key := certificate(t, end)
+		var log strings.Builder
+		c, err := parseCommand([]string{"-tls-cert", cert, "-tls-key", key, "-store", filepath.Join(t.TempDir(), "keys.jsonl")}, io.Discard)
+		require.NoError(t, err)
+		_, err = c.prepare(slog.New(slog.NewJSONHandler(&log, nil)))
+		require.NoError(t, err)
+		assert.Equal(t, want, strings.Contains(log.String(), "the certificate of -tls-cert has expired"), "%s", &log)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	der, cert, pair := certificate(t, time.Now().Add(time.Hour))
 	addr, _ := serve(t, "-listen", "0.0.0.0:0", "-token-file", writeFile(t, testToken), "-tls-cert", cert, "-tls-key", pair,
 		"-store", filepath.Join(dir, "keys.jsonl"), "-shapes", "seed")
 	_, port, err := net.SplitHostPort(addr.String())
