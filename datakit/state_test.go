@@ -47,3 +47,28 @@ func TestStatesAreBounded(t *testing.T) {
 	assert.Zero(t, s.bytes)
 	assert.LessOrEqual(t, len(s.order), 2)
 }
+
+// A state that has travelled is the one that was sent. Other plugins may write into the context, too: what is no state is
+// nil, or a state that can be sent on.
+func FuzzState(f *testing.F) {
+	f.Add(`{"values":{"A":{"":1.50,"body":["x",null]}},"skipped":["B"],"status":201,"plugin":{"k":{"a":true}}}`)
+	f.Add(`{"values":{"A":7},"skipped":[1],"status":"x","plugin":[]}`)
+	f.Add(`{}`)
+	f.Add(`kept`)
+	f.Fuzz(func(t *testing.T, text string) {
+		st := decodeState(text)
+		if st == nil {
+			return
+		}
+		sent, ok := st.encode()
+		if !ok {
+			return
+		}
+		again := decodeState(sent)
+		require.NotNil(t, again)
+		twice, ok := again.encode()
+		require.True(t, ok)
+		assert.JSONEq(t, sent, twice)
+		assert.Equal(t, st.status, again.status)
+	})
+}
