@@ -57,7 +57,7 @@ func startBrowser(t *testing.T) *browser {
 		// Its helpers may still be writing for a moment.
 		assert.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, time.Minute, 10*time.Millisecond)
 	})
-	require.NoError(t, fromChromium.SetReadDeadline(time.Now().Add(2*time.Minute)))
+	require.NoError(t, fromChromium.SetReadDeadline(time.Now().Add(4*time.Minute)))
 	b := &browser{t: t, in: toChromium, out: bufio.NewReader(fromChromium)}
 	target := b.call("Target.createTarget", map[string]any{"url": "about:blank"})
 	attached := b.call("Target.attachToTarget", map[string]any{"targetId": target["targetId"], "flatten": true})
@@ -121,7 +121,7 @@ func (b *browser) eval(expression string) any {
 // until waits for an expression to be true.
 func (b *browser) until(expression string) {
 	b.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for b.eval(expression) != true {
 		if time.Now().After(deadline) {
 			require.Fail(b.t, "the page never came to "+expression, "%v\n%v", b.noises, b.eval("document.body.innerText"))
@@ -167,7 +167,7 @@ func TestPage(t *testing.T) {
 
 	// Live: a request shows up, is chosen by itself, and its waterfall drawn.
 	r.send("GET", "/orders?token=query-secret&x=1", "Authorization", "Bearer asked-secret")
-	b.until("document.querySelectorAll('#fall .event').length === 4")
+	b.until("document.querySelectorAll('#fall .event').length === 4 && document.getElementById('fall').innerText.includes('11 flights')") // it has ended
 	assert.Contains(t, b.text("#request-list"), "/orders?token=(12 bytes)&x=1")
 	fall := b.text("#fall")
 	for _, want := range []string{"3 phases, 8 PDK calls, 11 flights", "access", "guard · 5 calls, 6 flights", "request.get_path", `"/orders"`, `service.request.set_header("X-Seen", "yes")`, "upstream", "response", "log", "log.serialize"} {

@@ -217,7 +217,7 @@
       ...d.events.map(e => ({ s: e.s, rows: eventRows(e) })),
       ...d.upstream.map(u => ({ s: u.s, rows: [row('event', 'upstream',
         el('div', 'label', el('span', 'dot'), el('span', 'text', 'upstream'), el('small', '', `${u.address} ${u.e ? (u.failed ? 'failed, Kong answers ' : '') + u.status : 'waiting'}`)),
-        [place(el('i', 'b call' + (u.e ? '' : ' unended')), u.s, u.e)], u.e ? duration(u.e - u.s) : '…')] })),
+        [place(el('i', 'b whole' + (u.e ? '' : ' unended')), u.s, u.e)], u.e ? duration(u.e - u.s) : '…')] })),
     ].sort((a, b) => a.s - b.s);
 
     function eventRows(e) {
