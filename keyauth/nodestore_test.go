@@ -16,14 +16,14 @@ import (
 // The node's files count behind the configuration's credentials, and are followed while Kong runs.
 func TestNodeStore(t *testing.T) {
 	dir := t.TempDir()
-	file, snapshot := filepath.Join(dir, "kong.yml"), filepath.Join(dir, "new", "keys.jsonl")
+	file := filepath.Join(dir, "kong.yml")
 	write := func(text string) {
 		require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o600))
 		require.NoError(t, os.Rename(file+".new", file))
 	}
 	write("_format_version: \"3.0\"\nconsumers:\n- username: bob\n  keyauth_credentials: [{key: from-the-file}]\n")
 	g := startGateway(t, builtPlugin,
-		route{"/", []string{"file: " + file, "snapshot: " + snapshot}},
+		route{"/", []string{"file: " + file, "snapshot: <kong-prefix>/new/keys.jsonl"}},
 		route{"/absent", []string{"file: " + dir + "/nowhere.yml"}})
 	status := func(path, key string) int { return g.Send("GET", path, "", "apikey", key).Status }
 	assert.Equal(t, 200, status("/", bobsKey))
@@ -41,7 +41,7 @@ func TestNodeStore(t *testing.T) {
 	g.WaitLog(file)
 	assert.Equal(t, 200, status("/", "later"), "what the file said before stays")
 
-	admin, err := store.OpenJournalAdmin(snapshot)
+	admin, err := store.OpenJournalAdmin(filepath.Join(g.Prefix(), "new", "keys.jsonl")) // where the plugin may write after its gateway's end
 	require.NoError(t, err)
 	defer func() { _ = admin.Close() }()
 	config := configOf(t, `{"credentials":[{"digest":"`+digestOf(t, "written")+`","consumer":"bob"}]}`)
