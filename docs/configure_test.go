@@ -5,14 +5,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"kong-go-plugins/internal/kongconf"
 )
 
 var validMark = regexp.MustCompile("(?s)<!-- validate: (\\S+) -->\n```yaml\n(.*?)```\n") // read-only
@@ -53,23 +50,4 @@ func TestCommandsOnPages(t *testing.T) {
 		}
 	}
 	assert.Greater(t, checked, 20)
-}
-
-var settingName = regexp.MustCompile(`\bKONG_([A-Z0-9_]+)\b`) // read-only
-
-// Settings that pages name are Kong's: a misspelt one would be ignored without a word.
-func TestSettingsOnPages(t *testing.T) {
-	t.Parallel()
-	others := []string{"IMAGE", "YML", "CHART", "GO_PLUGINS_ARCHIVE", "VERSION"} // variables of scripts, of the job for CI, of a plugin
-	found := 0
-	for name := range readPages(t) {
-		text, err := os.ReadFile(filepath.Join(root, name))
-		require.NoError(t, err)
-		for _, m := range settingName.FindAllStringSubmatch(string(text), -1) {
-			if found++; !slices.Contains(others, m[1]) {
-				assert.Empty(t, kongconf.Unknown(strings.ToLower(m[1]), []string{"moesif", "keyauth", "datakit", "datakit-go"}), name)
-			}
-		}
-	}
-	assert.Greater(t, found, 30)
 }
