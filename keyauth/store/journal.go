@@ -156,7 +156,7 @@ func (j *Journal) readWhole(f *os.File, s stamp) error {
 		j.note(l)
 		return b.apply(l)
 	})
-	if err == nil && at.offset < s.size && s.size < j.at.offset && headerOf(at.head) == headerOf(j.at.head) {
+	if err == nil && at.rest > 0 && at.offset+at.rest < j.at.offset && headerOf(at.head) == headerOf(j.at.head) {
 		err = errors.New("the file is shorter than it was, and its last line is not whole: it is half a copy; put a whole one in its place")
 	}
 	if err != nil {

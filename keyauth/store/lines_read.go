@@ -15,6 +15,7 @@ type position struct {
 	lines  int
 	head   []byte // how the file begins, and
 	last   []byte // what stands before offset, to see whether it is still the same file
+	rest   int64  // bytes of a line behind offset that had no end yet
 }
 
 const checked = 128 // bytes of head and last, at most
@@ -79,6 +80,7 @@ func readLines(f *os.File, p position, apply func(*line) error) (position, error
 				if err != io.EOF {
 					readErr = err
 				}
+				end.rest = int64(len(buf))
 				return
 			}
 		}
