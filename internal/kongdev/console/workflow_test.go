@@ -19,6 +19,7 @@ func TestPageDrawsWorkflows(t *testing.T) {
 	b.open(r.served.URL())
 	r.send("GET", "/orders?id=1", "X-Test", "workflow")
 	b.until("document.querySelectorAll('#workflow .node').length === 14")
+	b.until("document.getElementById('fall').innerText.includes('4 flights') && !document.querySelector('#fall .unended')") // it is not drawn again
 	assert.Equal(t, []any{"complete", "skipped", "complete"}, b.eval("['PROFILE', 'OLD_NEWS', 'SUMMARY'].map(n => document.querySelector(`[data-node=${n}]`).classList[1])"))
 	assert.Regexp(t, `PROFILE.*call.*\d µs`, strings.ReplaceAll(b.eval("document.querySelector('[data-node=PROFILE]').textContent").(string), "\n", " "))
 	assert.Equal(t, true, b.eval("document.querySelectorAll('#workflow .edge').length >= 15 && document.querySelectorAll('#workflow .lane').length === 2"))
