@@ -14,9 +14,9 @@ import (
 )
 
 var (
-	kongVariable = regexp.MustCompile(`\bKONG_([A-Z0-9_]*[A-Z0-9])\b`)       // read-only
-	kongConfLine = regexp.MustCompile("(?m)^ *([a-z][a-z_]*[a-z]) = \\S.*$") // read-only
-	confBlock    = regexp.MustCompile("(?s)```text\n(.*?)```")               // read-only
+	kongVariable = regexp.MustCompile(`\bKONG_([A-Z0-9_]*[A-Z0-9])\b`)      // read-only
+	kongConfLine = regexp.MustCompile(`(?m)^ *([a-z][a-z_]*[a-z]) = \S.*$`) // read-only
+	confBlock    = regexp.MustCompile("(?s)```text\n(.*?)```")              // read-only
 )
 
 // Kong knows each setting that pages name, as a variable or as a line of kong.conf: it ignores others without a word.
