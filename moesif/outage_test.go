@@ -44,7 +44,10 @@ type period struct{ from, to time.Time }
 func (p period) has(other period) bool { return p.from.Before(other.to) && other.from.Before(p.to) }
 
 func newOutage(t *testing.T) *outage {
-	o := &outage{t: t, collector: kongdev.NewCollector(), spool: t.TempDir(), answered: map[int]period{}}
+	spool, err := os.MkdirTemp("", "kd")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = kongdev.RemovePrefix(spool) }) // workers outlive their gateway for a while
+	o := &outage{t: t, collector: kongdev.NewCollector(), spool: spool, answered: map[int]period{}}
 	server := httptest.NewServer(o.collector)
 	t.Cleanup(server.Close)
 	o.config = gatewayConfig + "    api_endpoint: " + server.URL + "\n    spool_dir: " + o.spool +
