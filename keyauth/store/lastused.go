@@ -97,7 +97,8 @@ func (l *LastUsed) write(ctx context.Context) {
 	}
 	if !l.failing && ctx.Err() == nil {
 		l.failing = true
-		l.log.Warn("keyauth: when keys were last used cannot be written; requests are not concerned. Let Kong's user write to the folder of the file", "error", err)
+		l.log.Warn("keyauth: when keys were last used cannot be written; requests are not concerned. "+
+			"Let Kong's user write to the folder of the file", "error", err)
 	}
 }
 
