@@ -13,6 +13,7 @@ import (
 	"context"
 	"flag"
 	"reflect"
+	"time"
 
 	"github.com/Kong/go-pdk"
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,6 +55,8 @@ type Plugin struct {
 	// CheckFlags says, before serving, what is wrong with the plugin's own flags. It may read files, and unlike the error
 	// of a flag's Set its text does not repeat the value, which may be secret. Optional.
 	CheckFlags func() error
+
+	patience time.Duration // without a worker, until the policy answers; 0: the constant of this name
 }
 
 type preparer interface{ Prepare() }

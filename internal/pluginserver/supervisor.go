@@ -1,6 +1,7 @@
 package pluginserver
 
 import (
+	"cmp"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -109,7 +110,7 @@ func stopTimer(t **time.Timer) {
 func (s *supervisor) run(listener *net.UnixListener, id fileID, p *program) {
 	s.listener, s.program = listener, p
 	s.setup = workerSetup{Socket: s.options.socket, ID: id}
-	s.noWorker = s.after(patience, s.answerByPolicy)
+	s.noWorker = s.after(cmp.Or(s.plugin.patience, patience), s.answerByPolicy)
 	s.launch()
 	for !s.ended {
 		f := <-s.posted
@@ -318,7 +319,7 @@ func (s *supervisor) died(w *workerProcess, err error) {
 		s.ended = len(s.workers) == 0
 	case s.serving == nil && s.starting == nil && s.restart == nil:
 		if s.noWorker == nil && s.fallback == nil {
-			s.noWorker = s.after(patience, s.answerByPolicy)
+			s.noWorker = s.after(cmp.Or(s.plugin.patience, patience), s.answerByPolicy)
 		}
 		s.relaunch(accepted)
 	}
