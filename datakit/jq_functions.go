@@ -12,7 +12,7 @@ import (
 // jqFunctions are those of jq that the library does not have.
 func jqFunctions() []gojq.CompilerOption {
 	same := func(v any, _ []any) any { return v }
-	return []gojq.CompilerOption{
+	options := []gojq.CompilerOption{
 		gojq.WithFunction("debug", 0, 1, same),
 		gojq.WithFunction("stderr", 0, 0, same),
 		gojq.WithFunction("keys_unsorted", 0, 0, func(v any, _ []any) any {
@@ -59,25 +59,47 @@ func jqFunctions() []gojq.CompilerOption {
 			}
 			return out
 		}),
+		gojq.WithFunction("_subtract_lists", 2, 2, func(_ any, args []any) any {
+			return subtractLists(args[0].([]any), args[1].([]any))
+		}),
 	}
+	for _, name := range costly {
+		options = append(options, gojq.WithFunction("_affordable_"+name, 1, 1, func(v any, args []any) any {
+			if err := affordable(name, v, args[0]); err != nil {
+				return err
+			}
+			return v
+		}))
+	}
+	return options
 }
 
 // limited are functions of jq's own that know no limit, defined anew with one. They stand in the program: the library lets
 // nothing replace its own.
-var limited = []struct{ name, definition string }{ // read-only
-	{"fromjson", "def fromjson: _fromjson; ."},
-	{"tonumber", "def _tonumber: tonumber; def tonumber: _short | _tonumber; ."},
-}
+var limited = func() map[string]string { // read-only
+	definitions := map[string]string{
+		"fromjson": "def fromjson: _fromjson; .",
+		"tonumber": "def _tonumber: tonumber; def tonumber: _short | _tonumber; .",
+		minus:      `def ` + minus + `($b; $a): if ($a | type) == "array" and ($b | type) == "array" then _subtract_lists($a; $b) else _subtract($a; $b) end; .`,
+	}
+	for _, name := range costly {
+		definitions[name] = strings.ReplaceAll("def _NAME($b): NAME($b); def NAME($b): _affordable_NAME($b) | _NAME($b); .", "NAME", name)
+	}
+	return definitions
+}()
 
-// limitedFunctions are those of them that a program may call.
-func limitedFunctions(program string) (list []*gojq.FuncDef) {
-	for _, l := range limited {
-		if !strings.Contains(program, l.name) {
+// limit has a program use the functions with limits.
+func limit(program *gojq.Query) {
+	guardMinus(program)
+	text := program.String()
+	var list []*gojq.FuncDef
+	for _, name := range sortedKeys(limited) {
+		if !strings.Contains(text, name) {
 			continue
 		}
-		if query, err := gojq.Parse(l.definition); err == nil {
+		if query, err := gojq.Parse(limited[name]); err == nil {
 			list = append(list, query.FuncDefs...)
 		}
 	}
-	return list
+	program.FuncDefs = append(list, program.FuncDefs...)
 }

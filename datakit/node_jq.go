@@ -59,7 +59,7 @@ func buildJQ(c *NodeConfig, b *builder) (node, error) {
 	if clock := b.engine.keys.Now; clock != nil {
 		query.FuncDefs = append([]*gojq.FuncDef{fixedNow(clock())}, query.FuncDefs...)
 	}
-	query.FuncDefs = append(limitedFunctions(text), query.FuncDefs...)
+	limit(query)
 	options := append(jqFunctions(), gojq.WithVariables(names))
 	if n.code, err = gojq.Compile(query, options...); err != nil {
 		return nil, fmt.Errorf("jq: does not compile: %w", err)
