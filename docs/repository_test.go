@@ -21,6 +21,7 @@ type repository struct {
 	top      map[string]bool            // files and folders of the root, those left out that are made and not committed
 	goFiles  map[string]bool            // base names
 	tests    map[string]bool            // names of test functions
+	tested   []string                   // sources of tests, those of the pages left out
 	flags    map[string]map[string]bool // binary -> its flags
 	literals []string                   // text constants of the sources, tests left out
 	pieces   []string                   // the same, cut where a value is put in
@@ -83,6 +84,9 @@ func (r *repository) visit(path string, d fs.DirEntry, err error) error {
 	if strings.HasSuffix(path, "_test.go") {
 		for _, m := range testPattern.FindAllStringSubmatch(string(text), -1) {
 			r.tests[m[1]] = true
+		}
+		if !strings.Contains(path, "/docs/") {
+			r.tested = append(r.tested, string(text))
 		}
 		return nil
 	}
@@ -152,6 +156,17 @@ func (r *repository) says(line string) bool {
 		recognizable = recognizable || len(part) >= telling
 	}
 	return recognizable
+}
+
+// awaits reports whether a test of the code expects a quoted log line: one of its fixed parts, which can be recognized.
+func (r *repository) awaits(line string) bool {
+	for _, part := range variable.Split(line, -1) {
+		part = strings.TrimSpace(part)
+		if len(part) > telling && slices.ContainsFunc(r.tested, func(test string) bool { return strings.Contains(test, part) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *repository) holds(part string) bool {

@@ -14,7 +14,7 @@ import (
 
 const (
 	patience = 60 * time.Second     // for a line to be said, on a busy machine
-	seldom   = "Seldom"             // the section whose lines a test cannot bring about: they are looked up in the sources
+	seldom   = "Seldom"             // the section whose lines tests of the code bring about: they are looked up there and in the sources
 	kongs    = "Hybrid and Konnect" // that of lines of Kong and others
 )
 
@@ -111,6 +111,7 @@ func TestTroubleshooting(t *testing.T) {
 	require.NoError(t, err)
 	for _, line := range lines[seldom] {
 		assert.True(t, r.says(line), "no source says %q", line)
+		assert.True(t, r.awaits(line), "no test of the code waits for %q", line)
 	}
 	for name := range lines {
 		if name != seldom && name != kongs {

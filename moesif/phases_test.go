@@ -234,6 +234,22 @@ func TestSpooledBody(t *testing.T) {
 	}
 }
 
+func TestUnreadableBodyIsSaid(t *testing.T) {
+	said := make(chan string, 100)
+	capture := NewCapture(func(_, text string) { said <- text })
+	t.Cleanup(func() { _ = capture.Close(t.Context()) })
+	c := configOf(t, capture, `{"application_id":"a","api_endpoint":"file://`+t.TempDir()+`/events.ndjson"}`)
+	k := newFakeKong(t)
+	gone := &kong_plugin_protocol.RawBodyResult_BodyFilepath{BodyFilepath: filepath.Join(t.TempDir(), "gone")}
+	k.requestBody, k.buffered = &kong_plugin_protocol.RawBodyResult{Kind: gone}, true
+	k.run("response", c.Response)
+	for text := range said {
+		if strings.Contains(text, "the request's body cannot be read: ") {
+			return
+		}
+	}
+}
+
 // A response that is certainly over the limit does not cross the socket.
 func TestLargeResponseIsNotAsked(t *testing.T) {
 	for log, want := range map[string]bool{

@@ -117,6 +117,7 @@ func TestSlowHandlerIsAnsweredInItsPlace(t *testing.T) {
 			require.ErrorIs(t, <-late, errEnded)
 			require.ErrorIs(t, ctxErr.Load().(error), context.DeadlineExceeded)
 			require.EqualValues(t, 1, r.counts.timeouts.Load())
+			require.Contains(t, r.logs.String(), "a handler did not return within ")
 		})
 	}
 }

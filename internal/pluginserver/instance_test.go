@@ -20,6 +20,7 @@ func TestUnknownInstanceIsAskedForAgain(t *testing.T) {
 	_, err := p.tryRead()
 	require.ErrorIs(t, err, io.EOF, "Kong must read a clean end")
 	require.EqualValues(t, 1, r.counts.unknownInstance.Load())
+	require.Contains(t, r.logs.String(), "kong named an instance of another process; it will start it again")
 }
 
 func TestInstanceIDs(t *testing.T) {

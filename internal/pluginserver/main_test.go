@@ -94,6 +94,9 @@ func demoPlugin(version string) Plugin {
 		if failing { // its workers never get ready
 			os.Exit(4)
 		}
+		if version == "4.0.0" {
+			select {} // nor do these
+		}
 	}
 	return p
 }

@@ -128,6 +128,7 @@ func TestPanicOfDrainIsAnError(t *testing.T) {
 	logs := &lines{}
 	w := worker{log: slog.New(slog.NewTextHandler(logs, nil)), plugin: Plugin{Drain: func(context.Context) error { panic("full") }}}
 	w.drainPlugin()
+	require.Contains(t, logs.String(), "not everything could be sent before the end")
 	require.Contains(t, logs.String(), "panic: full")
 }
 

@@ -241,7 +241,7 @@ func TestRefusedCallsBeforeExitAreNamed(t *testing.T) {
 			require.Eventually(t, func() bool { return r.counts.connections.Load() == 0 }, waitFor, time.Millisecond)
 			if refused {
 				require.EqualValues(t, 1, r.counts.refused.Load())
-				require.Contains(t, r.logs.String(), "one of them: kong.response.set_header\"")
+				require.Contains(t, r.logs.String(), "kong ended an event with these calls unanswered, it has refused one of them: kong.response.set_header\"")
 			} else {
 				require.Zero(t, r.counts.refused.Load())
 			}

@@ -73,8 +73,8 @@ func TestFolderErrors(t *testing.T) {
 	}{
 		{syscall.EACCES, "may not write there (it belongs to user "},
 		{syscall.EPERM, "may not write there (it belongs to user "},
-		{syscall.EROFS, "read-only file system; mount a writable volume"},
-		{syscall.ENOSPC, "no space left"},
+		{syscall.EROFS, "is on a read-only file system; mount a writable volume there"},
+		{syscall.ENOSPC, "no space left; free some"},
 		{errors.New("strange"), "demo.socket: bind: strange"},
 	} {
 		assert.ErrorContains(t, folderError(filepath.Join(dir, "demo.socket"), fmt.Errorf("bind: %w", tc.err)), tc.want)

@@ -263,6 +263,23 @@ func TestSupervisorKeepsDescriptorsForTheNextWorker(t *testing.T) {
 	assert.Contains(t, said(t, p.dial(), id), "x")
 }
 
+func TestWorkerWithoutDescriptorsSaysSo(t *testing.T) {
+	p := plug(t, prefixFolder(t), testExecutable(t))
+	limit := unix.Rlimit{Cur: 40, Max: 40}
+	require.NoError(t, unix.Prlimit(p.workerPID(1), unix.RLIMIT_NOFILE, &limit, nil))
+	for range 60 {
+		p.dial()
+	}
+	p.logged("cannot accept connections: .*; raise the limit of open files", 1)
+}
+
+func TestWorkerThatHangsIsKilled(t *testing.T) {
+	t.Parallel() // it takes ten seconds
+	dir := prefixFolder(t)
+	p := plug(t, dir, install(t, filepath.Join(dir, "demo.bin"), "4.0.0"))
+	p.logged("worker not ready in time, killing it", 1)
+}
+
 func TestSupervisorHoldsNoClosedConnection(t *testing.T) {
 	p := plug(t, prefixFolder(t), testExecutable(t))
 	p.workerPID(1)
@@ -417,10 +434,10 @@ func TestPolicyAnswersWhileNoWorkerIsReady(t *testing.T) {
 	other.event(id, "access")
 	assert.Equal(t, "kong.response.exit", string(other.read()), "500, for this plugin fails closed")
 	_ = other.conn.Close()
-	p.logged("no worker is ready", 1)
+	p.logged("no worker is ready, events are answered with status 500; the last worker: ", 1)
 	assert.Contains(t, p.log.String(), "exit status 4")
 	err := check(options{name: "demo", socket: p.socket}, io.Discard)
-	assert.ErrorContains(t, err, "by the plugin's policy")
+	assert.ErrorContains(t, err, "answers, but only by the plugin's policy, because no worker is ready; its log says why")
 
 	started := p.dial().start(map[string]any{"say": "started meanwhile"})
 	require.NoError(t, os.Remove(failing))
