@@ -71,11 +71,11 @@ func guardMinus(program *gojq.Query) {
 	eachQuery(reflect.ValueOf(program), func(q *gojq.Query) {
 		switch {
 		case q.Op == gojq.OpSub && !isNumber(q.Left) && !isNumber(q.Right):
-			*q = gojq.Query{FuncDefs: q.FuncDefs, Term: call(minus, q.Right, q.Left)}
+			q.Term, q.Left, q.Op, q.Right = call(minus, q.Right, q.Left), nil, 0, nil
 		case q.Op == gojq.OpUpdateSub && !isNumber(q.Right): // a -= b is b as $b | a |= . - $b
 			minus := &gojq.Query{Term: call(minus, &gojq.Query{Term: call("$__less")}, &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeIdentity}})}
 			update := &gojq.Query{Left: q.Left, Op: gojq.OpModify, Right: minus}
-			*q = gojq.Query{FuncDefs: q.FuncDefs, Left: q.Right, Op: gojq.OpPipe, Patterns: []*gojq.Pattern{{Name: "$__less"}}, Right: update}
+			q.Left, q.Op, q.Patterns, q.Right = q.Right, gojq.OpPipe, []*gojq.Pattern{{Name: "$__less"}}, update
 		}
 	})
 }

@@ -59,6 +59,18 @@ func TestLimitsChangeNoResult(t *testing.T) {
 	}
 }
 
+// What the library refuses is not lost when a minus is written anew.
+func TestModulesStayRefused(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{`import "a" as a; .x - .y`, `include "a"; .x -= .y`} {
+		query, err := gojq.Parse(program)
+		require.NoError(t, err)
+		limit(query)
+		_, err = gojq.Compile(query, jqFunctions()...)
+		assert.ErrorContains(t, err, "module", program)
+	}
+}
+
 // FuzzSubtractLists holds our minus of lists to the library's.
 func FuzzSubtractLists(f *testing.F) {
 	f.Add(`[1, 2, 3]`, `[2]`)
