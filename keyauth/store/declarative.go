@@ -44,8 +44,8 @@ func (d *Declarative) Lookup(ctx context.Context, digest key.Digest) (Entry, err
 	return s.Lookup(ctx, digest)
 }
 
-// Refresh looks at the file now.
-func (d *Declarative) Refresh() { d.file.look(false) }
+// Refresh looks at the file now, and takes it even if somebody may be writing it.
+func (d *Declarative) Refresh() { d.file.look(true) }
 
 // Health returns why the file cannot be used, or which keys of it were left out.
 func (d *Declarative) Health() error { return d.file.health() }
@@ -64,7 +64,10 @@ func (d *Declarative) Close() error {
 	return nil
 }
 
-func (d *Declarative) load() error {
+func (d *Declarative) load(settled bool) error {
+	if !settled && d.now.Load() != nil {
+		return errUnsettled
+	}
 	f, err := os.Open(d.file.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("the file does not exist; create it, or remove it from the configuration")

@@ -16,8 +16,9 @@ import (
 	"kong-go-plugins/keyauth/key"
 )
 
-// A Journal follows a keys file, which a JournalAdmin writes, perhaps in another process. A new file is read whole into a Snapshot;
-// what is appended later is kept beside it, until it is so much that reading the file again is cheaper.
+// A Journal follows a keys file, which a JournalAdmin writes, perhaps in another process. A new file is read whole into a Snapshot,
+// once it has settled; what is appended later is read at once and kept beside it, until it is so much that reading the file
+// again is cheaper.
 type Journal struct {
 	file watched
 	now  atomic.Pointer[view] // nil until the file could be read
@@ -59,7 +60,7 @@ func (j *Journal) Lookup(ctx context.Context, d key.Digest) (Entry, error) {
 }
 
 // Refresh looks at the file now, so that a change of one's own is seen at once.
-func (j *Journal) Refresh() { j.file.look(false) }
+func (j *Journal) Refresh() { j.file.look(true) }
 
 // Health returns why the file cannot be used, or which keys of it cannot.
 func (j *Journal) Health() error { return j.file.health() }
@@ -90,8 +91,8 @@ func (v *view) lookup(ctx context.Context, d key.Digest) (Entry, error) {
 	return v.base.Lookup(ctx, d)
 }
 
-func (j *Journal) load() error {
-	if err := j.read(); err != nil || len(j.foreign) == 0 {
+func (j *Journal) load(settled bool) error {
+	if err := j.read(settled); err != nil || len(j.foreign) == 0 {
 		return err
 	}
 	peppers := map[string]bool{}
@@ -119,7 +120,7 @@ func (j *Journal) note(l *line) {
 	}
 }
 
-func (j *Journal) read() error {
+func (j *Journal) read(settled bool) error {
 	f, err := os.Open(j.file.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if v := j.now.Load(); v != nil && v.base.Len()+len(v.keys) > 0 {
@@ -142,8 +143,15 @@ func (j *Journal) read() error {
 			return nil
 		}
 	}
+	if !settled && j.Len() > 0 && j.file.waited < maxJournalWait {
+		return errUnsettled
+	}
 	return j.readWhole(f, s)
 }
+
+// maxJournalWait is how many looks a file that is not the one known, and grows at each of them, is waited for: as long as a
+// copy may take, and not forever, because admins may never pause.
+const maxJournalWait = 5
 
 // bytesPerKey is what a line is about long.
 const bytesPerKey = 220

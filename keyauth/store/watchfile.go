@@ -16,19 +16,29 @@ import (
 const pollEvery = time.Second
 
 // A watched file calls load at the start and whenever the file changes. load keeps what it had when it returns an error.
+// settled says that the file looks as it did a look ago. Until then it may be a part of what somebody is writing: where that
+// would take the place of something good, load returns errUnsettled and is called again at the next look.
 type watched struct {
 	path string
-	load func() error
+	load func(settled bool) error
 
 	looking sync.Mutex
 
 	status health
-	seen   stamp // what the last load found, good or not
+	seen   stamp // what the last load took, good or not; at first none
 	loaded error // of the last load
+	next   stamp // what the last look found and load did not take
+	waited int   // looks since load took a file
 
 	stop chan struct{}
 	done chan struct{}
 }
+
+// errUnsettled says that the file was not read, because it may be half-written.
+var errUnsettled = errors.New("the file is being written")
+
+// maxUnsettled is how many looks a file may change at each of them before that is reported.
+const maxUnsettled = 10
 
 // A stamp changes with the file: its content, or which file it is.
 type stamp struct {
@@ -57,7 +67,7 @@ func stampOfInfo(info fs.FileInfo) stamp {
 }
 
 func newWatched(path string, log *slog.Logger) watched {
-	return watched{path: path, status: health{what: "the file " + path, log: log}}
+	return watched{path: path, seen: stamp{size: -1}, status: health{what: "the file " + path, log: log}}
 }
 
 // start loads the file once and follows it until close.
@@ -85,8 +95,9 @@ func (w *watched) close() {
 	<-w.done
 }
 
-// look loads the file if it is not what it was. What is wrong with a file that does not change is found once.
-func (w *watched) look(first bool) {
+// look loads the file if it is not what it was; now, or when it has settled. What is wrong with a file that does not change
+// is found once.
+func (w *watched) look(now bool) {
 	w.looking.Lock()
 	defer w.looking.Unlock()
 	defer func() {
@@ -99,11 +110,25 @@ func (w *watched) look(first bool) {
 		w.status.set(err)
 		return
 	}
-	if first || s != w.seen {
-		w.seen = s // before reading: a change during it is seen next time
-		w.loaded = errors.New("reading it did not end")
-		w.loaded = w.load()
+	if s == w.seen {
+		w.next, w.waited = s, 0
+		w.status.set(w.loaded)
+		return
 	}
+	before := w.seen
+	settled := now || s == w.next
+	w.seen, w.next = s, s // before reading: a change during it is seen next time
+	loaded := w.loaded
+	w.loaded = errors.New("reading it did not end")
+	err = w.load(settled)
+	if errors.Is(err, errUnsettled) {
+		w.seen, w.loaded = before, loaded
+		if w.waited++; w.waited >= maxUnsettled {
+			w.status.set(errors.New("it changes all the time and is not read meanwhile, because it may be half-written; put a whole file into its place by mv"))
+		}
+		return
+	}
+	w.loaded, w.waited = err, 0
 	w.status.set(w.loaded)
 }
 
