@@ -100,7 +100,8 @@ func TestPostgresFollowsKong(t *testing.T) {
 	db := newKongDB(t)
 	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn}, &hasher, quiet)
 	require.NoError(t, err)
-	c := store.NewCache(s, store.CacheOptions{Positive: time.Hour, Negative: time.Hour})
+	var told atomic.Int64 // changes that the cache has heard of
+	c := store.NewCache(&counted{s, &told}, store.CacheOptions{Positive: time.Hour, Negative: time.Hour})
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	within := func(what string, ok func() bool) {
 		t.Helper()
@@ -113,7 +114,7 @@ func TestPostgresFollowsKong(t *testing.T) {
 	_, err = rawFind(t.Context(), c, "a:b")
 	require.ErrorIs(t, err, store.ErrNotFound)
 	db.create(t, given(1, "a:b"))
-	within("made", func() bool { return known("a:b") })
+	within("made", func() bool { return told.Load() == 2 && known("a:b") }) // the first: nobody knows what happened before
 
 	db.exec(t, "UPDATE keyauth_credentials SET key = 'new' WHERE key = 'a:b'")
 	assert.True(t, known("a:b"), "nothing was announced yet")
@@ -131,6 +132,19 @@ func TestPostgresFollowsKong(t *testing.T) {
 	db.event(t, "keyauth_credentials:new:::::"+workspaceID, "NULL")
 	within("revoked", func() bool { return !known("new") })
 	require.NoError(t, s.Health())
+}
+
+// A counted database counts the changes that it has told.
+type counted struct {
+	*store.Postgres
+	told *atomic.Int64
+}
+
+func (c *counted) Notify(f func(store.Change)) {
+	c.Postgres.Notify(func(change store.Change) {
+		f(change)
+		c.told.Add(1)
+	})
 }
 
 func TestPostgresEvents(t *testing.T) {
