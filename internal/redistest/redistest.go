@@ -25,6 +25,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // patience is for a machine that is busy.
@@ -48,14 +49,9 @@ func Start(t testing.TB, args ...string) *Server {
 	s.CAFile = filepath.Join(s.dir, "cert.pem")
 	selfSigned(t, s.CAFile, filepath.Join(s.dir, "key.pem"))
 	t.Cleanup(s.Kill)
-	for range 5 { // free ports may be taken meanwhile
-		s.Port, s.TLSPort = freePort(t), freePort(t)
-		if s.run() == nil {
-			return s
-		}
-	}
-	require.FailNow(t, "redis-server does not start; is the Debian package redis-server there?")
-	return nil
+	s.Port, s.TLSPort = reservePort(t), reservePort(t)
+	require.NoError(t, s.run(), "redis-server does not start; is the Debian package redis-server there?")
+	return s
 }
 
 // Restart starts a killed server again on its ports.
@@ -81,7 +77,7 @@ func (s *Server) TLS(t testing.TB) *tls.Config {
 
 // Client returns a client of the server.
 func (s *Server) Client(t testing.TB) *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: s.Addr()})
+	c := redis.NewClient(&redis.Options{Addr: s.Addr(), DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience})
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -160,27 +156,26 @@ func StartSentinel(t testing.TB, name string, master *Server) *Server {
 	t.Helper()
 	s := &Server{dir: t.TempDir()}
 	t.Cleanup(s.Kill)
-	for range 5 {
-		s.Port = freePort(t)
-		file := filepath.Join(s.dir, "sentinel.conf") // sentinels write into it
-		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %d 1\nsentinel down-after-milliseconds %s %d\n"+
-			"sentinel failover-timeout %s 2000\n", s.Port, s.dir, name, master.Port, name, sentinelDown.Milliseconds(), name)
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		s.cmd = exec.Command("redis-server", file, "--sentinel")
-		if s.start(s.Addr()) == nil {
-			return s
-		}
-	}
-	require.FailNow(t, "the sentinel does not start")
-	return nil
+	s.Port = reservePort(t)
+	file := filepath.Join(s.dir, "sentinel.conf") // sentinels write into it
+	text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor %s 127.0.0.1 %d 1\nsentinel down-after-milliseconds %s %d\n"+
+		"sentinel failover-timeout %s 2000\n", s.Port, s.dir, name, master.Port, name, sentinelDown.Milliseconds(), name)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	s.cmd = exec.Command("redis-server", file, "--sentinel")
+	require.NoError(t, s.start(s.Addr()), "the sentinel does not start")
+	return s
 }
+
+// nodeTimeout is the silence, in milliseconds, after which nodes of a cluster hold one for dead and answer nothing any more:
+// longer than a busy machine takes to run each of them.
+const nodeTimeout = "60000"
 
 // StartCluster starts three nodes that share the slots.
 func StartCluster(t testing.TB) []*Server {
 	t.Helper()
 	var nodes []*Server
 	for range 3 {
-		nodes = append(nodes, Start(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(t)), "--cluster-node-timeout", "2000"))
+		nodes = append(nodes, Start(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(reservePort(t)), "--cluster-node-timeout", nodeTimeout))
 	}
 	ctx := t.Context()
 	first := nodes[0].Client(t)
@@ -202,12 +197,18 @@ func StartCluster(t testing.TB) []*Server {
 	return nodes
 }
 
-func freePort(t testing.TB) int {
+// reservePort returns a port that the system gives to nobody else until the test ends, also while no server listens there: a
+// socket that does not listen holds it, beside which one that asks for this very port may be bound.
+func reservePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	require.NoError(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+	require.NoError(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	at, err := unix.Getsockname(fd)
+	require.NoError(t, err)
+	return at.(*unix.SockaddrInet4).Port
 }
 
 func selfSigned(t testing.TB, certFile, keyFile string) {
