@@ -115,7 +115,7 @@ func TestControlSendsWhatIsQueuedBeforeItCloses(t *testing.T) {
 			n++
 		}
 	}()
-	a.close(20 * time.Second)
+	a.close(waitFor)
 	assert.Equal(t, uint32(50), <-received)
 	assert.False(t, a.tell(msgReady, 0), "after the end")
 }
@@ -130,9 +130,7 @@ func TestControlIsBoundedWhenThePeerDoesNotRead(t *testing.T) {
 	}
 	assert.GreaterOrEqual(t, accepted, maxControlQueue/len(config))
 	assert.False(t, a.send(controlMessage{kind: msgInstance, fd: -1, payload: make([]byte, maxControlPayload+1)}), "too large for any queue")
-	begin := time.Now()
-	a.close(0)
-	assert.Less(t, time.Since(begin), 10*time.Second, "a writer that is stuck ends with the channel")
+	a.close(0) // returns: a writer that is stuck ends with the channel
 }
 
 func TestControlTakesTheDescriptorInAnyCase(t *testing.T) {
@@ -146,7 +144,7 @@ func TestControlTakesTheDescriptorInAnyCase(t *testing.T) {
 		require.NoError(t, err)
 		a.send(controlMessage{kind: msgOpened, fd: fd})
 	}
-	a.close(time.Second)
+	a.close(waitFor)
 	require.NoError(t, write.Close())
 	require.NoError(t, read.SetReadDeadline(time.Now().Add(time.Minute)))
 	_, err = read.Read(make([]byte, 1))
@@ -170,7 +168,7 @@ func TestControlRefusesWhatItDoesNotKnow(t *testing.T) {
 		a, b := channel(t)
 		_, err := a.conn.Write(tc.sent)
 		require.NoError(t, err)
-		a.close(time.Second)
+		a.close(waitFor)
 		_, err = b.receive()
 		assert.ErrorContains(t, err, tc.err, tc.name)
 	}
@@ -246,7 +244,7 @@ func TestLingererEndsWithoutAReset(t *testing.T) {
 	_, err = client.Write([]byte("kong is still sending"))
 	assert.NoError(t, err, "no broken pipe")
 	require.NoError(t, client.Close())
-	linger.wait(20 * time.Second)
+	linger.wait(waitFor)
 	assert.Empty(t, linger.conns)
 
 	client = end()

@@ -107,7 +107,7 @@ func TestStaleTemporaryNamesAreRemoved(t *testing.T) {
 	gone := exec.Command("/bin/true")
 	require.NoError(t, gone.Run())
 	dead, own := gone.Process.Pid, os.Getpid()
-	old := time.Now().Add(-2 * staleAfter)
+	old, young := time.Now().Add(-2*staleAfter), time.Now().Add(time.Hour) // also when the test takes its time
 	type file struct {
 		name   string
 		age    time.Time
@@ -117,7 +117,7 @@ func TestStaleTemporaryNamesAreRemoved(t *testing.T) {
 	files := []file{
 		{temporaryName(dir, "demo.socket", dead, '_'), old, true, false},
 		{temporaryName(dir, "demo.socket", dead, 'b'), old, true, false},
-		{temporaryName(dir, "demo.socket", dead, 'c'), time.Now(), true, true}, // perhaps of another container
+		{temporaryName(dir, "demo.socket", dead, 'c'), young, true, true}, // perhaps of another container
 		{temporaryName(dir, "demo.socket", own, 'd'), old, true, true},
 		{temporaryName(dir, "other.socket", dead, '_'), old, true, true},
 		{dir + ".demo.readme", old, true, true},
