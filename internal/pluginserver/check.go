@@ -21,9 +21,11 @@ const (
 )
 
 // check asks the plugin server at the socket who it is, as a liveness probe. The error names cause and remedy.
-func check(o options, w io.Writer) error {
+func check(o options, w io.Writer) error { return checkWithin(checkTime, o, w) }
+
+func checkWithin(limit time.Duration, o options, w io.Writer) error {
 	begin := time.Now()
-	info, err := askInfo(o.socket, o.name, begin.Add(checkTime))
+	info, err := askInfo(o.socket, o.name, begin.Add(limit))
 	if err != nil {
 		return fmt.Errorf("check: %w", err)
 	}

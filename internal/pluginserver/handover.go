@@ -57,7 +57,7 @@ func (s *supervisor) examine(path string) (p *program, version string, err error
 }
 
 func (s *supervisor) mayFollow(ctx context.Context, p *program) (version string, err error) {
-	text, err := p.dump(ctx, s.args)
+	text, err := p.dump(ctx, dumpTime+s.plugin.slack, s.args)
 	if err != nil {
 		return "", err
 	}

@@ -56,7 +56,7 @@ type Plugin struct {
 	// of a flag's Set its text does not repeat the value, which may be secret. Optional.
 	CheckFlags func() error
 
-	patience time.Duration // without a worker, until the policy answers; 0: the constant of this name
+	slack time.Duration // on top of the limits of processes, for tests, whose machine may be busy
 }
 
 type preparer interface{ Prepare() }

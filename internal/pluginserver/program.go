@@ -83,8 +83,8 @@ func isOwnExecutable(path string) bool {
 }
 
 // dump runs the program's query command with the flags that this process was started with.
-func (p *program) dump(ctx context.Context, args []string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, dumpTime)
+func (p *program) dump(ctx context.Context, limit time.Duration, args []string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.executable())
 	cmd.Args = append([]string{args[0], "-dump"}, args[1:]...)

@@ -54,7 +54,7 @@ func (w *worker) drainPlugin() {
 	if w.plugin.Drain == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime+w.plugin.slack)
 	defer cancel()
 	if err := w.callDrain(ctx); err != nil {
 		w.log.Error("not everything could be sent before the end", "error", err)

@@ -74,7 +74,7 @@ func (s *supervisor) obeySignals(ctx context.Context) {
 			case syscall.SIGHUP:
 				s.post(s.beginHandOver)
 			case syscall.SIGTERM:
-				s.post(func() { s.stop("terminated", acceptGrace) })
+				s.post(func() { s.stop("terminated", acceptGrace+s.plugin.slack) })
 			case syscall.SIGINT:
 				if interrupts++; interrupts > 1 {
 					s.post(s.killAll)
@@ -101,7 +101,7 @@ func (s *supervisor) watchParent(ctx context.Context, stdin *os.File) {
 	defer stop()
 	_, err = io.Copy(io.Discard, pipe)
 	if ctx.Err() == nil && !errors.Is(err, os.ErrClosed) {
-		s.post(func() { s.stop("standard input has ended: the parent process is gone", acceptGrace) })
+		s.post(func() { s.stop("standard input has ended: the parent process is gone", acceptGrace+s.plugin.slack) })
 	}
 }
 

@@ -1,7 +1,6 @@
 package pluginserver
 
 import (
-	"cmp"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -110,7 +109,7 @@ func stopTimer(t **time.Timer) {
 func (s *supervisor) run(listener *net.UnixListener, id fileID, p *program) {
 	s.listener, s.program = listener, p
 	s.setup = workerSetup{Socket: s.options.socket, ID: id}
-	s.noWorker = s.after(cmp.Or(s.plugin.patience, patience), s.answerByPolicy)
+	s.noWorker = s.after(patience+s.plugin.slack, s.answerByPolicy)
 	s.launch()
 	for !s.ended {
 		f := <-s.posted
@@ -157,7 +156,7 @@ func (s *supervisor) start(p *program) (*workerProcess, error) {
 	if !w.begin(s.setup, &s.table) {
 		w.kill()
 	}
-	w.limit = s.after(readyTime, func() {
+	w.limit = s.after(readyTime+s.plugin.slack, func() {
 		s.log.Error("worker not ready in time, killing it", "pid", w.pid(), "after", readyTime)
 		w.kill()
 	})
@@ -319,7 +318,7 @@ func (s *supervisor) died(w *workerProcess, err error) {
 		s.ended = len(s.workers) == 0
 	case s.serving == nil && s.starting == nil && s.restart == nil:
 		if s.noWorker == nil && s.fallback == nil {
-			s.noWorker = s.after(cmp.Or(s.plugin.patience, patience), s.answerByPolicy)
+			s.noWorker = s.after(patience+s.plugin.slack, s.answerByPolicy)
 		}
 		s.relaunch(accepted)
 	}
@@ -382,7 +381,7 @@ func (s *supervisor) stop(reason string, grace time.Duration) {
 		s.linger.end(c.fd)
 	}
 	s.orphans = nil
-	s.after(retirementTime, func() {
+	s.after(retirementTime+s.plugin.slack, func() {
 		for w := range s.workers {
 			s.log.Error("worker did not end in time, killing it", "pid", w.pid())
 			w.kill()

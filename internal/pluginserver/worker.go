@@ -144,7 +144,7 @@ func (w *worker) run(terminate <-chan os.Signal) int {
 				messages = nil
 				close(w.orphaned)
 				w.log.Warn("the supervisor is gone, ending when another process has the socket")
-				w.leave(func() { w.retire(acceptGrace) })
+				w.leave(func() { w.retire(acceptGrace + w.plugin.slack) })
 				continue
 			}
 			w.obey(m)
@@ -152,7 +152,7 @@ func (w *worker) run(terminate <-chan os.Signal) int {
 			// Our supervisor, if it stays, starts another worker and tells us to hand over to it. If it goes, it tells us
 			// or its end does. Only if nothing happens we end by ourselves.
 			w.control.tell(msgLeaving, 0)
-			alone = time.After(readyTime + time.Second)
+			alone = time.After(readyTime + w.plugin.slack + time.Second)
 		case <-alone:
 			w.leave(func() { w.retire(0) })
 		case <-w.finished:
