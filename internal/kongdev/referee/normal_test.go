@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"testing"
 
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
+	"github.com/stretchr/testify/assert"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -32,7 +34,7 @@ var blanks = []struct { // read-only
 	{"latencies and time stamps", regexp.MustCompile(`"(kong|proxy|request|receive|balancer_\w+|started_at|\w+ed_at)":[-0-9.e+]+`), `"$1":N`},
 	{"time stamps of entities", regexp.MustCompile(`"(createdAt|updatedAt)":"\d+"`), `"$1":"T"`},
 	{"the Date header", regexp.MustCompile(`"date":"[^"]*"`), `"date":"D"`},
-	{"Nginx.ReqStartTime", regexp.MustCompile(`"v":\d{10}\.\d+`), `"v":TIME`},
+	{"Nginx.ReqStartTime", regexp.MustCompile(`"v":\d{10}(\.\d+)?\b`), `"v":TIME`},
 	{"request ids, Kong's and nginx's", regexp.MustCompile(`"(id|x-kong-request-id|v|request_id)":"[0-9a-f]{32}"`), `"$1":"ID"`},
 	{"the node's id", regexp.MustCompile(`"v":"[0-9a-f]{8}-[0-9a-f-]{27}"`), `"v":"UUID"`},
 	{"the upstream's port", regexp.MustCompile(`"port":\d+`), `"port":N`},
@@ -65,6 +67,14 @@ func normalJSON(text []byte) string {
 		out = b.what.ReplaceAll(out, []byte(b.with))
 	}
 	return string(out)
+}
+
+// A time stamp on the full second has no fraction.
+func TestNormalTimes(t *testing.T) {
+	for _, v := range []string{"1795286203", "1795286203.5", "1795286203.045"} {
+		assert.Equal(t, `{"v":TIME}`, normalJSON([]byte(`{"v": `+v+`}`)))
+	}
+	assert.Equal(t, `{"v":17952862030}`, normalJSON([]byte(`{"v": 17952862030}`)))
 }
 
 func normalSize(response map[string]any) {
