@@ -3,6 +3,7 @@
 package redistest
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -82,8 +83,21 @@ func (s *Server) Client(t testing.TB) *redis.Client {
 	return c
 }
 
-// Hang stops the process without ending it: connections are accepted and nothing is answered. Resume goes on.
-func (s *Server) Hang() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+// Hang stops the process without ending it: when Hang has returned, connections are accepted and nothing is answered. Resume
+// goes on.
+func (s *Server) Hang() {
+	_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	for deadline := time.Now().Add(patience); !s.stands() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// stands reports whether the process has stopped, for which the signal may take a while, or has ended.
+func (s *Server) stands() bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	_, state, _ := bytes.Cut(text, []byte(") "))
+	return err != nil || bytes.HasPrefix(state, []byte("T"))
+}
 
 // Resume ends Hang.
 func (s *Server) Resume() { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
@@ -130,26 +144,33 @@ func (s *Server) start(addr string) error {
 	return errors.New("it does not answer")
 }
 
-// answers sends a PING. It does without the client library, whose clients log, to a variable that the code under test sets.
-func answers(addr string) bool {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
+// answers reports whether a PING is answered.
+func answers(addr string) bool { return says(addr, "PING", "+PONG") }
+
+// says sends a command and reports whether this is its answer. It does without the client library, whose clients log, to a
+// variable that the code under test sets.
+func says(addr, command, want string) bool {
+	c, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	reply := make([]byte, len("+PONG"))
-	_, err = c.Write([]byte("PING\r\n"))
+	_ = c.SetDeadline(time.Now().Add(patience))
+	reply := make([]byte, len(want))
+	_, err = io.WriteString(c, command+"\r\n")
 	if err == nil {
 		_, err = io.ReadFull(c, reply)
 	}
-	return err == nil && string(reply) == "+PONG"
+	return err == nil && string(reply) == want
 }
 
-// sentinelDown is the silence after which a sentinel holds a server for dead. On a busy machine a sentinel that was not run
-// for 2 s ("tilt") looks away for 30 s. It promotes no replica that had lost the master more than ten times this before the
-// sentinel found the master dead: so it is above 3 s, or a failover that such a pause met would never come.
+// sentinelDown is the silence after which a sentinel holds a server for dead. It promotes no replica that had lost the master
+// more than ten times this before the sentinel found the master dead.
 const sentinelDown = 5 * time.Second
+
+// neverTilt keeps a sentinel from looking away for 30 s whenever it was not run for 2 s: on a machine with such pauses every
+// now and then, a failover would never come.
+const neverTilt = "SENTINEL DEBUG tilt-trigger 3600000"
 
 // StartSentinel starts a sentinel that watches master under a name. A failover takes some seconds, half a minute at worst.
 func StartSentinel(t testing.TB, name string, master *Server) *Server {
@@ -163,6 +184,7 @@ func StartSentinel(t testing.TB, name string, master *Server) *Server {
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	s.cmd = exec.Command("redis-server", file, "--sentinel")
 	require.NoError(t, s.start(s.Addr()), "the sentinel does not start")
+	require.True(t, says(s.Addr(), neverTilt, "+OK"), "the sentinel does not take %s", neverTilt)
 	return s
 }
 
