@@ -134,8 +134,8 @@ func FuzzMembers(f *testing.F) {
 	})
 }
 
-// FuzzReader: whichever parts of a value are read, and however, it is whole when encoding/json takes it, and its members and
-// elements are those that Members and Elements find.
+// FuzzReader: whichever parts of a value are read, and however, it is whole when encoding/json takes it, and not when what
+// was read is wrong; its members and elements are those that Members and Elements find.
 func FuzzReader(f *testing.F) {
 	for _, seed := range []string{`{"a":1,"b":[{"c":"}]"}], "a" : "\"" }`, ` [1, "2,", [3], {}] `, `{"a":1,}`, `[1 2]`, `{"a"}`, `[[[`, "", "1", "{}{}", `{"a":[}]}`} {
 		f.Add([]byte(seed), uint8(0xff))
@@ -146,10 +146,12 @@ func FuzzReader(f *testing.F) {
 		}
 		reader := NewReader(v)
 		var walk func()
+		skipped := false
 		walk = func() {
 			which = which<<1 | which>>7
 			switch c := reader.Next(); {
 			case which&1 == 0: // left to the reader
+				skipped = true
 			case c == '{':
 				reader.Members(func(string) { walk() })
 			case c == '[':
@@ -160,8 +162,10 @@ func FuzzReader(f *testing.F) {
 		}
 		which |= 1 << 7 // the value itself is read
 		walk()
-		require.Equal(t, json.Valid(v), reader.Whole())
-		if !reader.Whole() {
+		if !skipped || json.Valid(v) {
+			require.Equal(t, json.Valid(v), reader.Whole())
+		}
+		if !json.Valid(v) {
 			return
 		}
 

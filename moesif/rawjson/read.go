@@ -2,67 +2,69 @@
 // survive. What reads a value takes text that Valid, Readable or Compact has accepted, and needs no errors of its own.
 package rawjson
 
-import "strings"
-
 // Text is the text of a JSON value. Parts of a string are had without copying.
 type Text interface{ ~string | ~[]byte }
 
 // StringEnd returns the index behind the string that starts at v[i], or len(v) when it does not end.
 func StringEnd[T Text](v T, i int) int {
-	for i++; i < len(v); i++ {
-		if plain[v[i]] {
-			continue
-		}
-		switch v[i] {
-		case '\\':
-			i++
-		case '"':
+	for i = quoteOrEscape(v, i+1); i < len(v); i = quoteOrEscape(v, i+2) {
+		if v[i] == '"' {
 			return i + 1
 		}
 	}
 	return len(v)
 }
 
-// inside are the bytes that neither begin nor end a value, nor a string in it.
-var inside = func() (p [256]bool) { // read-only
-	for c := range p {
-		p[c] = !strings.ContainsRune("\"{[}], \t\r\n", rune(c))
-	}
-	return p
-}()
-
 // ValueEnd returns the index behind the value that starts at v[i].
 func ValueEnd[T Text](v T, i int) int {
+	if i >= len(v) {
+		return i
+	}
+	switch v[i] {
+	case '"':
+		return StringEnd(v, i)
+	case '{', '[':
+		return nestEnd(v, i)
+	}
+	for i < len(v) && !ends[v[i]] {
+		i++
+	}
+	return i
+}
+
+// nestEnd returns the index behind the object or array that starts at v[i], or len(v) when it does not end.
+func nestEnd[T Text](v T, i int) int {
 	depth := 0
 	for i < len(v) {
-		if inside[v[i]] {
+		c := v[i]
+		if !nests[c] {
 			i++
 			continue
 		}
-		switch v[i] {
+		switch c {
 		case '"':
 			i = StringEnd(v, i)
-			if depth == 0 {
-				return i
-			}
 			continue
 		case '{', '[':
 			depth++
-		case '}', ']':
-			if depth--; depth <= 0 {
-				if depth < 0 { // the end of what holds this value
-					return i
-				}
+		default:
+			if depth--; depth == 0 {
 				return i + 1
-			}
-		case ',', ' ', '\t', '\r', '\n':
-			if depth == 0 {
-				return i
 			}
 		}
 		i++
 	}
 	return i
+}
+
+// ends are the bytes behind a number or a word, nests those that matter inside of an object or array.
+var ends, nests = bytesOf(",}] \t\r\n"), bytesOf("\"{[}]") // read-only
+
+func bytesOf(list string) (set [256]bool) {
+	for _, c := range []byte(list) {
+		set[c] = true
+	}
+	return set
 }
 
 // SkipSpace returns the index of the first byte at or behind i that is no white space.

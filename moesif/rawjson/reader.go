@@ -2,7 +2,8 @@ package rawjson
 
 // A Reader reads one JSON value in one pass, from its start to its end, and takes what Readable takes. Where most of a
 // value is wanted it costs less than Members and Elements, which go over what is inside once per level. Whether it was
-// JSON at all is known at the end: what was read of a value that is not Whole must not be used.
+// JSON at all is known at the end: what was read of a value that is not Whole must not be used. Of members and elements
+// that nobody reads only the end is looked for.
 type Reader[T Text] struct {
 	scanner[T]
 	failed bool
@@ -37,11 +38,24 @@ func (r *Reader[T]) Value() T {
 
 // Text reads the next value and returns it decoded, "" if it is no text.
 func (r *Reader[T]) Text() string {
-	v := r.Value()
-	if len(v) > 1 && v[0] == '"' && r.simple {
-		return string(v[1 : len(v)-1])
+	if r.Next() == '"' {
+		return r.decoded()
 	}
-	return Unquote(v)
+	r.Value()
+	return ""
+}
+
+// decoded reads a string, whose opening quote is next.
+func (r *Reader[T]) decoded() string {
+	start := r.at
+	if !r.text() {
+		r.failed = true
+		return ""
+	}
+	if r.simple {
+		return string(r.in[start+1 : r.at-1])
+	}
+	return Unquote(r.in[start:r.at])
 }
 
 // Members reads the next value. If it is an object, f is called with the name, decoded, of each member, and may read
@@ -53,11 +67,11 @@ func (r *Reader[T]) Members(f func(name string)) {
 	}
 	r.enter()
 	for first := true; r.another('}', first); first = false {
-		if r.Next() != '"' {
+		if r.in[r.at] != '"' {
 			r.failed = true
 			return
 		}
-		name := r.Text()
+		name := r.decoded()
 		if r.Next() != ':' {
 			r.failed = true
 			return
@@ -66,7 +80,7 @@ func (r *Reader[T]) Members(f func(name string)) {
 		r.peek() // so that it shows whether f reads
 		start := r.at
 		if f(name); r.at == start {
-			r.Value()
+			r.skip()
 		}
 	}
 }
@@ -79,15 +93,25 @@ func (r *Reader[T]) Elements(f func()) {
 	}
 	r.enter()
 	for first := true; r.another(']', first); first = false {
-		r.peek()
 		start := r.at
 		if f(); r.at == start {
-			r.Value()
+			r.skip()
 		}
 	}
 }
 
+// skip steps over the value that is next. If it has no end, what it is inside of has none either.
+func (r *Reader[T]) skip() {
+	start := r.at
+	if r.failed {
+		return
+	}
+	r.at = ValueEnd(r.in, r.at)
+	r.failed = r.at == start
+}
+
 // another steps over what separates two members or elements, or over the bracket behind the last, and reports which.
+// After true a byte comes that is no white space.
 func (r *Reader[T]) another(end byte, first bool) bool {
 	switch c := r.Next(); {
 	case c == end:
@@ -97,7 +121,9 @@ func (r *Reader[T]) another(end byte, first bool) bool {
 		return true
 	case c == ',':
 		r.at++
-		return true
+		if r.peek() != 0 {
+			return true
+		}
 	}
 	r.failed = true
 	return false

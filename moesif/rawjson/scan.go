@@ -174,29 +174,12 @@ func (s *scanner[T]) take(c byte) bool {
 	return true
 }
 
-// plain are the bytes that stand for themselves in a string, plainASCII those of them that are ASCII.
-var plain = func() (p [256]bool) { // read-only
-	for c := range p {
-		p[c] = c >= ' ' && c != '"' && c != '\\'
-	}
-	return p
-}()
-
-var plainASCII = func() (p [256]bool) { // read-only
-	for c := range p {
-		p[c] = plain[c] && c < utf8.RuneSelf
-	}
-	return p
-}()
-
 // text reads a string, whose opening quote is next.
 func (s *scanner[T]) text() bool {
 	in := s.in
 	s.simple = true
-	for i := s.at + 1; i < len(in); i++ {
-		if plainASCII[in[i]] {
-			continue
-		}
+	i := asciiEnd(in, s.at+1)
+	for ; i < len(in); i++ {
 		switch c := in[i]; {
 		case c == '"':
 			s.at = i + 1

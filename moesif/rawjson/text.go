@@ -97,7 +97,7 @@ const hexDigits = "0123456789abcdef"
 func AppendString[T Text](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := asciiEnd(s, 0); i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {
 			if c >= ' ' && c != '"' && c != '\\' {
 				i++
