@@ -43,6 +43,7 @@ func BenchmarkEvent(b *testing.B) {
 		x.transactionID = "11111111-2222-4333-8444-555555555555"
 		x.requestBody, x.responseBody = body, body
 		encodeEvent(x, s)
+		x.release()
 	}
 	b.ReportMetric(float64(b.N)/(processorTime(b)-before).Seconds(), "events/cpu-s")
 }

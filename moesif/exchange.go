@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 
 	"kong-go-plugins/moesif/rawjson"
@@ -40,6 +41,20 @@ type exchange struct {
 
 	requestBody  []byte
 	responseBody []byte
+
+	memory headerReader // of the headers
+}
+
+var exchanges = sync.Pool{New: func() any {
+	return &exchange{memory: headerReader{fields: make([]headerField, 0, 32), values: make([]string, 0, 32)}}
+}}
+
+// release gives x back when nobody uses it, or a part of it, any more.
+func (x *exchange) release() {
+	memory := x.memory
+	memory.reset()
+	*x = exchange{memory: memory}
+	exchanges.Put(x)
 }
 
 // A consumer is Kong's consumer; unset members are "".
@@ -49,12 +64,13 @@ var errNotAnObject = errors.New("kong's serialized log is not a JSON object")
 
 // readExchange reads Kong's serialized log, as far as it is used, in one pass. A member of an unexpected type is left unset:
 // another plugin can change any of them, and an event without it is better than none. Invalid UTF-8 becomes U+FFFD.
+// Whoever has the exchange releases it.
 func readExchange(log string, now time.Time) (*exchange, error) {
-	r := logReader{rawjson.NewReader(log), newHeaderReader()} // all texts below are parts of the log's
+	r := logReader{rawjson.NewReader(log)} // all texts below are parts of the log's
 	if r.Next() != '{' {
 		return nil, errNotAnObject
 	}
-	x := &exchange{}
+	x := exchanges.Get().(*exchange)
 	var target string
 	var startedAt float64
 	r.Members(func(name string) {
@@ -90,6 +106,7 @@ func readExchange(log string, now time.Time) (*exchange, error) {
 		}
 	})
 	if !r.Whole() {
+		x.release()
 		return nil, errNotAnObject
 	}
 	if x.url == "" {
@@ -104,10 +121,7 @@ func readExchange(log string, now time.Time) (*exchange, error) {
 }
 
 // A logReader reads the parts of Kong's serialized log.
-type logReader struct {
-	*rawjson.Reader[string]
-	headers headerReader
-}
+type logReader struct{ *rawjson.Reader[string] }
 
 // request returns the request's target besides.
 func (r *logReader) request(x *exchange) (target string) {
@@ -122,7 +136,7 @@ func (r *logReader) request(x *exchange) (target string) {
 		case "method":
 			x.method = r.Text()
 		case "headers":
-			x.request = r.headers.read(r.Reader)
+			x.request = x.memory.read(r.Reader)
 		}
 	})
 	return target
@@ -138,7 +152,7 @@ func (r *logReader) response(x *exchange) {
 		case "size":
 			x.sent, _ = strconv.ParseInt(r.Value(), 10, 64) // 0 when it is text
 		case "headers":
-			x.response = r.headers.read(r.Reader)
+			x.response = x.memory.read(r.Reader)
 		}
 	})
 }

@@ -26,8 +26,11 @@ type headerReader struct {
 	values []string
 }
 
-func newHeaderReader() headerReader {
-	return headerReader{fields: make([]headerField, 0, 32), values: make([]string, 0, 32)}
+// reset makes the memory ready for the next entry, and keeps nothing of this one.
+func (r *headerReader) reset() {
+	clear(r.fields)
+	clear(r.values)
+	r.fields, r.values = r.fields[:0], r.values[:0]
 }
 
 // read reads the headers object of Kong's serialized log. A value is a text, a list of texts, or true.

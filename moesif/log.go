@@ -30,6 +30,7 @@ func (c *Config) Log(kong *pdk.PDK) {
 		stats.sampledOut.Inc()
 	default:
 		app.queue.Add(encodeEvent(x, s))
+		x.release()
 	}
 }
 
@@ -67,11 +68,13 @@ func (c *Config) gather(kong *pdk.PDK, s *settings, rules *remote.Snapshot) (*ex
 	}
 	draw := remote.Draw(x.requestID)
 	if !remote.Kept(rules.MaxRate(x.remoteRequest(s, rules)), draw) {
+		x.release()
 		return nil, nil
 	}
 	c.gatherRest(kong, s, x, held.buffered, perhapsBlocked)
 	rate := rules.Rate(x.remoteRequest(s, rules)) // who it is may be known only now
 	if !remote.Kept(rate, draw) {
+		x.release()
 		return nil, nil
 	}
 	x.weight = remote.Weight(rate)
