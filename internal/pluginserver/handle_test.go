@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Kong/go-pdk"
@@ -87,37 +88,39 @@ func TestGoexitOfAHandlerIsAPanic(t *testing.T) {
 func TestSlowHandlerIsAnsweredInItsPlace(t *testing.T) {
 	for _, failOpen := range []bool{false, true} {
 		t.Run(fmt.Sprint("open=", failOpen), func(t *testing.T) {
-			release := make(chan struct{})
-			late := make(chan error, 1)
-			var ctxErr atomic.Value
-			r := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) {
-				_ = kong.ServiceRequest.SetHeader("x-a", "1")
-				<-Context(kong).Done()
-				ctxErr.Store(Context(kong).Err())
-				<-release
-				_, err := kong.Request.GetMethod()
-				late <- err
-			}, log: func(_ *testConfig, kong *pdk.PDK) { _, _ = kong.Log.Serialize() }}, func(s *serverConfig) {
-				s.budget = time.Second // the log handler needs less, also on a busy machine
-				s.plugin.FailOpen = failOpen
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				late := make(chan error, 1)
+				var ctxErr atomic.Value
+				r := newMemoryRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) {
+					_ = kong.ServiceRequest.SetHeader("x-a", "1")
+					<-Context(kong).Done()
+					ctxErr.Store(Context(kong).Err())
+					<-release
+					_, err := kong.Request.GetMethod()
+					late <- err
+				}, log: func(_ *testConfig, kong *pdk.PDK) { _, _ = kong.Log.Serialize() }}, func(s *serverConfig) {
+					s.plugin.FailOpen = failOpen
+				})
+				p := r.connect()
+				id := p.start(nil)
+				calls, err := p.run(id, "access", noAnswer)
+				require.Equal(t, "kong.service.request.set_header", calls[0].method)
+				if failOpen {
+					require.NoError(t, err)
+					calls, err = p.run(id, "log", noAnswer) // the connection serves on while the handler is still late
+					require.NoError(t, err)
+					require.Contains(t, methodsOf(calls), "kong.log.serialize")
+				} else {
+					require.Equal(t, exitMethod, calls[len(calls)-1].method)
+				}
+				close(release)
+				require.ErrorIs(t, <-late, errEnded)
+				synctest.Wait()
+				require.ErrorIs(t, ctxErr.Load().(error), context.DeadlineExceeded)
+				require.EqualValues(t, 1, r.counts.timeouts.Load())
+				require.Contains(t, r.logs.String(), "a handler did not return within 30s")
 			})
-			p := r.dial()
-			id := p.start(nil)
-			calls, err := p.run(id, "access", noAnswer)
-			require.Equal(t, "kong.service.request.set_header", calls[0].method)
-			if failOpen {
-				require.NoError(t, err)
-				calls, err = p.run(id, "log", noAnswer) // the connection serves on while the handler is still late
-				require.NoError(t, err)
-				require.Contains(t, methodsOf(calls), "kong.log.serialize")
-			} else {
-				require.Equal(t, exitMethod, calls[len(calls)-1].method)
-			}
-			close(release)
-			require.ErrorIs(t, <-late, errEnded)
-			require.ErrorIs(t, ctxErr.Load().(error), context.DeadlineExceeded)
-			require.EqualValues(t, 1, r.counts.timeouts.Load())
-			require.Contains(t, r.logs.String(), "a handler did not return within ")
 		})
 	}
 }
@@ -128,38 +131,36 @@ func TestHandlerThatStaysAfterTheEndHoldsNothing(t *testing.T) {
 		"after Kong closed": func(kong *pdk.PDK) { _, _ = kong.Request.GetMethod() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			release := make(chan struct{})
-			r := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) {
-				end(kong)
-				<-release
-			}}, func(s *serverConfig) { s.budget = 20 * time.Millisecond })
-			t.Cleanup(func() { close(release) }) // before the rig's
-			p := r.dial()
-			_, err := p.run(p.start(nil), "access", func(pdkCall) ([]byte, bool) { return nil, false })
-			require.ErrorIs(t, err, net.ErrClosed)
-			require.Eventually(t, func() bool { return r.counts.connections.Load() == 0 }, waitFor, time.Millisecond)
-			r.stopAccepting()
-			ctx, cancel := context.WithTimeout(context.Background(), waitFor)
-			defer cancel()
-			require.NoError(t, r.drain(ctx), "nobody waits for it")
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				r := newMemoryRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) {
+					end(kong)
+					<-release
+				}})
+				t.Cleanup(func() { close(release) }) // before the rig's
+				p := r.connect()
+				_, err := p.run(p.start(nil), "access", func(pdkCall) ([]byte, bool) { return nil, false })
+				require.ErrorIs(t, err, net.ErrClosed)
+				time.Sleep(defaultBudget + time.Second)
+				require.Zero(t, r.counts.connections.Load())
+				require.NoError(t, r.drain(t.Context()), "nobody waits for it")
+			})
 		})
 	}
 }
 
 func TestWaitingForKongIsNotBeingSlow(t *testing.T) {
-	r := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { _, _ = kong.Request.GetRawBody() }},
-		func(s *serverConfig) { s.budget = time.Second }) // a busy machine may take some of it
-	p := r.dial()
-	id := p.start(nil)
-	before := r.now()
-	calls, err := p.run(id, "access", func(pdkCall) ([]byte, bool) {
-		for r.now() < before+int64(1500*time.Millisecond) { // a client that uploads slowly
-			time.Sleep(time.Millisecond)
-		}
-		return nil, true
+	synctest.Test(t, func(t *testing.T) {
+		r := newMemoryRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { _, _ = kong.Request.GetRawBody() }})
+		p := r.connect()
+		calls, err := p.run(p.start(nil), "access", func(pdkCall) ([]byte, bool) {
+			time.Sleep(2 * defaultBudget) // a client that uploads slowly
+			return nil, true
+		})
+		require.NoError(t, err)
+		require.Equal(t, []string{"kong.request.get_raw_body"}, methodsOf(calls))
+		require.Zero(t, r.counts.timeouts.Load())
 	})
-	require.NoError(t, err)
-	require.Equal(t, []string{"kong.request.get_raw_body"}, methodsOf(calls))
 }
 
 func TestPhaseWithoutHandlerEnds(t *testing.T) {

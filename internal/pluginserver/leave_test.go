@@ -155,7 +155,7 @@ func TestHandOverInTheMiddleOfAFrame(t *testing.T) {
 	_, err = p.conn.Write(appendHeader(nil, len(call))) // Kong's first send; the second has not come yet
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { // read by the server, which now waits for the rest
-		n, err := unix.IoctlGetInt(int(fdOf(t, p.conn)), unix.SIOCOUTQ)
+		n, err := unix.IoctlGetInt(int(fdOf(t, p.conn.(*net.UnixConn))), unix.SIOCOUTQ)
 		return err == nil && n == 0
 	}, waitFor, time.Millisecond)
 	done := begin()

@@ -22,7 +22,10 @@ import (
 // A peer is Kong's end of one connection.
 type peer struct {
 	t    testing.TB
-	conn *net.UnixConn
+	conn interface {
+		net.Conn
+		CloseWrite() error
+	}
 }
 
 // rig is a server on a socket, with a plugin whose handlers are functions of the test.
@@ -83,8 +86,7 @@ func (c *testConfig) call(f func(*testConfig, *pdk.PDK), kong *pdk.PDK) {
 	}
 }
 
-func newRig(t testing.TB, h testHandlers, change ...func(*serverConfig)) *rig {
-	t.Helper()
+func rigConfig(h testHandlers, change []func(*serverConfig)) (serverConfig, *lines) {
 	logs := &lines{}
 	c := serverConfig{
 		plugin: Plugin{Name: "test", Version: "1.2.3", Priority: 7, New: func() any { return &testConfig{handlers: &h} }},
@@ -96,6 +98,12 @@ func newRig(t testing.TB, h testHandlers, change ...func(*serverConfig)) *rig {
 	}
 	c.reports = NewReports()
 	c.reports.configure(c.log, c.name)
+	return c, logs
+}
+
+func newRig(t testing.TB, h testHandlers, change ...func(*serverConfig)) *rig {
+	t.Helper()
+	c, logs := rigConfig(h, change)
 	dir, err := os.MkdirTemp("", "ps")
 	require.NoError(t, err)
 	r := &rig{server: newServer(c), t: t, path: filepath.Join(dir, "test.socket"), logs: logs}
