@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/kongdevtest"
 	"kong-go-plugins/schema"
 )
 
@@ -115,7 +116,8 @@ type seen struct {
 // A bench is a gateway with one of the recorded plugins.
 type bench struct {
 	*kongdev.Gateway
-	t testing.TB
+	t      testing.TB
+	plugin string
 
 	quiet  atomic.Bool // frames are not kept
 	mu     sync.Mutex
@@ -125,7 +127,7 @@ type bench struct {
 // newBench starts a gateway for the plugin. server is where the plugin runs; "" means that the test plays it.
 func newBench(t testing.TB, plugin, server string) *bench {
 	t.Helper()
-	b := &bench{t: t}
+	b := &bench{t: t, plugin: plugin}
 	up := httptest.NewServer(http.HandlerFunc(upstream))
 	t.Cleanup(up.Close)
 	dir, err := os.MkdirTemp("", "kr") // short: socket paths are limited
@@ -201,20 +203,25 @@ func (b *bench) take() []seen {
 	return frames
 }
 
+// patience is how long anything may take before a test fails.
+const patience = time.Minute
+
 // idle waits until the gateway has nothing to do: the next request then finds the connections in the pool, as the
 // recorded ones did.
 func (b *bench) idle() {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(b.t, b.Idle(ctx))
 }
 
+// ready waits until the plugin takes events.
 func (b *bench) ready() {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(b.t, b.Ready(ctx))
+	require.NoError(b.t, kongdevtest.WaitWorker(ctx, filepath.Join(b.Prefix(), b.plugin+".socket"), b.plugin))
 }
 
 func (b *bench) addr() string { return strings.TrimPrefix(b.URL(), "http://") }

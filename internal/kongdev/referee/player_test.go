@@ -18,9 +18,6 @@ import (
 	"kong-go-plugins/internal/transcript"
 )
 
-// patience is how long the player waits for the gateway.
-const patience = time.Minute
-
 // A player is the plugin server of a recording: it sends the recorded frames byte for byte, in the recorded order, and
 // compares each frame, connection and end of one that the gateway is to answer with.
 type player struct {

@@ -1,6 +1,7 @@
 package referee
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"kong-go-plugins/internal/frames"
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/kongdevtest"
 	"kong-go-plugins/internal/kongdev/replay"
 	"kong-go-plugins/internal/transcript"
 )
@@ -28,14 +30,18 @@ func TestReplay(t *testing.T) {
 			stop, err := kongdev.RunPlugin(kongdev.PluginServer{Name: c.plugin, StartCmd: binary + " -kong-prefix " + prefix}, os.Stderr, "crit")
 			require.NoError(t, err)
 			t.Cleanup(stop)
-			dial := func() (net.Conn, error) { return net.Dial("unix", filepath.Join(prefix, c.plugin+".socket")) }
+			socket := filepath.Join(prefix, c.plugin+".socket")
+			dial := func() (net.Conn, error) { return net.Dial("unix", socket) }
 			require.Eventually(t, func() bool {
 				conn, err := dial()
 				if err == nil {
 					_ = conn.Close()
 				}
 				return err == nil
-			}, time.Minute, 5*time.Millisecond)
+			}, patience, 5*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			require.NoError(t, kongdevtest.WaitWorker(ctx, socket, c.plugin))
 
 			var all []frames.Frame
 			for _, name := range recordings(c.plugin) {
@@ -46,7 +52,7 @@ func TestReplay(t *testing.T) {
 				require.NoError(t, err)
 				all = append(all, recorded...)
 			}
-			p := &replay.Player{Timeout: 20 * time.Second, Dial: dial}
+			p := &replay.Player{Timeout: patience, Dial: dial}
 			result, err := p.Play(t.Context(), all)
 			require.NoError(t, err)
 			if c.plugin == "tplug" { // 04's body was in a file, which these recordings do not hold

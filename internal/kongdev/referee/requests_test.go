@@ -93,7 +93,7 @@ func (q request) send(addr string) (answer, error) {
 		return answer{}, err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	method := q.method
 	if method == "" {
 		method = "GET"
