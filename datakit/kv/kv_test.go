@@ -25,25 +25,25 @@ import (
 var stores = map[string]func(*testing.T) kv.Store{ // read-only
 	"memory": func(*testing.T) kv.Store { return kv.NewMemory(1 << 20) },
 	"redis": func(t *testing.T) kv.Store {
-		return kv.OpenRedis(kv.RedisOptions{Addresses: []string{redistest.Start(t).Addr()}})
+		return kv.OpenRedis(patient(kv.RedisOptions{Addresses: []string{redistest.Start(t).Addr()}}))
 	},
 	"redis with TLS": func(t *testing.T) kv.Store {
 		s := redistest.Start(t)
-		return kv.OpenRedis(kv.RedisOptions{Addresses: []string{s.TLSAddr()}, TLS: s.TLS(t), Database: 3})
+		return kv.OpenRedis(patient(kv.RedisOptions{Addresses: []string{s.TLSAddr()}, TLS: s.TLS(t), Database: 3}))
 	},
 	"redis behind a proxy": func(t *testing.T) kv.Store {
-		return kv.OpenRedis(kv.RedisOptions{Addresses: []string{redistest.Start(t).Addr()}, Proxied: true, MaxWaiting: new(5)})
+		return kv.OpenRedis(patient(kv.RedisOptions{Addresses: []string{redistest.Start(t).Addr()}, Proxied: true, MaxWaiting: new(5)}))
 	},
 	"redis with sentinels": func(t *testing.T) kv.Store {
 		sentinel := redistest.StartSentinel(t, "main", redistest.Start(t))
-		return kv.OpenRedis(kv.RedisOptions{Addresses: []string{sentinel.Addr()}, Master: "main"})
+		return kv.OpenRedis(patient(kv.RedisOptions{Addresses: []string{sentinel.Addr()}, Master: "main"}))
 	},
 	"redis as a cluster": func(t *testing.T) kv.Store {
 		var addresses []string
 		for _, s := range redistest.StartCluster(t)[:2] {
 			addresses = append(addresses, s.Addr())
 		}
-		return kv.OpenRedis(kv.RedisOptions{Addresses: addresses, Cluster: true})
+		return kv.OpenRedis(patient(kv.RedisOptions{Addresses: addresses, Cluster: true}))
 	},
 }
 
@@ -119,25 +119,26 @@ func TestStores(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
-	const most = 1 << 20
-	m := kv.NewMemory(most)
-	c := kv.New(m)
-	t.Cleanup(func() { assert.NoError(t, c.Close()) })
-	value := strings.Repeat("x", 10_000)
-	hits := 0
-	for i := range 1000 {
-		require.NoError(t, c.Set(t.Context(), fmt.Sprint(i), value, time.Hour, 0))
-	}
-	for i := range 1000 {
-		if _, hit, _ := c.Get(t.Context(), fmt.Sprint(i), 0); hit {
-			hits++
+	synctest.Test(t, func(t *testing.T) { // where the store's own goroutine does not get into the way
+		const most = 1 << 20
+		c := kv.New(kv.NewMemory(most))
+		defer func() { assert.NoError(t, c.Close()) }()
+		value := strings.Repeat("x", 10_000)
+		hits := 0
+		for i := range 1000 {
+			require.NoError(t, c.Set(t.Context(), fmt.Sprint(i), value, time.Hour, 0))
 		}
-	}
-	assert.Positive(t, hits)
-	assert.LessOrEqual(t, hits*len(value), most)
-	require.NoError(t, c.Set(t.Context(), "k", "old", time.Hour, 0))
-	err := c.Set(t.Context(), "k", []any{strings.Repeat("x", most/8)}, time.Hour, 0)
-	require.ErrorContains(t, err, "this cache keeps values up to 131072")
+		for i := range 1000 {
+			if _, hit, _ := c.Get(t.Context(), fmt.Sprint(i), 0); hit {
+				hits++
+			}
+		}
+		assert.Positive(t, hits)
+		assert.LessOrEqual(t, hits*len(value), most)
+		require.NoError(t, c.Set(t.Context(), "k", "old", time.Hour, 0))
+		err := c.Set(t.Context(), "k", []any{strings.Repeat("x", most/8)}, time.Hour, 0)
+		require.ErrorContains(t, err, "this cache keeps values up to 131072")
+	})
 }
 
 // Times in memory, without waiting for them.

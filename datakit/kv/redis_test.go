@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +15,12 @@ import (
 	"kong-go-plugins/datakit/kv"
 	"kong-go-plugins/internal/redistest"
 )
+
+// patient gives a Redis more time than a busy machine takes, so that only what is wrong fails.
+func patient(o kv.RedisOptions) kv.RedisOptions {
+	o.ConnectTimeout, o.SendTimeout, o.ReadTimeout = time.Minute, time.Minute, time.Minute
+	return o
+}
 
 func openRedis(t *testing.T, o kv.RedisOptions) *kv.Redis {
 	r := kv.OpenRedis(o)
@@ -50,7 +55,7 @@ func TestRedisKeysAndRights(t *testing.T) {
 		{"may not write", "reader", "token-password", "give it the rights", s.TLS(t)},
 		{"other keys", "stranger", "token-password", "give it the rights", s.TLS(t)},
 	} {
-		r := openRedis(t, kv.RedisOptions{Addresses: []string{s.TLSAddr()}, Username: x.user, Password: x.password, TLS: x.tls})
+		r := openRedis(t, patient(kv.RedisOptions{Addresses: []string{s.TLSAddr()}, Username: x.user, Password: x.password, TLS: x.tls}))
 		err := ask(ctx, r)
 		if x.want == "" {
 			require.NoError(t, err, x.name)
@@ -69,7 +74,7 @@ func TestRedisForeignEntries(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	admin := s.Client(t)
-	r := openRedis(t, kv.RedisOptions{Addresses: []string{s.Addr()}})
+	r := openRedis(t, patient(kv.RedisOptions{Addresses: []string{s.Addr()}}))
 	for _, text := range []string{"secret", "", "[1]", `{"value":`, `{"value":1,"fresh_until":"x"}`} {
 		require.NoError(t, admin.Set(t.Context(), "datakit:k", text, 0).Err())
 		_, _, err := r.Load(t.Context(), "k")
@@ -88,7 +93,7 @@ func TestRedisTrouble(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts and says nothing
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
-	quick := kv.RedisOptions{ConnectTimeout: 100 * time.Millisecond, SendTimeout: 100 * time.Millisecond, ReadTimeout: 100 * time.Millisecond}
+	quick := kv.RedisOptions{ConnectTimeout: 300 * time.Millisecond, SendTimeout: 300 * time.Millisecond, ReadTimeout: 300 * time.Millisecond}
 	in := func(what, want string, r *kv.Redis) {
 		t.Helper()
 		began := time.Now()
@@ -97,8 +102,8 @@ func TestRedisTrouble(t *testing.T) {
 		assert.NotContains(t, err.Error(), "token-")
 		assert.Less(t, time.Since(began), 30*time.Second, what)
 	}
+	in("nobody", "connection refused", openRedis(t, patient(kv.RedisOptions{Addresses: []string{"127.0.0.1:1"}})))
 	for what, o := range map[string]struct{ address, want string }{
-		"nobody":    {"127.0.0.1:1", "connection refused"},
 		"silent":    {silent.Addr().String(), "no answer in time"},
 		"sentinel":  {silent.Addr().String(), "no answer in time"},
 		"a cluster": {silent.Addr().String(), "redis: "},
@@ -143,28 +148,21 @@ func TestRedisTrouble(t *testing.T) {
 func TestRedisBacklog(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	r := openRedis(t, kv.RedisOptions{Addresses: []string{s.Addr()}, PoolSize: 1, MaxWaiting: new(0), ReadTimeout: 3 * time.Second}) // time for all to come
+	r := openRedis(t, patient(kv.RedisOptions{Addresses: []string{s.Addr()}, PoolSize: 1, MaxWaiting: new(0)}))
 	require.NoError(t, ask(t.Context(), r))
 	s.Hang()
-	defer s.Resume()
-	var wg sync.WaitGroup
 	errs := make(chan error, 10)
 	for range cap(errs) {
-		wg.Go(func() {
+		go func() {
 			_, _, err := r.Load(t.Context(), "k")
 			errs <- err
-		})
+		}()
 	}
-	wg.Wait()
-	close(errs)
-	busy := 0
-	for err := range errs {
-		require.Error(t, err)
-		if err.Error() == "redis: too many wait for a connection (keepalive_pool_size, keepalive_backlog)" {
-			busy++
-		}
+	for range cap(errs) - 1 {
+		assert.EqualError(t, <-errs, "redis: too many wait for a connection (keepalive_pool_size, keepalive_backlog)")
 	}
-	assert.Positive(t, busy)
+	s.Resume()
+	assert.NoError(t, <-errs, "the one that has the connection waits for Redis")
 }
 
 // The sentinel makes another server the master when the first one is gone.
