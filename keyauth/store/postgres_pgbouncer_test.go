@@ -80,7 +80,7 @@ func TestPostgresBehindPgBouncer(t *testing.T) {
 	db.create(t, given(1, "a"))
 	dsn := startPgBouncer(t, db)
 	open := func(dsn string) *store.Postgres {
-		s, err := store.OpenPostgres(store.PostgresOptions{DSN: dsn, Poll: 20 * time.Millisecond}, &hasher, quiet)
+		s, err := store.OpenPostgres(store.PostgresOptions{DSN: dsn, Poll: 20 * time.Millisecond, Timeout: patience}, &hasher, quiet)
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, s.Close()) })
 		return s
@@ -91,7 +91,7 @@ func TestPostgresBehindPgBouncer(t *testing.T) {
 	require.ErrorContains(t, err, "add default_query_exec_mode=exec to postgres.dsn")
 
 	dsn += "&default_query_exec_mode=exec"
-	c := store.NewCache(open(dsn), store.CacheOptions{Positive: time.Hour, Negative: time.Hour})
+	c := store.NewCache(open(dsn), store.CacheOptions{Positive: time.Hour, Negative: time.Hour, Timeout: patience})
 	for _, s := range []store.Store{c, open(dsn), open(dsn)} {
 		e, err := rawFind(t.Context(), s, "a")
 		require.NoError(t, err)

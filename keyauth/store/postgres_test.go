@@ -58,9 +58,9 @@ func openPostgres(t *testing.T, given []storetest.Given) store.Store {
 			db.exec(t, "UPDATE keyauth_credentials SET ttl = to_timestamp($1) WHERE id = $2", g.ExpiresAt, g.ID)
 		}
 	}
-	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn}, &hasher, quiet)
+	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn, Timeout: patience}, &hasher, quiet)
 	require.NoError(t, err)
-	return store.NewCache(s, store.CacheOptions{})
+	return store.NewCache(s, store.CacheOptions{Timeout: patience})
 }
 
 func rawFind(ctx context.Context, s store.Store, k string) (store.Entry, error) {
@@ -71,10 +71,26 @@ func given(n int, k string) storetest.Given {
 	return storetest.NewGiven(k, store.Entry{ID: storetest.ID(n), Consumer: store.Consumer{ID: storetest.ID(100 + n), Username: fmt.Sprint("user", n)}})
 }
 
-func changes(t *testing.T, db *kongDB, o store.PostgresOptions) (*store.Postgres, func() []store.Change) {
+// withNoReader runs f while nobody can read events, so that none becomes too old to be told before it is there.
+func (db *kongDB) withNoReader(t *testing.T, f func()) {
 	t.Helper()
-	o.DSN = db.dsn
-	s, err := store.OpenPostgres(o, &hasher, quiet)
+	db.exec(t, "BEGIN")
+	db.exec(t, "LOCK TABLE cluster_events")
+	f()
+	db.exec(t, "COMMIT")
+}
+
+// lateEvent is of five seconds ago: it was written, and is visible only now.
+func (db *kongDB) lateEvent(t *testing.T, data string) {
+	t.Helper()
+	db.exec(t, `INSERT INTO cluster_events (id, node_id, at, expire_at, channel, data)
+		VALUES (gen_random_uuid(), gen_random_uuid(), clock_timestamp() - interval '5 seconds', clock_timestamp() + interval '1 hour', 'invalidations', $1)`, data)
+}
+
+// changes follows the database and returns what is told after the first time, which is that all may have changed.
+func changes(t *testing.T, db *kongDB) func() []store.Change {
+	t.Helper()
+	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn, Poll: 20 * time.Millisecond, Timeout: patience}, &hasher, quiet)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
 	var mu sync.Mutex
@@ -91,7 +107,7 @@ func changes(t *testing.T, db *kongDB, o store.PostgresOptions) (*store.Postgres
 	}
 	require.Eventually(t, func() bool { return len(take()) > 0 }, time.Minute, 5*time.Millisecond)
 	assert.Equal(t, store.Change{All: true}, take()[0], "nobody knows what happened before")
-	return s, func() []store.Change { return take()[1:] }
+	return func() []store.Change { return take()[1:] }
 }
 
 // A key that is made, changed or revoked through Kong's Admin API works, or does not, within seconds.
@@ -150,8 +166,11 @@ func (c *counted) Notify(f func(store.Change)) {
 func TestPostgresEvents(t *testing.T) {
 	t.Parallel()
 	db := newKongDB(t)
-	db.event(t, "keyauth_credentials:before:::::"+workspaceID, "NULL")
-	_, got := changes(t, db, store.PostgresOptions{Poll: 20 * time.Millisecond})
+	var got func() []store.Change
+	db.withNoReader(t, func() {
+		got = changes(t, db) // its first look is at the server's clock, which has no lock
+		db.lateEvent(t, "keyauth_credentials:before:::::"+workspaceID)
+	})
 	var want []store.Change
 	key := func(k, nbf string) {
 		db.event(t, "keyauth_credentials:"+k+":::::"+workspaceID, nbf)
@@ -166,15 +185,13 @@ func TestPostgresEvents(t *testing.T) {
 	key("ü", "clock_timestamp() - interval '1 second'")
 	db.event(t, "consumers:c:::::"+workspaceID, "NULL")
 	want = append(want, store.Change{ConsumerID: "c"})
-	start := time.Now()
 	key("later", "clock_timestamp() + interval '1 second'")
 	require.Eventually(t, func() bool { return len(got()) >= len(want) }, time.Minute, 5*time.Millisecond)
-	assert.Greater(t, time.Since(start), 900*time.Millisecond, "an event is not read before its time")
+	var over bool
+	require.NoError(t, db.QueryRow(t.Context(), "SELECT clock_timestamp() >= max(nbf) FROM cluster_events").Scan(&over))
+	assert.True(t, over, "an event is not told before its time")
 
-	// One that was written earlier and became visible only now.
-	db.exec(t, `INSERT INTO cluster_events (id, node_id, at, expire_at, channel, data)
-		VALUES (gen_random_uuid(), gen_random_uuid(), clock_timestamp() - interval '5 seconds', clock_timestamp() + interval '1 hour', 'invalidations', $1)`,
-		"keyauth_credentials:slow:::::"+workspaceID)
+	db.withNoReader(t, func() { db.lateEvent(t, "keyauth_credentials:slow:::::"+workspaceID) })
 	want = append(want, store.Change{Digest: digest("slow")})
 	db.exec(t, `INSERT INTO cluster_events (id, node_id, at, expire_at, channel, data)
 		SELECT gen_random_uuid(), gen_random_uuid(), now(), now() + interval '1 hour', 'invalidations', 'keyauth_credentials:many' || n || ':::::' || $1
@@ -206,7 +223,7 @@ func TestPostgresRefusals(t *testing.T) {
 		{"nobody there", "postgres://reader:secret@127.0.0.1:1/kong?sslmode=disable", "", "connection refused"},
 		{"no TLS there", strings.Replace(db.dsn, "disable", "require", 1), "", "refused TLS"},
 	} {
-		s, err := store.OpenPostgres(store.PostgresOptions{DSN: c.dsn, Workspace: c.workspace}, &hasher, quiet)
+		s, err := store.OpenPostgres(store.PostgresOptions{DSN: c.dsn, Workspace: c.workspace, Timeout: patience}, &hasher, quiet)
 		require.NoError(t, err, c.name)
 		_, err = rawFind(t.Context(), s, "a")
 		require.ErrorContains(t, err, c.want, c.name)
@@ -221,30 +238,19 @@ func TestPostgresRefusals(t *testing.T) {
 	}
 }
 
-// followed counts what a store tells.
-type followed struct {
-	*store.Postgres
-	n *atomic.Int64
-}
-
-func (s followed) Notify(f func(store.Change)) {
-	s.Postgres.Notify(func(c store.Change) {
-		f(c)
-		s.n.Add(1)
-	})
-}
-
 // The connection is lost and comes back; while it is gone, what is remembered works and a wrong key is an error.
 func TestPostgresConnectionLost(t *testing.T) {
 	t.Parallel()
 	db := newKongDB(t)
-	db.create(t, given(1, "a"))
-	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn, Poll: 20 * time.Millisecond}, &hasher, quiet)
+	// With one connection, none is being made at the moment at which all are ended.
+	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn, Pool: 1, Poll: 20 * time.Millisecond, Timeout: patience}, &hasher, quiet)
 	require.NoError(t, err)
 	var told atomic.Int64
-	c := store.NewCache(followed{s, &told}, store.CacheOptions{})
+	c := store.NewCache(&counted{s, &told}, store.CacheOptions{Positive: time.Hour, Timeout: patience})
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
-	require.Eventually(t, func() bool { return told.Load() == 2 }, time.Minute, time.Millisecond, "the first poll has told that all may have changed, and of the key")
+	require.Eventually(t, func() bool { return told.Load() == 1 }, time.Minute, time.Millisecond, "that all may have changed")
+	db.create(t, given(1, "a"))
+	require.Eventually(t, func() bool { return told.Load() == 2 }, time.Minute, time.Millisecond, "the key, and nothing more is to be told")
 	_, err = rawFind(t.Context(), c, "a")
 	require.NoError(t, err)
 	db.exec(t, "ALTER ROLE reader_"+db.name+" NOLOGIN")

@@ -30,7 +30,7 @@ func TestRedisCluster(t *testing.T) {
 	t.Cleanup(func() { assert.NoError(t, writer.Close()) })
 	var told atomic.Int64
 	reader := redisStore(t, store.RedisOptions{URL: "redis+cluster://reader:p%40ss@" + nodes[1].Addr() + "," + nodes[2].Addr()})
-	c := store.NewCache(notified{reader, &told}, store.CacheOptions{Positive: time.Hour, Negative: time.Hour})
+	c := store.NewCache(notified{reader, &told}, store.CacheOptions{Positive: time.Hour, Negative: time.Hour, Timeout: patience})
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	require.Eventually(t, func() bool { return told.Load() > 0 }, time.Minute, time.Millisecond)
 
@@ -67,7 +67,7 @@ func TestRedisSentinel(t *testing.T) {
 	mirror(t, writer, nil, []store.Credential{credential("1", "a")})
 	var told atomic.Int64
 	reader := redisStore(t, o)
-	c := store.NewCache(notified{reader, &told}, store.CacheOptions{})
+	c := store.NewCache(notified{reader, &told}, store.CacheOptions{Timeout: patience})
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	require.Eventually(t, func() bool { return told.Load() > 0 }, time.Minute, time.Millisecond)
 	require.True(t, has(c, "a"))
@@ -83,6 +83,6 @@ func TestRedisSentinel(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := writer.Mirror(t.Context(), nil, []store.Credential{credential("1", "a"), credential("2", "b")}, false)
 		return err == nil
-	}, 2*time.Minute, 20*time.Millisecond, "the replica is the master now")
+	}, 4*time.Minute, 20*time.Millisecond, "the replica is the master now")
 	require.Eventually(t, func() bool { return has(c, "a") && has(c, "b") && reader.Health() == nil }, time.Minute, time.Millisecond)
 }

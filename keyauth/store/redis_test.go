@@ -15,8 +15,13 @@ import (
 	"kong-go-plugins/keyauth/store/storetest"
 )
 
+// patience is the time limit of a store under test, where the test is not about that: a busy machine may leave a process alone
+// for seconds.
+const patience = time.Minute
+
 func redisStore(t *testing.T, o store.RedisOptions) *store.Redis {
 	t.Helper()
+	o.Timeout = patience
 	r, err := store.OpenRedis(o, quiet)
 	require.NoError(t, err)
 	return r
@@ -40,7 +45,7 @@ func openRedis(t *testing.T, given []storetest.Given) store.Store {
 		}
 	}
 	mirror(t, r, consumers, credentials(given))
-	return store.NewCache(r, store.CacheOptions{})
+	return store.NewCache(r, store.CacheOptions{Timeout: patience})
 }
 
 func TestRedisFollowsChanges(t *testing.T) {
@@ -50,7 +55,7 @@ func TestRedisFollowsChanges(t *testing.T) {
 	t.Cleanup(func() { assert.NoError(t, writer.Close()) })
 	var ready atomic.Int64
 	reader := redisStore(t, store.RedisOptions{URL: "redis://" + s.Addr()})
-	c := store.NewCache(notified{reader, &ready}, store.CacheOptions{Positive: time.Hour, Negative: time.Hour})
+	c := store.NewCache(notified{reader, &ready}, store.CacheOptions{Positive: time.Hour, Negative: time.Hour, Timeout: patience})
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	require.Eventually(t, func() bool { return ready.Load() > 0 }, time.Minute, time.Millisecond)
 
@@ -106,7 +111,7 @@ func TestRedisServerLost(t *testing.T) {
 	var told atomic.Int64
 	r := redisStore(t, store.RedisOptions{URL: "redis://" + s.Addr()})
 	mirror(t, r, nil, []store.Credential{credential("1", "a")})
-	c := store.NewCache(notified{r, &told}, store.CacheOptions{})
+	c := store.NewCache(notified{r, &told}, store.CacheOptions{Positive: time.Hour, Timeout: patience})
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	require.Eventually(t, func() bool { return told.Load() > 0 }, time.Minute, time.Millisecond)
 	require.True(t, has(c, "a"))
