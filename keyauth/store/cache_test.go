@@ -62,10 +62,12 @@ func (r *remote) Lookup(ctx context.Context, d key.Digest) (store.Entry, error) 
 	r.mu.Lock()
 	e, err, panics, takes := r.entries[d], r.err, r.panics, r.takes
 	r.mu.Unlock()
-	select {
-	case <-time.After(takes):
-	case <-ctx.Done():
-		return store.Entry{}, ctx.Err()
+	if takes > 0 { // an answer that is there is given, however late whoever asked is on a busy machine
+		select {
+		case <-time.After(takes):
+		case <-ctx.Done():
+			return store.Entry{}, ctx.Err()
+		}
 	}
 	switch {
 	case panics:
