@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -25,6 +26,9 @@ func wireBytes(n protowire.Number, b []byte) []byte {
 }
 
 func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+// patience is how long anything may take before a test fails.
+const patience = time.Minute
 
 // A scripted plugin server starts every instance as number 77 and makes the calls that its script has for an event.
 type scripted struct {
@@ -64,7 +68,7 @@ func startScripted(t *testing.T, s *scripted) *scripted {
 
 func (s *scripted) serve(c net.Conn) {
 	defer c.Close()
-	p := &Player{Timeout: 10 * time.Second} // for its frames
+	p := &Player{Timeout: patience} // for its frames
 	for {
 		payload, err := p.read(c)
 		if err != nil {
@@ -121,7 +125,7 @@ func (s *scripted) event(p *Player, c net.Conn, event string) bool {
 }
 
 func (s *scripted) player() *Player {
-	return &Player{Timeout: 10 * time.Second, Dial: func() (net.Conn, error) { return net.Dial("unix", s.socket) }}
+	return &Player{Timeout: patience, Dial: func() (net.Conn, error) { return net.Dial("unix", s.socket) }}
 }
 
 // recordingOf is a recording of one event with the calls.
@@ -270,15 +274,22 @@ func TestPlayerMeetsABrokenServer(t *testing.T) {
 		})
 	}
 	t.Run("silent", func(t *testing.T) {
-		silent := make(chan struct{})
-		s := startScripted(t, &scripted{script: func(string) []recordedCall { <-silent; return nil }})
-		p := s.player()
-		p.Timeout = 20 * time.Millisecond
-		result, err := p.Play(t.Context(), ended)
-		require.NoError(t, err)
-		close(silent)
-		require.Len(t, result.Differences, 1)
-		assert.Contains(t, result.Differences[0].Text, "no answer within 20ms")
+		synctest.Test(t, func(t *testing.T) {
+			silent := make(chan struct{})
+			s := &scripted{script: func(string) []recordedCall { <-silent; return nil }}
+			p := &Player{Timeout: 20 * time.Second, Dial: func() (net.Conn, error) {
+				near, far := net.Pipe()
+				go s.serve(far)
+				return near, nil
+			}}
+			begun := time.Now()
+			result, err := p.Play(t.Context(), ended)
+			require.NoError(t, err)
+			close(silent)
+			assert.Equal(t, p.Timeout, time.Since(begun))
+			require.Len(t, result.Differences, 1)
+			assert.Contains(t, result.Differences[0].Text, "no answer within 20s")
+		})
 	})
 	t.Run("told to stop", func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
@@ -289,7 +300,7 @@ func TestPlayerMeetsABrokenServer(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 	})
 	t.Run("nobody listens", func(t *testing.T) {
-		p := &Player{Timeout: time.Second, Dial: func() (net.Conn, error) { return net.Dial("unix", filepath.Join(t.TempDir(), "none")) }}
+		p := &Player{Timeout: patience, Dial: func() (net.Conn, error) { return net.Dial("unix", filepath.Join(t.TempDir(), "none")) }}
 		_, err := p.Play(t.Context(), ended)
 		require.ErrorContains(t, err, "no such file")
 	})
