@@ -199,8 +199,6 @@ func TestBodiesAreUnpackedAndBounded(t *testing.T) {
 // What goes wrong says where and why, and nothing of what was sent or received.
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	gone := httptest.NewServer(nil)
-	gone.Close()
 	_, closing := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	_, half := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "10")
@@ -222,6 +220,7 @@ func TestErrors(t *testing.T) {
 			if err != nil {
 				return
 			}
+			_, _ = conn.Read(make([]byte, 4096)) // the request; a connection with bytes that nobody reads is reset
 			_, _ = conn.Write([]byte("220 token-of-the-server ready\r\n"))
 			_ = conn.Close()
 		}
@@ -231,11 +230,11 @@ func TestErrors(t *testing.T) {
 		name, url, want string
 		kind            fetch.Kind
 	}{
-		{"nobody there", gone.URL, "connection refused", fetch.NoServer},
+		{"nobody there", "http://127.0.0.1:1", "connection refused", fetch.NoServer},
 		{"closed", closing.String(), "closed the connection before the response was complete", fetch.Closed},
 		{"half", half.String(), "closed the connection before the response was complete", fetch.Closed},
 		{"slow", slow.String(), "no answer from 127.0.0.1:", fetch.Timeout},
-		{"unknown host", "http://no-such-host.invalid", "no-such-host.invalid: this host is not known", fetch.NoHost},
+		{"no name that can be", "http://" + strings.Repeat("x", 64) + ".example.org", ".example.org: ", fetch.NoHost}, // nobody is asked for it
 		{"unknown authority", secure.URL, "its certificate is not accepted: x509: certificate signed by unknown authority", fetch.TLS},
 		{"no TLS", strings.Replace(plain.URL, "http:", "https:", 1), "the server does not speak TLS", fetch.TLS},
 		{"no HTTP", "http://" + other.Addr().String(), "sent no valid response of HTTP", fetch.Protocol},
@@ -254,8 +253,22 @@ func TestErrors(t *testing.T) {
 		assert.Equal(t, x.kind, e.Kind, x.name)
 	}
 
+	for text, failure := range map[string]*net.DNSError{ // in the name system's place, which may be away itself
+		"unknown.example.org: this host is not known":                       {Name: "token-", IsNotFound: true},
+		"unknown.example.org: the address of this host cannot be asked for": {Name: "token-", IsTimeout: true},
+	} {
+		c := fetch.NewForTest(func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: failure}
+		})
+		_, err := c.Do(t.Context(), get(parse(t, "http://unknown.example.org/token-path")))
+		require.EqualError(t, err, text)
+		var e *fetch.Error
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, fetch.NoHost, e.Kind)
+	}
+
 	for _, h := range []http.Header{{"X-A": {"token-\x01"}}, {"X B": {"token-"}}} {
-		_, err := c.Do(t.Context(), &fetch.Request{Method: "GET", URL: slow, Header: h, Timeout: 5 * time.Second})
+		_, err := c.Do(t.Context(), &fetch.Request{Method: "GET", URL: slow, Header: h, Timeout: time.Minute})
 		require.EqualError(t, err, "a header, the host or the method of the request has characters that cannot be sent", h)
 	}
 

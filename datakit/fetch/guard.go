@@ -171,6 +171,9 @@ func (g *Guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	return d.DialContext(ctx, network, address)
 }
 
+// lookUpTime is how long a name behind a proxy is looked up here. Tests have more.
+var lookUpTime = 2 * time.Second
+
 // checkBehindProxy checks a host that a proxy will resolve. A name that is not known here is left to the proxy, unless
 // only addresses are allowed.
 func (g *Guard) checkBehindProxy(ctx context.Context, host string) error {
@@ -180,7 +183,7 @@ func (g *Guard) checkBehindProxy(ctx context.Context, host string) error {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil // checkName has seen it
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
