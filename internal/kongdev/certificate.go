@@ -32,8 +32,8 @@ func (g *Gateway) certificatePhase(hello *tls.ClientHelloInfo) error {
 	for _, conf := range gen.certificates {
 		q.ctx.pluginID = conf.entity.ID
 		if err := q.handleEvent(conf, "certificate"); err != nil {
-			g.log.printf(levelErr, "[%s] %v, certificate phase, client: %s", conf.plugin.Name, err, q.clientIP)
 			q.fail(conf, "certificate", err)
+			g.log.printf(levelErr, "[%s] %v, certificate phase, client: %s", conf.plugin.Name, err, q.clientIP)
 			return fmt.Errorf("certificate phase of %s: %w", conf.plugin.Name, err)
 		}
 	}

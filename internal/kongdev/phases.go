@@ -304,9 +304,9 @@ func (q *request) logPhase() {
 	q.logOnce.base = base
 	if len(q.serializeValues) > 0 {
 		if _, err := base.serialize(); err != nil { // Kong serializes for the first handler, and nothing catches that error
-			q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; no log handler runs", confs[0].plugin.Name, err, q.id)
 			q.gw.counters.lostLogs.Add(int64(len(confs)))
 			q.fail(confs[0], "log", err)
+			q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; no log handler runs", confs[0].plugin.Name, err, q.id)
 			for range confs {
 				q.trace.logEnded()
 			}
@@ -321,16 +321,16 @@ func (q *request) logPhase() {
 			defer q.gen.active.leave()
 			defer q.trace.logEnded()
 			if err := s.handleEvent(conf, "log"); err != nil {
-				q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; this log event is lost%s", conf.plugin.Name, err, s.id, leakNote(err))
 				q.gw.counters.lostLogs.Add(1)
 				s.fail(conf, "log", err)
+				q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; this log event is lost%s", conf.plugin.Name, err, s.id, leakNote(err))
 			}
 		})
 		if !started {
 			q.gen.active.leave()
 			q.trace.logEnded()
-			q.gw.log.printf(levelAlert, "%d lua_max_pending_timers are not enough: the log event of %s is lost", maxPendingTimers, conf.plugin.Name)
 			q.gw.counters.lostLogs.Add(1)
+			q.gw.log.printf(levelAlert, "%d lua_max_pending_timers are not enough: the log event of %s is lost", maxPendingTimers, conf.plugin.Name)
 		}
 	}
 }

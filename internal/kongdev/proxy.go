@@ -62,12 +62,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) *request {
 	q := newRequest(g, gen, w, r)
 	defer q.end()
 	q.run()
+	g.counters.answered(q.out.failed) // before the trace tells of the answer: whoever then looks finds it counted
 	q.logPhase()
 	q.body.remove()
-	g.counters.requests.Add(1)
-	if q.out.failed {
-		g.counters.failed.Add(1)
-	}
 	if q.out.broken || q.status == statusClientGone && !q.out.begun {
 		q.abort() // the upstream broke off: the client must see that; or the client did, and gets nothing
 	}

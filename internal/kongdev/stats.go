@@ -22,13 +22,14 @@ type Stats struct {
 }
 
 type counters struct {
-	requests, failed, lostLogs, retries, refused, connections, instances, respawns atomic.Int64
+	lostLogs, retries, refused, connections, instances, respawns atomic.Int64
 
-	mu             sync.Mutex
-	failures       map[string]int64
-	notImplemented map[string]int64
-	reasons        map[string]Failure // of the last requests that failed, by request id
-	order          []string           // their ids, oldest first
+	mu               sync.Mutex
+	requests, failed int64
+	failures         map[string]int64
+	notImplemented   map[string]int64
+	reasons          map[string]Failure // of the last requests that failed, by request id
+	order            []string           // their ids, oldest first
 }
 
 // A Failure is why a request, or a log event of it, failed. Reason is one of a
@@ -57,6 +58,16 @@ func (c *counters) failure(requestID string, f Failure) {
 	c.order = append(c.order, requestID)
 }
 
+// answered counts a request, at once in both numbers.
+func (c *counters) answered(failed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests++
+	if failed {
+		c.failed++
+	}
+}
+
 func (c *counters) missing(method string) {
 	c.mu.Lock()
 	c.notImplemented[method]++
@@ -67,7 +78,7 @@ func (c *counters) snapshot() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Stats{
-		Requests: c.requests.Load(), Failed: c.failed.Load(), LostLogEvents: c.lostLogs.Load(),
+		Requests: c.requests, Failed: c.failed, LostLogEvents: c.lostLogs.Load(),
 		Retries: c.retries.Load(), Refused: c.refused.Load(), Connections: c.connections.Load(),
 		Instances: c.instances.Load(), Respawns: c.respawns.Load(),
 		Failures: maps.Clone(c.failures), NotImplemented: maps.Clone(c.notImplemented),
