@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/Kong/go-pdk"
@@ -39,7 +40,8 @@ type event struct {
 	stream   *stream
 	phase    phases
 	sequence int64
-	started  int64 // server clock
+	started  int64        // server clock
+	waited   atomic.Int64 // nanoseconds that the watchdog has seen the handler wait for Kong
 
 	mu      sync.Mutex // held during each read and write of the handler; the watchdog takes over only when it is free
 	state   eventState
@@ -350,12 +352,17 @@ func notInLog(m *method) error {
 	return fmt.Errorf("%s cannot be called in log: nothing was sent", m.name)
 }
 
+// spent is how much of its time the handler has used: waiting for Kong is not its own.
+func (e *event) spent() time.Duration {
+	return e.srv.since(e.started) - time.Duration(e.waited.Load())
+}
+
 // context returns the event's context, made when first asked for.
 func (e *event) context() context.Context {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.ctx == nil {
-		e.ctx, e.cancel = context.WithTimeout(context.Background(), e.srv.budget-e.srv.since(e.started))
+		e.ctx, e.cancel = context.WithTimeout(context.Background(), budget-e.spent())
 		if e.state == ended {
 			e.cancel()
 		}

@@ -131,19 +131,19 @@ func (s *server) since(t int64) time.Duration {
 // watchdog advances the clock, ends handlers whose time is up, and forgets instances that nobody names.
 func (s *server) watchdog() {
 	defer s.watch.Done()
-	tick := time.NewTicker(min(max(s.budget/8, time.Millisecond), 100*time.Millisecond))
-	defer tick.Stop()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
 	nextExpiry := time.Duration(0)
 	for {
 		select {
 		case <-s.stop:
 			return
-		case <-tick.C:
+		case <-ticker.C:
 		}
 		elapsed := time.Since(s.epoch)
-		s.clock.Store(int64(elapsed))
+		tick := elapsed - time.Duration(s.clock.Swap(int64(elapsed)))
 		for _, c := range s.connections() {
-			s.checkBudget(c)
+			s.checkBudget(c, tick)
 		}
 		if elapsed >= nextExpiry {
 			nextExpiry = elapsed + 10*time.Second
@@ -165,15 +165,20 @@ func (s *server) closeInstances(gone []*instance) {
 	}
 }
 
-// checkBudget answers in the place of a handler whose time is up. A handler that is waiting for Kong is not late: the
-// lock is taken then. The late one keeps a dead event; the connection is served by a new goroutine. A handler that stays
-// away after Exit, or after Kong has gone, is late as well: its connection must not outlive Kong's.
-func (s *server) checkBudget(c *conn) {
+// checkBudget answers in the place of a handler whose time is up. The time that it waits for Kong, for a client's slow
+// upload perhaps, is not its own: the lock is taken then, and the tick counts as waited. The late one keeps a dead event;
+// the connection is served by a new goroutine. A handler that stays away after Exit, or after Kong has gone, is late as
+// well: its connection must not outlive Kong's.
+func (s *server) checkBudget(c *conn, tick time.Duration) {
 	e := c.event.Load()
-	if e == nil || s.since(e.started) < s.budget || !e.mu.TryLock() {
+	if e == nil {
 		return
 	}
-	if e.finished || e.taken || e.state == running && e.left > 0 {
+	if !e.mu.TryLock() {
+		e.waited.Add(int64(tick))
+		return
+	}
+	if e.spent() < budget || e.finished || e.taken || e.state == running && e.left > 0 {
 		e.mu.Unlock()
 		return
 	}
@@ -182,7 +187,7 @@ func (s *server) checkBudget(c *conn) {
 	e.mu.Unlock()
 
 	s.counts.timeouts.Add(1)
-	s.reports.Report("timeout", fmt.Sprintf("a handler did not return within %v in %s; the request was answered by policy", s.budget, e.phase))
+	s.reports.Report("timeout", fmt.Sprintf("a handler did not return within %v in %s; the request was answered by policy", budget, e.phase))
 	s.takeOver(c, e)
 }
 

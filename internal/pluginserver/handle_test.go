@@ -141,7 +141,7 @@ func TestHandlerThatStaysAfterTheEndHoldsNothing(t *testing.T) {
 				p := r.connect()
 				_, err := p.run(p.start(nil), "access", func(pdkCall) ([]byte, bool) { return nil, false })
 				require.ErrorIs(t, err, net.ErrClosed)
-				time.Sleep(defaultBudget + time.Second)
+				time.Sleep(budget + time.Second)
 				require.Zero(t, r.counts.connections.Load())
 				require.NoError(t, r.drain(t.Context()), "nobody waits for it")
 			})
@@ -154,7 +154,7 @@ func TestWaitingForKongIsNotBeingSlow(t *testing.T) {
 		r := newMemoryRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { _, _ = kong.Request.GetRawBody() }})
 		p := r.connect()
 		calls, err := p.run(p.start(nil), "access", func(pdkCall) ([]byte, bool) {
-			time.Sleep(2 * defaultBudget) // a client that uploads slowly
+			time.Sleep(2 * budget) // a client that uploads slowly
 			return nil, true
 		})
 		require.NoError(t, err)

@@ -24,8 +24,10 @@ const (
 	workerBusyFD     = 5
 )
 
-// exitTime is how long a worker may take to exit once it has closed its control channel.
-const exitTime = 3 * time.Second
+const (
+	exitTime   = 3 * time.Second // for a worker to exit once it has closed its control channel
+	outputTime = 5 * time.Second // for its last lines to be read, where a grandchild keeps its output open
+)
 
 // A workerSetup is what a worker is told first.
 type workerSetup struct {
@@ -200,7 +202,7 @@ func (w *workerProcess) watch(report func(workerEvent), log *logSink) {
 	w.control.close(0)
 	w.control.discard()
 	report(workerEvent{worker: w, ended: true, err: err})
-	_ = w.output.SetReadDeadline(time.Now().Add(time.Second)) // a grandchild may have inherited it
+	_ = w.output.SetReadDeadline(time.Now().Add(outputTime)) // a grandchild may have inherited it
 	copying.Wait()
 	_ = w.output.Close()
 }

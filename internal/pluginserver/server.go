@@ -14,17 +14,16 @@ import (
 )
 
 const (
-	defaultBudget = 30 * time.Second // of a handler; Kong itself gives up after 60 s
-	lingerTime    = time.Minute      // how long a connection that is over is read until Kong closes it
-	leaveStep     = 4 * time.Millisecond
-	backlogWait   = 20 * time.Millisecond
+	budget      = 30 * time.Second // of a handler; Kong itself gives up after 60 s
+	lingerTime  = time.Minute      // how long a connection that is over is read until Kong closes it
+	leaveStep   = 4 * time.Millisecond
+	backlogWait = 20 * time.Millisecond
 )
 
 type serverConfig struct {
 	plugin         Plugin
 	name           string                           // the plugin's name as told to Kong
 	phases         []string                         // advertised phases
-	budget         time.Duration                    // per event; 0 = 30 s
 	refuseByExit   bool                             // Refuse answers by Exit, not by Kong's delayed response
 	log            *slog.Logger                     // nil = slog.Default()
 	registerer     prometheus.Registerer            // nil = none
@@ -63,9 +62,6 @@ type server struct {
 }
 
 func newServer(c serverConfig) *server {
-	if c.budget == 0 {
-		c.budget = defaultBudget
-	}
 	if c.log == nil {
 		c.log = slog.Default()
 	}
