@@ -97,7 +97,7 @@ func (p *process) once() {
 	logged := make(chan struct{})
 	go func() {
 		defer close(logged)
-		p.copyLines(out, cmd.Process.Pid)
+		p.copyLines(&lastWords{File: out}, cmd.Process.Pid)
 	}()
 	err = cmd.Wait() // the process itself; children may hold its output open
 	p.mu.Lock()
@@ -105,7 +105,6 @@ func (p *process) once() {
 	p.pid.Store(0)
 	p.mu.Unlock()
 	_ = stdin.Close()
-	// What the process wrote last is in the pipe already.
 	_ = out.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	<-logged
 	_ = out.Close()
@@ -119,6 +118,33 @@ func (p *process) once() {
 		state = err.Error()
 	}
 	p.log.printf(levelNotice, "external pluginserver '%s' terminated: %s", p.server.Name, state)
+}
+
+// lastWords reads a process's output, and after the deadline what is there already: what the process wrote before it
+// ended is, however late it is read. Its children may go on writing: no more is read than the pipe holds.
+type lastWords struct {
+	*os.File
+	late int // bytes read after the deadline
+}
+
+const pipeSize = 64 << 10 // Linux's
+
+func (r *lastWords) Read(p []byte) (int, error) {
+	n, err := r.File.Read(p)
+	if !errors.Is(err, os.ErrDeadlineExceeded) || r.late >= pipeSize {
+		return n, err
+	}
+	raw, rawErr := r.SyscallConn()
+	if rawErr != nil {
+		return 0, rawErr
+	}
+	there := 0
+	_ = raw.Control(func(fd uintptr) { there, _ = syscall.Read(int(fd), p) }) // does not wait
+	if there > 0 {
+		r.late += there
+		return there, nil
+	}
+	return 0, err
 }
 
 // maxOutputLine is where a line of a plugin's output is cut in two.

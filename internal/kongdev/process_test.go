@@ -1,6 +1,8 @@
 package kongdev
 
 import (
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -29,8 +31,10 @@ func eventually(t *testing.T, text *syncBuffer, want string) {
 
 func TestProcessSurroundings(t *testing.T) {
 	// The shell itself adds variables of its own, so env is what is run.
-	p, text, _ := runProcess(t, `/usr/bin/env sh -c '/usr/bin/env; umask; echo to-stderr >&2; printf unfinished; exec sleep 60'`)
+	mark := filepath.Join(t.TempDir(), "mark")
+	p, text, _ := runProcess(t, `/usr/bin/env sh -c '/usr/bin/env; umask; echo to-stderr >&2; printf unfinished; : >`+mark+`; exec sleep 600'`)
 	eventually(t, text, "to-stderr")
+	require.Eventually(t, func() bool { _, err := os.Stat(mark); return err == nil }, time.Minute, time.Millisecond, "all is written")
 	assert.NotZero(t, p.PID())
 	p.stop()
 	out := text.String()
@@ -42,9 +46,22 @@ func TestProcessSurroundings(t *testing.T) {
 	assert.Contains(t, out, "] 0000\n")
 }
 
+// However late somebody comes to read, what an ended process has written is there.
+func TestProcessLastWords(t *testing.T) {
+	out, in, err := os.Pipe()
+	require.NoError(t, err)
+	defer func() { _, _ = out.Close(), in.Close() }()
+	_, err = in.WriteString("last words")
+	require.NoError(t, err)
+	require.NoError(t, out.SetReadDeadline(time.Now().Add(-time.Second)))
+	text, err := io.ReadAll(&lastWords{File: out})
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "somebody else still holds it open")
+	assert.Equal(t, "last words", string(text))
+}
+
 // Output without a line's end does not fill the memory.
 func TestProcessLongLines(t *testing.T) {
-	p, text, _ := runProcess(t, `sh -c 'head -c 200000 /dev/zero | tr "\\0" x; echo; echo after; exec sleep 60'`)
+	p, text, _ := runProcess(t, `sh -c 'head -c 200000 /dev/zero | tr "\\0" x; echo; echo after; exec sleep 600'`)
 	eventually(t, text, "] after\n")
 	p.stop()
 	out := text.String()
@@ -60,7 +77,7 @@ func TestProcessLongLines(t *testing.T) {
 
 func TestProcessRestart(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
-		p, text, spawns := runProcess(t, "sleep 60")
+		p, text, spawns := runProcess(t, "sleep 600")
 		require.Eventually(t, func() bool { return p.PID() != 0 }, time.Minute, time.Millisecond)
 		first := p.PID()
 		require.NoError(t, p.kill(syscall.SIGKILL))
@@ -82,7 +99,7 @@ func TestProcessRestart(t *testing.T) {
 
 func TestProcessStop(t *testing.T) {
 	t.Run("SIGTERM is enough", func(t *testing.T) {
-		p, _, _ := runProcess(t, "sleep 60")
+		p, _, _ := runProcess(t, "sleep 600")
 		require.Eventually(t, func() bool { return p.PID() != 0 }, time.Minute, time.Millisecond)
 		p.stop()
 		assert.Zero(t, p.PID())
