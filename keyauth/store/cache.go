@@ -52,6 +52,8 @@ type Cache struct {
 
 	flights singleflight.Group
 	running sync.WaitGroup
+	open    context.Context // until Close
+	end     context.CancelFunc
 
 	mu    sync.RWMutex // held for writing by changes, for reading by those who put an answer
 	epoch atomic.Uint64
@@ -83,6 +85,7 @@ const retryAfter = time.Second
 // NewCache returns s behind a Cache. A RawStore stays one, and changes that s tells of are followed. Closing the cache closes s.
 func NewCache(s Store, o CacheOptions) Store {
 	c := &Cache{store: s, o: o.withDefaults()}
+	c.open, c.end = context.WithCancel(context.Background())
 	now := func(f func()) { f() } // otter shall start no goroutines
 	c.good = otter.Must(&otter.Options[key.Digest, remembered]{MaximumSize: c.o.Size, Executor: now})
 	c.bad = otter.Must(&otter.Options[key.Digest, time.Time]{MaximumSize: c.o.Size, Executor: now})
@@ -118,10 +121,12 @@ func (c *Cache) Health() error {
 	return nil
 }
 
-// Close waits for questions that are under way, and closes the store.
+// Close ends questions that are under way, and closes the store.
 func (c *Cache) Close() error {
+	c.end()
+	err := c.store.Close() // which ends what looks at no context
 	c.running.Wait()
-	return c.store.Close()
+	return err
 }
 
 // Stats returns what was counted.
@@ -205,6 +210,7 @@ func (c *Cache) askStore(ctx context.Context, d key.Digest, epoch uint64, ask qu
 	}()
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
+	defer context.AfterFunc(c.open, cancel)()
 	c.stats.questions.Add(1)
 	found, err := ask(ctx)
 	if err == nil {

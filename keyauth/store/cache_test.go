@@ -264,6 +264,25 @@ func TestCacheOfAStoreThatHangs(t *testing.T) {
 	})
 }
 
+// A store that hangs is not waited for in the end, however long it may take.
+func TestCacheClosesAStoreThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote("a")
+		r.takes = time.Hour
+		c := store.NewCache(r, store.CacheOptions{Timeout: time.Minute})
+		failed := make(chan error, 1)
+		go func() {
+			_, err := get(t, c, "a")
+			failed <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		require.NoError(t, c.Close())
+		assert.Zero(t, time.Since(start))
+		require.ErrorIs(t, <-failed, context.Canceled)
+	})
+}
+
 // While a store hangs, one request waits for it, and those after it use what is remembered.
 func TestCacheWaitsOnceForAStoreThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
