@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
@@ -72,7 +73,8 @@ func (c *Config) postgresOptions() store.PostgresOptions {
 }
 
 func (c *Config) postgres(h *key.Hasher) sharedStore {
-	o, cache := c.postgresOptions(), c.cache()
+	o := c.postgresOptions()
+	cache := c.cache(o.Timeout)
 	return shared("postgres", func(log *slog.Logger) (store.Store, error) {
 		s, err := store.OpenPostgres(o, h, log)
 		if err != nil {
@@ -106,7 +108,8 @@ func (c *Config) redisOptions() store.RedisOptions {
 }
 
 func (c *Config) redis() sharedStore {
-	o, cache := c.redisOptions(), c.cache()
+	o := c.redisOptions()
+	cache := c.cache(2 * o.Timeout) // for the key, and for its consumer
 	return shared("redis", func(log *slog.Logger) (store.Store, error) {
 		s, err := store.OpenRedis(o, log)
 		if err != nil {
@@ -116,9 +119,9 @@ func (c *Config) redis() sharedStore {
 	}, c.Redis, cache)
 }
 
-// cache is that of remote stores.
-func (c *Config) cache() store.CacheOptions {
+// cache is that of a remote store, which has this long for a lookup.
+func (c *Config) cache(timeout time.Duration) store.CacheOptions {
 	return store.CacheOptions{
-		Size: c.CacheSize, Positive: millis(c.CacheTTLMS), Negative: orNever(c.NegativeTTLMS), Stale: orNever(c.StaleMS),
+		Size: c.CacheSize, Positive: millis(c.CacheTTLMS), Negative: orNever(c.NegativeTTLMS), Stale: orNever(c.StaleMS), Timeout: timeout,
 	}
 }
