@@ -25,7 +25,7 @@ func TestMirror(t *testing.T) {
 	dir := t.TempDir()
 	urlFile := filepath.Join(dir, "url")
 	require.NoError(t, os.WriteFile(urlFile, []byte("redis://"+server.Addr()+"/0\n"), 0o600))
-	reader, err := store.OpenRedis(store.RedisOptions{URL: "redis://" + server.Addr()}, slog.New(slog.DiscardHandler))
+	reader, err := store.OpenRedis(store.RedisOptions{URL: "redis://" + server.Addr(), Timeout: time.Minute}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, reader.Close()) })
 	keys := func(args ...string) (out, errs string, status int) {
