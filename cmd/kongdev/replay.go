@@ -202,6 +202,7 @@ func (s *replaySettings) startServer(ctx context.Context, stderr io.Writer) (sto
 		conn, err := net.Dial("unix", s.socket)
 		if err == nil {
 			_ = conn.Close()
+			kongdev.AwaitWorker(bounded, s.socket, "")
 			return stop, nil
 		}
 		select {

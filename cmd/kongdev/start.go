@@ -120,6 +120,7 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 	if err := st.gateway.Ready(ready); err != nil {
 		return nil, fmt.Errorf("%w; its own words are in the log above (-log-level info shows them)", err)
 	}
+	st.gateway.AwaitWorkers(ready)
 	return st, nil
 }
 
