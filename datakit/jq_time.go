@@ -32,6 +32,10 @@ func (r *jqRun) Done() <-chan struct{} {
 	if r.steps++; r.steps%jqStepsPerLook == 0 && r.err == nil {
 		if r.err = r.Context.Err(); r.err == nil && time.Now().After(r.until) {
 			r.err = errJQTime
+			if end, limited := r.Context.Deadline(); limited && end.Before(r.until) {
+				<-r.Context.Done() // its time was over first, and its timer is late
+				r.err = r.Context.Err()
+			}
 		}
 	}
 	if r.err != nil {

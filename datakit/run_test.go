@@ -132,6 +132,33 @@ func TestTheBudgetEndsAProgram(t *testing.T) {
 	assert.Equal(t, `node #1 (A) failed with error: "the workflow took longer than 50ms (timeout_ms)"`, o.Failure.Error())
 }
 
+// A lateContext is over since a second, which its timer has not told yet.
+type lateContext struct{ context.Context }
+
+func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
+
+// When the workflow's time was over first, that is the reason, though a machine that stood still for a while shows a program
+// the end of both times at once.
+func TestTheEarlierTimeIsTheReason(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		budget := errors.New("the workflow's")
+		time.AfterFunc(time.Millisecond, func() { cancel(budget) })
+		r := &jqRun{Context: lateContext{ctx}, until: time.Now().Add(-time.Nanosecond)}
+		for range jqStepsPerLook {
+			r.Done()
+		}
+		assert.Equal(t, budget, context.Cause(r))
+
+		r = &jqRun{Context: t.Context(), until: time.Now().Add(-time.Nanosecond)}
+		for range jqStepsPerLook {
+			r.Done()
+		}
+		assert.Equal(t, errJQTime, context.Cause(r))
+	})
+}
+
 func TestTheFirstErrorCancelsTheRest(t *testing.T) {
 	t.Parallel()
 	p := mustCompile(t, callA+callB+`
