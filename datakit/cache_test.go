@@ -54,6 +54,9 @@ func answerOf(t *testing.T, p *Plan) string {
 	return string(o.Answer.Body)
 }
 
+// patient is more time for a Redis than a busy machine takes.
+const patient = "connect_timeout: 60000, send_timeout: 60000, read_timeout: 60000"
+
 const firstAnswer = "90071992547409931.10"
 
 // Who names the same cache shares it: in memory within a process, in Redis everywhere. Numbers keep their digits.
@@ -61,8 +64,8 @@ func TestCachesAreShared(t *testing.T) {
 	t.Parallel()
 	url, asked := startCounter(t, 0)
 	s := redistest.Start(t)
-	redis := fmt.Sprintf("{strategy: redis, redis: {host: 127.0.0.1, port: %d, database: 1}}", s.Port)
-	encrypted := fmt.Sprintf("{strategy: redis, redis: {host: 127.0.0.1, port: %d, database: 1, ssl: true, ssl_verify: false}}", s.TLSPort)
+	redis := fmt.Sprintf("{strategy: redis, redis: {host: 127.0.0.1, port: %d, database: 1, %s}}", s.Port, patient)
+	encrypted := fmt.Sprintf("{strategy: redis, redis: {host: 127.0.0.1, port: %d, database: 1, ssl: true, ssl_verify: false, %s}}", s.TLSPort, patient)
 	assert.Equal(t, firstAnswer, answerOf(t, mustCompile(t, throughCache(redis, "", "ttl: 60,", url))))
 	assert.Equal(t, firstAnswer, answerOf(t, mustCompile(t, throughCache(encrypted, "", "ttl: 60,", url))), "another process")
 	assert.EqualValues(t, 1, asked.Load())

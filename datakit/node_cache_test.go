@@ -1,7 +1,6 @@
 package datakit
 
 import (
-	"net"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -46,11 +45,7 @@ nodes:
 
 func TestCacheFailures(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, _ := net.SplitHostPort(closed.Addr().String())
-	require.NoError(t, closed.Close())
-	redis := `resources: {cache: {strategy: redis, redis: {host: 127.0.0.1, port: ` + port + `, connect_timeout: 200}}}`
+	const redis = `resources: {cache: {strategy: redis, redis: {host: 127.0.0.1, port: 1, connect_timeout: 60000}}}`
 	for name, c := range map[string]struct{ config, want, failure string }{
 		"no key":               {memory + "\nnodes:\n- {name: A, type: cache, inputs: {key: request.query.none}}", "", "key: is empty or null"},
 		"no time":              {memory + "\nnodes:\n- {name: A, type: cache, inputs: {key: S.k, data: S.k, ttl: S.t}}\n- {name: S, type: static, values: {k: a, t: 0}}", "", "ttl: expected seconds above 0"},
