@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,7 @@ plugins:
 		Hosts: map[string]http.Handler{"dying.test": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if dies.Load() {
 				g.KillWorker("datakit")
+				waitForWorker(t, g)
 			}
 			_, _ = io.WriteString(w, "from the upstream")
 		})},
@@ -50,6 +52,16 @@ plugins:
 	assert.Contains(t, r.Body, "what the access phase of this request has left is lost: the gateway was reloaded, or the plugin restarted, in between")
 	dies.Store(false)
 	assert.Equal(t, large, g.Send("POST", "/", large).Body)
+}
+
+// waitForWorker waits until the worker of a plugin answers, and not the supervisor in its place, as it does when a busy machine
+// takes long to start one.
+func waitForWorker(t *testing.T, g *kongdevtest.Gateway) {
+	g.WaitReady()
+	assert.Eventually(t, func() bool {
+		log := g.Log()
+		return strings.LastIndex(log, "no worker is ready, events are answered") <= strings.LastIndex(log, "no event is answered by policy any more")
+	}, kongdevtest.Patience, time.Millisecond)
 }
 
 // XML that a workflow has made is announced as such.
