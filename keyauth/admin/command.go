@@ -118,14 +118,9 @@ func (c command) prepare(log *slog.Logger) (s *server, err error) {
 		check(fmt.Errorf("-listen %s: a TCP address needs -token-file, because every user of the machine reaches it", c.listen))
 	}
 	if c.tlsCert != "" || c.tlsKey != "" {
-		pair, err := tls.LoadX509KeyPair(c.tlsCert, c.tlsKey)
-		if err != nil {
-			check(fmt.Errorf("-tls-cert, -tls-key: %w", err))
-		}
-		if leaf := pair.Leaf; leaf != nil && time.Now().After(leaf.NotAfter) {
-			log.Warn("the certificate of -tls-cert has expired: clients will refuse it", "at", leaf.NotAfter.UTC().Format(time.RFC3339))
-		}
-		s.tls = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+		certificate, err := openCertificate(c.tlsCert, c.tlsKey, log)
+		check(err)
+		s.tls = &tls.Config{GetCertificate: certificate.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	} else if !s.address.local && s.address.network == "tcp" && !c.plain {
 		check(fmt.Errorf("-listen %s: other machines reach this address; give -tls-cert and -tls-key, or -plain-http if something else encrypts", c.listen))
 	}
