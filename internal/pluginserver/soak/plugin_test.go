@@ -43,16 +43,12 @@ func soakPlugin() pluginserver.Plugin {
 		Schema: schema.Plugin{Name: pluginName, Fields: []schema.Field{{Name: "mode", Type: schema.String, Required: true}}},
 		New:    func() any { return &config{seen: &seen} },
 		Flags:  func(f *flag.FlagSet) { f.StringVar(&file, "drain-file", "", "file that the end of Drain writes") },
-		Drain: func(ctx context.Context) error {
+		Drain: func(context.Context) error {
 			if file == "" {
 				return nil
 			}
-			select {
-			case <-time.After(2 * time.Second):
-				return os.WriteFile(file, []byte(strconv.FormatInt(seen.Load(), 10)), 0o600)
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			time.Sleep(2 * time.Second)
+			return os.WriteFile(file, []byte(strconv.FormatInt(seen.Load(), 10)), 0o600)
 		},
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,8 +50,9 @@ services:
 
 // A rig is a gateway with the plugin.
 type rig struct {
-	t *testing.T
-	g *kongdevtest.Gateway
+	t        *testing.T
+	g        *kongdevtest.Gateway
+	answered atomic.Int64 // requests, by any load
 }
 
 func newRig(t *testing.T, workers int, flags ...string) *rig {
@@ -71,7 +74,10 @@ func (r *rig) install() {
 	require.NoError(r.t, err)
 	data, err := os.ReadFile(self)
 	require.NoError(r.t, err)
-	require.NoError(r.t, os.WriteFile(r.g.Binary(pluginName)+".new", data, 0o700))
+	syscall.ForkLock.RLock() // a process that starts in the meantime has the file open, and it could not be executed
+	err = os.WriteFile(r.g.Binary(pluginName)+".new", data, 0o700)
+	syscall.ForkLock.RUnlock()
+	require.NoError(r.t, err)
 	require.NoError(r.t, os.Rename(r.g.Binary(pluginName)+".new", r.g.Binary(pluginName)))
 }
 
@@ -149,6 +155,7 @@ func (r *rig) run(clients int, paths []string, stop <-chan struct{}) *load {
 				}
 				a := r.ask(client, paths[i%len(paths)])
 				count++
+				r.answered.Add(1)
 				worst = max(worst, a.took)
 				if !a.good() {
 					l.mu.Lock()
