@@ -14,8 +14,7 @@ import (
 // connection for one with TLS.
 type clientListener struct {
 	proxyListener
-	log  *log.Logger
-	wait time.Duration // for a handshake, or a head
+	log *log.Logger
 
 	ready  chan net.Conn
 	failed chan error // Accept's, once
@@ -25,8 +24,8 @@ type clientListener struct {
 	hands  sync.WaitGroup // handshakes
 }
 
-func newClientListener(l proxyListener, log *log.Logger, wait time.Duration) *clientListener {
-	c := &clientListener{proxyListener: l, log: log, wait: wait, ready: make(chan net.Conn), failed: make(chan error, 1)}
+func newClientListener(l proxyListener, log *log.Logger) *clientListener {
+	c := &clientListener{proxyListener: l, log: log, ready: make(chan net.Conn), failed: make(chan error, 1)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -38,7 +37,7 @@ func (l *clientListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newHeadConn(c, l.wait), nil
+		return newHeadConn(c), nil
 	}
 	l.once.Do(func() { go l.acceptTLS() })
 	select {
@@ -71,7 +70,7 @@ func (l *clientListener) shakeHands(raw net.Conn) {
 			_ = raw.Close()
 		}
 	}()
-	_ = raw.SetDeadline(time.Now().Add(l.wait))
+	_ = raw.SetDeadline(time.Now().Add(clientTimeout))
 	stop := context.AfterFunc(l.ctx, func() { _ = raw.Close() })
 	defer stop()
 	first := make([]byte, 1)
@@ -90,11 +89,11 @@ func (l *clientListener) shakeHands(raw net.Conn) {
 		}
 		out = c
 		if state := c.ConnectionState(); state.NegotiatedProtocol != "h2" {
-			h := newHeadConn(c, l.wait)
+			h := newHeadConn(c)
 			h.tls, out = &state, h
 		}
 	} else {
-		h := newHeadConn(raw, l.wait)
+		h := newHeadConn(raw)
 		h.plain, out = true, h
 	}
 	_ = raw.SetDeadline(time.Time{})

@@ -210,7 +210,7 @@ func (w *clientWriter) send(b []byte) (int, bool) {
 	if w.gone {
 		return 0, false
 	}
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.wait))
+	_ = w.control.SetWriteDeadline(time.Now().Add(clientTimeout))
 	n, err := w.Write(b)
 	if err != nil {
 		w.gone = true
@@ -223,7 +223,7 @@ func (w *clientWriter) flush() {
 	if w.gone {
 		return
 	}
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.wait))
+	_ = w.control.SetWriteDeadline(time.Now().Add(clientTimeout))
 	if w.control.Flush() != nil {
 		w.gone = true
 	}

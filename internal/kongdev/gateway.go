@@ -44,7 +44,8 @@ type Options struct {
 	TraceBytes int                     // of each message in a trace; 0 is all
 	LoopTurn   time.Duration           // how long a worker takes to notice that an idle plugin connection has ended: a request in that time is sent on a dead one, a 500; 0 is 1 ms, as in a busy Kong
 	ReloadWait time.Duration           // how long Reload leaves the old plugin processes; 0 is Kong's 10 s
-	clientWait time.Duration           // for a client to send or take something; 0 is nginx's minute
+	bodyWait   time.Duration           // for a client to send more of a body; 0 is nginx's minute
+	listeners  []proxyListener         // instead of Listen
 }
 
 // A Gateway is a running proxy with its plugin servers.
@@ -91,7 +92,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if o.ReloadWait == 0 {
 		o.ReloadWait = 10 * time.Second
 	}
-	o.clientWait = cmp.Or(o.clientWait, clientTimeout)
+	o.bodyWait = cmp.Or(o.bodyWait, clientTimeout)
 	log, err := newErrorLog(o.Log, o.LogLevel)
 	if err != nil {
 		return nil, err
@@ -117,9 +118,11 @@ func (g *Gateway) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listeners, err := openListeners(g.opts.Listen)
-	if err != nil {
-		return err
+	listeners := g.opts.listeners
+	if listeners == nil {
+		if listeners, err = openListeners(g.opts.Listen); err != nil {
+			return err
+		}
 	}
 	g.listeners = listeners
 	g.withCertificatePhase(listeners)
@@ -140,11 +143,11 @@ func (g *Gateway) start(ctx context.Context) error {
 		return err
 	}
 	g.gen.Store(gen)
-	g.server = newProxyServer(g, newServerLog(g.log), g.opts.clientWait)
+	g.server = newProxyServer(g, newServerLog(g.log))
 	g.server.ConnContext = g.connContext
 	for _, l := range listeners {
 		go func() {
-			if err := g.server.Serve(newClientListener(l, g.server.ErrorLog, g.opts.clientWait)); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			if err := g.server.Serve(newClientListener(l, g.server.ErrorLog)); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				g.log.printf(levelCrit, "proxy listener %s: %v", l.url(), err)
 			}
 		}()

@@ -25,7 +25,6 @@ type headConn struct {
 	net.Conn
 	tls   *tls.ConnectionState // nil without TLS
 	plain bool                 // spoken to without TLS where TLS is expected
-	wait  time.Duration        // for a head
 
 	in     []byte // read and not given on; the reader's alone, as what follows
 	out    []byte // to be given before all else
@@ -60,8 +59,8 @@ const (
 	readWaste           // nothing passes any more
 )
 
-func newHeadConn(c net.Conn, wait time.Duration) *headConn {
-	h := &headConn{Conn: c, wait: wait}
+func newHeadConn(c net.Conn) *headConn {
+	h := &headConn{Conn: c}
 	h.change.L = &h.mu
 	return h
 }
@@ -318,7 +317,7 @@ func (c *headConn) headBegun() {
 	if !c.headBy.IsZero() || c.asked.IsZero() {
 		return
 	}
-	c.headBy = time.Now().Add(c.wait)
+	c.headBy = time.Now().Add(clientTimeout)
 	if c.headBy.Before(c.asked) {
 		_ = c.Conn.SetReadDeadline(c.headBy)
 	}

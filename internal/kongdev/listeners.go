@@ -146,12 +146,12 @@ func selfSigned() (*tls.Config, error) {
 
 // newProxyServer is the server of the proxy's listeners. Its times are nginx's
 // defaults: a client that is slower loses its connection, nobody else's.
-func newProxyServer(h http.Handler, errors *log.Logger, wait time.Duration) *http.Server {
+func newProxyServer(h http.Handler, errors *log.Logger) *http.Server {
 	s := &http.Server{
 		Handler:                      h,
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     errors,
-		ReadHeaderTimeout:            wait,
+		ReadHeaderTimeout:            clientTimeout,
 		IdleTimeout:                  keepaliveTimeout,
 		MaxHeaderBytes:               256 << 10, // for HTTP/2; see refused
 		Protocols:                    new(http.Protocols),

@@ -37,7 +37,6 @@ type clientWriter struct {
 	toEnd  bool // the body has neither a length nor chunks
 
 	control *http.ResponseController
-	wait    time.Duration // for the client to take something
 }
 
 // ServeHTTP takes one client request through Kong's phases.

@@ -146,7 +146,7 @@ func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.
 		shared: &sharedContext{}, status: http.StatusOK,
 		times: timings{waiting: -1, proxyLatency: -1, responseLatency: -1, receive: -1},
 	}
-	q.out = &clientWriter{ResponseWriter: w, control: http.NewResponseController(w), wait: g.opts.clientWait}
+	q.out = &clientWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 	_, q.args, q.hasArgs = strings.Cut(q.uri, "?")
 	host := r.Host
 	if head != nil {
@@ -164,7 +164,7 @@ func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.
 	q.body = newBody(g, r)
 	if r.Body != http.NoBody {
 		_ = q.out.control.EnableFullDuplex() // else an answer would wait for the body's end
-		q.body.src = &patientBody{Reader: r.Body, control: q.out.control, wait: g.opts.clientWait}
+		q.body.src = &patientBody{Reader: r.Body, control: q.out.control, wait: g.opts.bodyWait}
 	}
 	q.host = clientHost(host)
 	q.port = localPort(r)

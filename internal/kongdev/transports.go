@@ -15,6 +15,7 @@ import (
 // transports keeps connections to upstreams: one http.Transport per connect timeout.
 type transports struct {
 	hosts *localHosts
+	dial  func(ctx context.Context, addr string, limit time.Duration) (net.Conn, error)
 
 	mu    sync.Mutex
 	byKey map[time.Duration]*http.Transport
@@ -27,7 +28,11 @@ type resolved struct {
 }
 
 func newTransports(h *localHosts) *transports {
-	return &transports{hosts: h, byKey: map[time.Duration]*http.Transport{}, names: map[string]resolved{}}
+	return &transports{hosts: h, dial: dialTCP, byKey: map[time.Duration]*http.Transport{}, names: map[string]resolved{}}
+}
+
+func dialTCP(ctx context.Context, addr string, limit time.Duration) (net.Conn, error) {
+	return (&net.Dialer{Timeout: limit}).DialContext(ctx, "tcp", addr)
 }
 
 func (t *transports) get(connect time.Duration) *http.Transport {
@@ -36,10 +41,9 @@ func (t *transports) get(connect time.Duration) *http.Transport {
 	if tr := t.byKey[connect]; tr != nil {
 		return tr
 	}
-	dialer := &net.Dialer{Timeout: connect}
 	tr := &http.Transport{
 		Proxy: nil, // Kong knows no proxy variables
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			host, port, err := net.SplitHostPort(addr)
 			if err != nil {
 				return nil, err
@@ -49,7 +53,7 @@ func (t *transports) get(connect time.Duration) *http.Transport {
 			if err != nil {
 				return nil, err
 			}
-			return dialer.DialContext(ctx, network, real)
+			return t.dial(ctx, real, connect)
 		},
 		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true}, // as Kong's default; the name is still sent
 		MaxIdleConnsPerHost: 512,                                   // Kong's upstream_keepalive_pool_size
