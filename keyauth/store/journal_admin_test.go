@@ -288,7 +288,7 @@ func TestJournalAdminAsRoot(t *testing.T) {
 	require.NoError(t, err)
 	path := filepath.Join(prefix, "keyauth", "keys.jsonl")
 	require.NoError(t, openAdmin(t, path).CreateCredential(t.Context(), credential("1", "a")))
-	for _, name := range []string{filepath.Dir(path), path, path + ".lock"} {
+	for _, name := range []string{filepath.Dir(path), path, path + ".lock", path + ".lock.next"} {
 		got, err := os.Stat(name)
 		require.NoError(t, err)
 		assert.Equal(t, want.Sys().(*syscall.Stat_t).Uid, got.Sys().(*syscall.Stat_t).Uid, name)

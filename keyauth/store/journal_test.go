@@ -64,7 +64,7 @@ func TestJournalIsForItsOwnerAlone(t *testing.T) {
 	path := journalPath(t)
 	a := openAdmin(t, path)
 	require.NoError(t, a.CreateCredential(t.Context(), credential("1", "a")))
-	for name, mode := range map[string]os.FileMode{filepath.Dir(path): 0o700 | os.ModeDir, path: 0o600, path + ".lock": 0o600} {
+	for name, mode := range map[string]os.FileMode{filepath.Dir(path): 0o700 | os.ModeDir, path: 0o600, path + ".lock": 0o600, path + ".lock.next": 0o600} {
 		info, err := os.Stat(name)
 		require.NoError(t, err)
 		assert.Equal(t, mode, info.Mode(), name)

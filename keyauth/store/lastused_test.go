@@ -63,7 +63,7 @@ func TestLastUsedIsWrittenOnceAMinute(t *testing.T) {
 		assert.Equal(t, []int64{now + 7, now + 700}, lastUses(t, keys, "a", "b"))
 		names, err := filepath.Glob(folder + "/*")
 		require.NoError(t, err)
-		assert.Equal(t, []string{LastUsedPath(keys), LastUsedPath(keys) + ".lock"}, names)
+		assert.Equal(t, []string{LastUsedPath(keys), LastUsedPath(keys) + ".lock", LastUsedPath(keys) + ".lock.next"}, names)
 	})
 }
 

@@ -16,8 +16,11 @@ import (
 // lockWait is how long another writer may take.
 const lockWait = 10 * time.Second
 
-// lockFile takes the lock that path stands for; the system gives it back when the process dies. The file stays: one that
-// is removed would let two processes hold it. Its folder is made, for the owner alone.
+// lockFile takes the lock that path stands for; the system gives it back when the process dies. The files stay: one that
+// is removed would let two processes hold it. Their folder is made, for the owner alone.
+//
+// A second lock says who is next. Whoever wants the first one again waits for the second as all others do; without it, a process
+// that makes change after change would nearly always have the first one again before the others look.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	folder := filepath.Dir(path)
 	if err := os.Mkdir(folder, 0o700); err == nil {
@@ -27,6 +30,21 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
+	deadline := time.Now().Add(lockWait)
+	next, err := openLocked(ctx, path+".next", deadline)
+	if err != nil {
+		return nil, err
+	}
+	defer next.Close()
+	f, err := openLocked(ctx, path, deadline)
+	if err != nil {
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// openLocked opens or makes a file and waits until nobody else has it locked.
+func openLocked(ctx context.Context, path string, deadline time.Time) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
 	if err == nil {
 		ownAsFolder(f)
@@ -36,11 +54,10 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(lockWait)
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return f, nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			f.Close()
