@@ -4,13 +4,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -87,42 +85,40 @@ type shell struct {
 
 func newShell(t *testing.T) shell {
 	t.Helper()
-	proxy, admin := freePorts(t)
+	proxy, admin := freeAddresses(t)
 	tmp, err := os.MkdirTemp("", "docs")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(tmp) })
-	listen := fmt.Sprintf("%s/kongdev -listen 127.0.0.1:%s -admin 127.0.0.1:%s -f", bin, proxy, admin)
+	const proxyShown, adminShown = "127.0.0.1:8000", "127.0.0.1:8001"
+	listen := fmt.Sprintf("%s/kongdev -listen %s -admin %s -f", bin, proxy, admin)
 	return shell{
-		strings.NewReplacer("bin/kongdev -f", listen, "bin/", bin+"/", "-plugins bin", "-plugins "+bin, "/tmp/", tmp+"/", ":8000", ":"+proxy, ":8001", ":"+admin),
-		strings.NewReplacer(bin+"/", "bin/", tmp+"/", "/tmp/", ":"+proxy, ":8000", ":"+admin, ":8001"),
+		strings.NewReplacer("bin/kongdev -f", listen, "bin/", bin+"/", "-plugins bin", "-plugins "+bin, "/tmp/", tmp+"/", proxyShown, proxy, adminShown, admin),
+		strings.NewReplacer(bin+"/", "bin/", tmp+"/", "/tmp/", proxy, proxyShown, admin, adminShown),
 	}
 }
 
-var givenPorts sync.Map // to tests that run at the same time
+var given sync.Map // addresses, to tests that run at the same time
 
-// freePorts are below those that the system gives to whoever asks for any, so that nobody gets them in the meantime.
-func freePorts(t *testing.T) (a, b string) {
+// freeAddresses are on a loopback address that this process has for itself, so that nobody gets their ports in the meantime.
+func freeAddresses(t *testing.T) (a, b string) {
 	t.Helper()
+	pid := os.Getpid()
+	host := fmt.Sprintf("127.%d.%d.%d:0", 64+pid>>16&63, pid>>8&255, pid&255)
 	var free []string
-	for tries := 0; len(free) < 2; tries++ {
-		require.Less(t, tries, 1000, "ports are free")
-		port := strconv.Itoa(20000 + rand.N(12000))
-		if _, taken := givenPorts.LoadOrStore(port, true); taken {
-			continue
-		}
-		l, err := net.Listen("tcp", "127.0.0.1:"+port)
-		if err != nil {
-			continue
-		}
+	for len(free) < 2 {
+		l, err := net.Listen("tcp", host)
+		require.NoError(t, err)
 		defer l.Close()
-		free = append(free, port)
+		if _, taken := given.LoadOrStore(l.Addr().String(), true); !taken {
+			free = append(free, l.Addr().String())
+		}
 	}
 	return free[0], free[1]
 }
 
 func (s shell) run(t *testing.T, command string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // one command builds and runs a test
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", s.commands.Replace(command))
 	cmd.Dir = root
