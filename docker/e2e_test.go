@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +31,11 @@ esac
 func endToEnd(t *testing.T, version string, env ...string) (calls, output string, err error) {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker"), []byte(standIn), 0o755))
+	// A process that another test starts in the meantime has the stand-in open for writing, and it could not be executed.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(filepath.Join(dir, "docker"), []byte(standIn), 0o755)
+	syscall.ForkLock.RUnlock()
+	require.NoError(t, err)
 	log, events := filepath.Join(dir, "calls"), filepath.Join(dir, "events.ndjson")
 	text, err := os.ReadFile("kong.yml")
 	require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -59,7 +60,11 @@ func copyRelease(t *testing.T, without string) (dir string) {
 			text = []byte("# x\n\n## [Unreleased]\n\n" + version + "\n\n### Added\n\n- something in " + name + "\n\n## [0.0.1] - 2025-01-31\n\n- old\n")
 		}
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o755))
+		// A process that another test starts in the meantime has a script open for writing, and it could not be executed.
+		syscall.ForkLock.RLock()
+		err = os.WriteFile(filepath.Join(dir, name), text, 0o755)
+		syscall.ForkLock.RUnlock()
+		require.NoError(t, err)
 	}
 	return dir
 }
