@@ -22,7 +22,7 @@ echo "keyauth: alice's key is accepted, the upstream learns her name and not the
 grep -q '"x-demo-color": *"'$color'"' <<<"$answer" || fail "datakit: the upstream has no header X-Demo-Color: $answer"
 echo "datakit: the workflow's header reached the upstream"
 
-for _ in $(seq 100); do
+for _ in $(seq 300); do
   events=$($EVENTS 2>/dev/null) || events=""
   if grep "color=$color" <<<"$events" | grep '"status":200' | grep -q '"user_id":"alice"'; then
     grep -q demo-key-of-alice <<<"$events" && fail "moesif: an event holds the key"
@@ -31,4 +31,4 @@ for _ in $(seq 100); do
   fi
   sleep 0.1
 done
-fail "moesif: no event of the request within 10 seconds"
+fail "moesif: no event of the request within 30 seconds"
