@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // syncBuffer is a log that a test can read while it is written.
@@ -180,6 +181,21 @@ func (b *bench) ready() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(b.t, b.Ready(ctx))
+}
+
+// unknownHost is a name that no resolver asks the network for: it is no name.
+var unknownHost = strings.Repeat("x", 64) + ".invalid" // read-only
+
+// deadPort is a port of 127.0.0.1 on which nobody listens as long as the test runs: it is taken.
+func deadPort(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	require.NoError(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	name, err := unix.Getsockname(fd)
+	require.NoError(t, err)
+	return name.(*unix.SockaddrInet4).Port
 }
 
 func copyFile(to, from string) error {

@@ -215,7 +215,7 @@ func TestListenersAllOrNone(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = taken.Close() }()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := net.Listen("tcp", "127.45.1.1:0") // of an address that nobody else uses: it is not taken meanwhile
 	require.NoError(t, err)
 	addr := free.Addr().String()
 	require.NoError(t, free.Close())

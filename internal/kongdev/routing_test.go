@@ -180,19 +180,15 @@ services:
 
 // What Kong itself answers has the form that the client asks for.
 func TestErrorPagesOnTheWire(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, _ := net.SplitHostPort(dead.Addr().String())
-	require.NoError(t, dead.Close())
 	b := startFile(t, fmt.Sprintf(`
 services:
-- {name: dead, host: 127.0.0.1, port: %s, retries: 0, routes: [{paths: [/dead]}]}
-- {name: unknown, host: nowhere.invalid, routes: [{paths: [/unknown]}]}
+- {name: dead, host: 127.0.0.1, port: %d, retries: 0, routes: [{paths: [/dead]}]}
+- {name: unknown, host: %s, routes: [{paths: [/unknown]}]}
 - {name: slow, url: "http://echo.kongdev", read_timeout: 50, routes: [{paths: [/slow]}]}
 - {name: empty, host: pool, routes: [{paths: [/empty]}]}
 routes: [{name: alone, paths: [/alone]}]
 upstreams: [{name: pool, targets: []}]
-`, port), nil)
+`, deadPort(t), unknownHost), nil)
 	// Kong's own words for what it could not do; nginx's page where nginx failed.
 	for path, want := range map[string]struct {
 		status int
