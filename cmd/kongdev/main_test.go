@@ -180,9 +180,17 @@ func TestBadInput(t *testing.T) {
 func TestPluginThatDoesNotStart(t *testing.T) {
 	dir := t.TempDir()
 	var log output
-	_, err := start(t.Context(), settings{
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { // the plugin may take its time to say what is wrong
+		for ctx.Err() == nil && !strings.Contains(log.String(), "cannot start: no colours left") {
+			time.Sleep(5 * time.Millisecond)
+		}
+		cancel()
+	}()
+	_, err := start(ctx, settings{
 		file:   writeFile(t, filepath.Join(dir, "kong.yml"), "_format_version: \"3.0\"\nplugins: [{name: p}]\n", 0o600),
-		listen: "127.0.0.1:0", admin: "off", plugins: plugins(t), workers: 1, ready: 5 * time.Second, logLevel: "info",
+		listen: "127.0.0.1:0", admin: "off", plugins: plugins(t), workers: 1, ready: time.Minute, logLevel: "info",
 	}, &log)
 	require.ErrorContains(t, err, "plugin server p does not listen on")
 	assert.ErrorContains(t, err, "its own words are in the log above")

@@ -18,7 +18,7 @@ import (
 
 // readyTimeout is how long a plugin server may take until it listens. Kong
 // would not wait; requests before that would fail.
-const readyTimeout = 10 * time.Second
+const readyTimeout = 20 * time.Second
 
 // maxTraced is how much of a message -v keeps to show it.
 const maxTraced = 64 << 10
