@@ -53,6 +53,7 @@ var varies = []struct { // read-only
 	{regexp.MustCompile(`\b\d+\.\d+s\b|\(cached\)`), "N.NNs"},
 	{regexp.MustCompile(`Latency: \d+`), "Latency: N"},
 	{regexp.MustCompile(`Date: .*`), "Date: D"},
+	{regexp.MustCompile(`(?m)^.*: still running after .*\n`), ""},
 	{regexp.MustCompile(`\t`), " "},
 	{regexp.MustCompile(` +`), " "},
 	{regexp.MustCompile(`(?m) $`), ""},
@@ -193,6 +194,7 @@ func TestFits(t *testing.T) {
 		{"…\nd\n", "a\nb\nc\n", false},
 		{"access: 612 µs\n", "access: 7 µs\n", true},
 		{"200 in 612 µs\n", "500 in 7 µs\n", false},
+		{"GET /a: 200\n", "GET /a: still running after 2 s, waits for the upstream, request a56c\nGET /a: 200\n", true},
 		{"request 5e4581599b9da1501287c1730a835318\n", "request a56c054e7e43f33397db9146349b0b09\n", true},
 		{"ok  \tpkg\t0.123s\n", "ok  \tpkg\t(cached)\n", true},
 	} {
