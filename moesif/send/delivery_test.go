@@ -182,20 +182,25 @@ func TestConcurrencyFollowsTheBacklog(t *testing.T) {
 	}{{"short", 40, 1}, {"longer", 70, 2}, {"long", 1000, maxUploads}} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var running, most atomic.Int32
+				var mu sync.Mutex
+				running, most := 0, 0
+				change := func(by int) {
+					mu.Lock()
+					defer mu.Unlock()
+					running += by
+					most = max(most, running)
+				}
 				collector := &fakeCollector{answer: func(context.Context, []string) outcome {
-					if n := running.Add(1); n > most.Load() {
-						most.Store(n)
-					}
+					change(1)
 					time.Sleep(100 * time.Millisecond)
-					running.Add(-1)
+					change(-1)
 					return outcome{class: sent, status: 201}
 				}}
 				q := startQueue(collector)
 				q.add(c.events)
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				assert.EqualValues(t, c.most, most.Load())
+				assert.Equal(t, c.most, most)
 				assert.Len(t, collector.got(), c.events)
 				q.end(t, time.Second)
 			})
