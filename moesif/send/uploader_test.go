@@ -133,11 +133,6 @@ func TestUploadOutcomesD26(t *testing.T) {
 }
 
 func TestUploadFailures(t *testing.T) {
-	refused, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := refused.Addr().String()
-	require.NoError(t, refused.Close())
-
 	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // closing with unread data would be a reset
 		c, _, err := w.(http.Hijacker).Hijack()
@@ -156,7 +151,7 @@ func TestUploadFailures(t *testing.T) {
 	defer untrusted.Close()
 
 	for name, c := range map[string]struct{ url, want string }{
-		"absent":    {"http://" + address, "connection refused"},
+		"absent":    {"http://127.0.0.1:1", "connection refused"},
 		"cut":       {cut.URL, "EOF"},
 		"hangs":     {hang.URL, "no answer within 200ms"},
 		"untrusted": {untrusted.URL, "certificate"},
@@ -208,16 +203,18 @@ func TestNoProxyFromEnvironment(t *testing.T) {
 
 func TestKeepalive(t *testing.T) {
 	for _, keepalive := range []time.Duration{time.Minute, 0} {
-		var mu sync.Mutex
-		seen := map[string]bool{}
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			seen[r.RemoteAddr] = true
-			mu.Unlock()
+		var connections atomic.Int32
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(http.StatusCreated)
 			_, _ = io.WriteString(w, strings.Repeat("x", 1000))
 		}))
+		server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+			if s == http.StateNew {
+				connections.Add(1)
+			}
+		}
+		server.Start()
 		set := quickUpload()
 		set.Keepalive = keepalive
 		u := uploaderTo(server.URL, "a", set)
@@ -228,9 +225,9 @@ func TestKeepalive(t *testing.T) {
 		u.close()
 		server.Close()
 		if keepalive == 0 {
-			assert.Len(t, seen, uploads)
+			assert.EqualValues(t, uploads, connections.Load())
 		} else {
-			assert.Less(t, len(seen), uploads/2) // Go gives up a connection whose request has not been noted as written after 50 ms
+			assert.Less(t, int(connections.Load()), uploads/2) // Go gives up a connection whose request has not been noted as written after 50 ms
 		}
 	}
 }
@@ -341,6 +338,7 @@ func TestADeadConnectionIsGivenUp(t *testing.T) {
 			arrives()
 			relay.silence()
 			require.Equal(t, retry, u.upload(t.Context(), testEvents(1)).class)
+			relay.passNew()
 			arrives() // an ended request leaves HTTP/2 in its own time
 		})
 	}
@@ -350,6 +348,7 @@ func TestADeadConnectionIsGivenUp(t *testing.T) {
 type relay struct {
 	address string
 	mu      sync.Mutex
+	silent  bool // so will new ones be
 	quiet   []*atomic.Bool
 }
 
@@ -371,6 +370,7 @@ func newRelay(t *testing.T, to string) *relay {
 			}
 			quiet := new(atomic.Bool)
 			r.mu.Lock()
+			quiet.Store(r.silent)
 			r.quiet = append(r.quiet, quiet)
 			r.mu.Unlock()
 			pass := func(from, to net.Conn) {
@@ -393,11 +393,19 @@ func newRelay(t *testing.T, to string) *relay {
 	return r
 }
 
-// silence makes the connections of now silent; later ones work.
+// silence makes all connections silent, new ones too: a client that is slow to give its connection back makes another one.
 func (r *relay) silence() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.silent = true
 	for _, q := range r.quiet {
 		q.Store(true)
 	}
+}
+
+// passNew lets the connections work that are made from now on. Those before stay silent.
+func (r *relay) passNew() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.silent = false
 }
