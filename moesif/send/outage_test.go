@@ -232,6 +232,8 @@ func TestOutageWithKills(t *testing.T) {
 	assert.Eventually(t, func() bool { n, _ := missing(); return n == 0 }, 3*time.Minute, 100*time.Millisecond)
 	n, first := missing()
 	assert.Zero(t, n, first)
+	// The last answers may have been lost: then there is something to send again, for which an end does not wait for long.
+	assert.Eventually(t, func() bool { n, err := countSpool(dir); return err == nil && n == 0 }, 3*time.Minute, 20*time.Millisecond)
 	_ = last.stdin.Close()
 	last.ended.Wait()
 	assert.Equal(t, "0", last.lost)

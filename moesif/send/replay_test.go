@@ -4,13 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/moesif/spool"
 )
 
 // leftBehind fills a spool whose process ends without sending, and returns the application's folder.
@@ -23,13 +24,13 @@ func leftBehind(t *testing.T, events int) (folder string) {
 	for _, e := range testEvents(events) {
 		require.True(t, q.Add(e))
 	}
+	folder = spool.Folder(dir, set.Endpoint, set.ApplicationID)
+	onDisk := func() bool { n, err := countSpool(folder); return err == nil && n == events }
+	require.Eventually(t, onDisk, time.Minute, 5*time.Millisecond) // Close does not wait for a slow disk for long
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.Zero(t, q.Close(over), "nothing is lost")
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Len(t, entries, 1)
-	return filepath.Join(dir, entries[0].Name())
+	return folder
 }
 
 func replaySettings(url, folder string) Settings {
