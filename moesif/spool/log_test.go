@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,7 +107,7 @@ func (l *testLog) all(t *testing.T, done bool) (names []string) {
 func (l *testLog) losses() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.lost
+	return maps.Clone(l.lost)
 }
 
 func (l *testLog) text() string {
