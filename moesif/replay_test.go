@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/moesif/send"
+	"kong-go-plugins/moesif/spool"
 )
 
 // leftBehind makes a spool_dir with what an application could not send.
@@ -23,6 +24,11 @@ func leftBehind(t *testing.T, dir, endpoint, id string, events ...string) {
 	for _, e := range events {
 		require.True(t, q.Add([]byte(e)))
 	}
+	require.Eventually(t, func() bool {
+		n := 0
+		_, err := spool.Each(spool.Folder(dir, endpoint, id), func([]byte, time.Time) error { n++; return nil })
+		return err == nil && n == len(events)
+	}, time.Minute, 5*time.Millisecond) // Close does not wait for a slow disk for long
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.Zero(t, q.Close(over))
