@@ -99,10 +99,10 @@ func TestLongListsEnd(t *testing.T) {
 		}
 		return "[" + b.String()[1:] + "]"
 	}
-	lists := "[" + numbers(0, 300_000) + "," + numbers(200_000, 300_000) + "]"
-	assert.Equal(t, []string{"200000"}, outcomes(t, ".[0] - .[1] | length", lists, true))
-	assert.Equal(t, []string{"200000"}, outcomes(t, ".[1] as $b | .[0] -= $b | .[0] | length", lists, true))
-	for _, program := range []string{".[0] as $a | .[1] | contains($a)", ".[0] as $a | .[1] | inside($a)", ".[0][:150000] as $a | .[1] | index($a)", ".[0][:150000] as $a | .[1] | [indices($a)]"} {
+	lists := "[" + numbers(0, 90_000) + "," + numbers(60_000, 90_000) + "]"
+	assert.Equal(t, []string{"60000"}, outcomes(t, ".[0] - .[1] | length", lists, true))
+	assert.Equal(t, []string{"60000"}, outcomes(t, ".[1] as $b | .[0] -= $b | .[0] | length", lists, true))
+	for _, program := range []string{".[0] as $a | .[1] | contains($a)", ".[0] as $a | .[1] | inside($a)", ".[0][:45000] as $a | .[1] | index($a)", ".[0][:45000] as $a | .[1] | [indices($a)]"} {
 		got := outcomes(t, program, lists, true)
 		require.Len(t, got, 1)
 		assert.Contains(t, got[0], "would take too long: the values are too many to compare each with each")
