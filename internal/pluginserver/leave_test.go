@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -94,6 +95,28 @@ func duplicate(t *testing.T, c *net.UnixConn) *net.UnixConn {
 	nc, err := net.FileConn(f)
 	require.NoError(t, err)
 	return nc.(*net.UnixConn)
+}
+
+// What is in the backlog is served, however late the process comes to it.
+func TestTheBacklogIsTakenAfterItsTime(t *testing.T) {
+	path := filepath.Join(prefixFolder(t), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	require.NoError(t, err)
+	var peers []*peer
+	for range 3 {
+		c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		peers = append(peers, &peer{t, c})
+	}
+	require.NoError(t, l.SetDeadline(time.Unix(1, 0)))
+	r := newMemoryRig(t, testHandlers{})
+	require.NoError(t, r.serve(l))
+	require.NoError(t, l.Close())
+	for _, p := range peers {
+		_, err := p.run(p.start(nil), "access", noAnswer)
+		require.NoError(t, err)
+	}
 }
 
 func TestDrainHalfClosesIdleAndFinishesBusy(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -122,6 +123,7 @@ func (s *server) serve(l *net.UnixListener) error {
 		case s.isStopped():
 			return nil
 		case errors.As(err, &ne) && ne.Timeout():
+			s.acceptRest(l)
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
@@ -149,6 +151,29 @@ func (s *server) stopAccepting() {
 	}
 	_ = l.SetDeadline(time.Now().Add(backlogWait))
 	<-accepting
+}
+
+// acceptRest takes what the backlog holds all the same: the deadline passes unused where the process is held up.
+func (s *server) acceptRest(l *net.UnixListener) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return
+	}
+	var accepted []int
+	_ = raw.Control(func(fd uintptr) {
+		for range unix.SOMAXCONN { // a successor may accept from the same socket, and Kong go on connecting
+			c, _, err := unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			if err != nil {
+				return
+			}
+			accepted = append(accepted, c)
+		}
+	})
+	for _, fd := range accepted {
+		if c, err := connOf(fd); err == nil {
+			s.open(c, 0)
+		}
+	}
 }
 
 // adopt serves an idle connection that another process has accepted, and on which Kong owes so many replies.
