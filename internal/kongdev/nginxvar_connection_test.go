@@ -1,9 +1,11 @@
 package kongdev
 
 import (
+	"bufio"
 	"crypto/tls"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,6 +15,33 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/structpb"
 )
+
+// An oneConn sends all its requests on one connection, by HTTP/1.1. An http.Transport may open another: when it has not
+// seen its own write end soon enough.
+type oneConn struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dialOne(t *testing.T, address string, config *tls.Config) *oneConn {
+	t.Helper()
+	scheme, host, _ := strings.Cut(address, "://")
+	c, err := net.Dial("tcp", host)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	if scheme == "https" {
+		c = tls.Client(c, config)
+	}
+	return &oneConn{c, bufio.NewReader(c)}
+}
+
+// RoundTrip implements http.RoundTripper. A body must be read before the next request.
+func (c *oneConn) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Write(c); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(c.in, r)
+}
 
 // What plugins learn of the client's connection.
 func TestConnectionVariables(t *testing.T) {
@@ -30,14 +59,18 @@ func TestConnectionVariables(t *testing.T) {
 		}
 	}, func(o *Options) { o.Listen = "127.0.0.1:0, 127.0.0.1:0 ssl" })
 	get := func(t *testing.T, url string, version uint16, protocols *http.Protocols) string {
-		transport := &http.Transport{Protocols: protocols, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "name.example", MaxVersion: version}} //nolint:gosec // its certificate is made for this run
-		defer transport.CloseIdleConnections()
+		config := &tls.Config{InsecureSkipVerify: true, ServerName: "name.example", MaxVersion: version} //nolint:gosec // its certificate is made for this run
+		var client http.RoundTripper = &http.Transport{Protocols: protocols, TLSClientConfig: config}
+		defer client.(*http.Transport).CloseIdleConnections()
+		if protocols.HTTP1() {
+			client = dialOne(t, url, config)
+		}
 		log := ""
 		for range 2 {
 			req, err := http.NewRequest("GET", url, nil)
 			require.NoError(t, err)
 			req.SetBasicAuth("me", "secret")
-			resp, err := transport.RoundTrip(req)
+			resp, err := client.RoundTrip(req)
 			require.NoError(t, err)
 			_, _ = io.Copy(io.Discard, resp.Body)
 			_ = resp.Body.Close()

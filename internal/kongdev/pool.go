@@ -35,6 +35,7 @@ type pool struct {
 	poolOptions
 	epoll int
 	wake  [2]int // a pipe that ends the watcher
+	stop  chan struct{}
 	ended chan struct{}
 
 	mu     sync.Mutex
@@ -74,7 +75,7 @@ func newPool(o poolOptions) (*pool, error) {
 	if o.wait == 0 {
 		o.wait = socketTimeout
 	}
-	p := &pool{poolOptions: o, epoll: epoll, ended: make(chan struct{}), all: map[*pluginConn]bool{}}
+	p := &pool{poolOptions: o, epoll: epoll, stop: make(chan struct{}), ended: make(chan struct{}), all: map[*pluginConn]bool{}}
 	if err := unix.Pipe2(p.wake[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		_ = unix.Close(epoll)
 		return nil, fmt.Errorf("pipe: %w", err)
@@ -189,7 +190,10 @@ func (p *pool) watch() {
 			return
 		}
 		if n > 0 {
-			time.Sleep(p.turn)
+			select {
+			case <-time.After(p.turn):
+			case <-p.stop:
+			}
 		}
 		for _, ev := range seen {
 			p.expire(func(c idleConn) bool { return c.fd == int(ev.Fd) && int32(c.id) == ev.Pad })
@@ -239,6 +243,7 @@ func (p *pool) close() {
 	}
 	p.closed = true
 	p.mu.Unlock()
+	close(p.stop)
 	_, _ = unix.Write(p.wake[1], []byte{0})
 	<-p.ended
 	p.expire(func(idleConn) bool { return true })

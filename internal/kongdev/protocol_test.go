@@ -1,7 +1,6 @@
 package kongdev
 
 import (
-	"bufio"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -182,20 +181,18 @@ func TestCertificatePhase(t *testing.T) {
 		o.Config.Plugins = o.Config.Plugins[:1]
 		o.Config.Plugins[0].Route = nil
 	})
-	address, tlsOn := strings.CutPrefix(b.URLs()[1], "https://")
-	require.True(t, tlsOn)
+	url := b.URLs()[1]
+	require.Contains(t, url, "https://")
 	config := &tls.Config{InsecureSkipVerify: true, ServerName: "name.example"} //nolint:gosec // its certificate is made for this run
-	conn, err := tls.Dial("tcp", address, config)
-	require.NoError(t, err)
-	defer func() { _ = conn.Close() }()
-	in := bufio.NewReader(conn)
+	client := dialOne(t, url, config)
 	for range 2 { // one handshake
-		_, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		req, err := http.NewRequest("GET", url, nil)
 		require.NoError(t, err)
-		resp, err := http.ReadResponse(in, nil)
+		resp, err := client.RoundTrip(req)
 		require.NoError(t, err)
 		_, err = io.Copy(io.Discard, resp.Body)
 		require.NoError(t, err)
+		_ = resp.Body.Close()
 		assert.Equal(t, 200, resp.StatusCode)
 	}
 	assert.EqualValues(t, 1, events.Load())
@@ -204,7 +201,7 @@ func TestCertificatePhase(t *testing.T) {
 	assert.EqualValues(t, 1, events.Load())
 
 	fail.Store(1)
-	_, err = tls.Dial("tcp", address, config)
+	_, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), config)
 	require.ErrorContains(t, err, "tls")
 	b.waitLog("function cannot be called in certificate phase")
 	assert.Equal(t, int64(1), b.Stats().Failures["lua error"])

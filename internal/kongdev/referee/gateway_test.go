@@ -149,7 +149,7 @@ func newBench(t testing.TB, plugin, server string) *bench {
 	require.NoError(t, err)
 	b.Gateway, err = kongdev.Start(t.Context(), kongdev.Options{
 		Config: config, Prefix: dir, Plugins: []kongdev.PluginServer{ps}, Infos: infos, Log: log, OnFrame: b.onFrame,
-		LoopTurn: time.Second, // in 14 the repeat comes before Kong has noticed that its idle connections have ended too
+		LoopTurn: 5 * time.Second, // in 14 the repeat comes before Kong has noticed that its idle connections have ended too; it has before 15
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
