@@ -5,12 +5,10 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"kong-go-plugins/moesif/rawjson"
 )
-
-// timeFormat is RFC 3339 in UTC with exactly three decimals.
-const timeFormat = "2006-01-02T15:04:05.000Z"
 
 // maxEventBytes is the largest event that the collector takes (1 MB, in the stricter reading of it).
 const maxEventBytes = 1000000
@@ -57,7 +55,7 @@ func encodeEvent(x *exchange, s *settings) []byte {
 func appendEvent(b []byte, x *exchange, s *settings, requestBody, responseBody capturedBody) []byte {
 	user, company := s.identity.identify(x)
 	b = append(b, `{"request":{"time":"`...)
-	b = x.started.UTC().AppendFormat(b, timeFormat)
+	b = appendTime(b, x.started)
 	b = append(b, `","uri":`...)
 	b = rawjson.AppendString(b, s.requestMasks.URL(x.url))
 	b = append(b, `,"verb":`...)
@@ -69,7 +67,7 @@ func appendEvent(b []byte, x *exchange, s *settings, requestBody, responseBody c
 	b = requestBody.appendTo(b)
 
 	b = append(b, `},"response":{"time":"`...)
-	b = x.started.Add(x.took).UTC().AppendFormat(b, timeFormat)
+	b = appendTime(b, x.started.Add(x.took))
 	b = append(b, `","status":`...)
 	b = strconv.AppendInt(b, int64(x.status), 10)
 	b = append(b, `,"headers":`...)
@@ -87,6 +85,15 @@ func appendEvent(b []byte, x *exchange, s *settings, requestBody, responseBody c
 	b = append(b, `,"metadata":{"kong":`...)
 	b = appendKong(b, x)
 	return append(b, "}}"...)
+}
+
+// appendTime appends t as RFC 3339 in UTC with exactly three decimals. The format without decimals is one that the time
+// package has a short way for.
+func appendTime(dst []byte, t time.Time) []byte {
+	millis := t.Nanosecond() / int(time.Millisecond)
+	dst = t.UTC().AppendFormat(dst, time.RFC3339)
+	dst = dst[:len(dst)-1] // the Z
+	return append(dst, '.', '0'+byte(millis/100), '0'+byte(millis/10%10), '0'+byte(millis%10), 'Z')
 }
 
 // appendKong appends what Kong knows of the request's way.

@@ -45,6 +45,15 @@ func TestEncodeEvent(t *testing.T) {
 		`"metadata":{"kong":{"route_hosts":["api.example.org"],"route_name":"r","service_name":"orders","request_id":"faf48c660cfa3776a69f62609f619234"}}}`, got)
 }
 
+func TestAppendTime(t *testing.T) {
+	for _, nanos := range []int64{0, 1, 999_999, 1_000_000, 10_000_000, 123_456_789, 999_999_999, 1_600_000_000_007_000_000, -1} {
+		for _, zone := range []*time.Location{time.UTC, time.FixedZone("", -3600)} {
+			at := time.Unix(0, nanos).In(zone)
+			assert.Equal(t, at.UTC().Format("2006-01-02T15:04:05.000Z"), string(appendTime(nil, at)))
+		}
+	}
+}
+
 func TestMasksInEvent(t *testing.T) {
 	x := exchangeOf(t, kongLog)
 	x.credentialKey = "key-123"
