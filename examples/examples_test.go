@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write what the examples print into thei
 const (
 	root     = ".."
 	program  = "go run ./cmd/kongdev"
-	patience = 3 * time.Minute // for one example, on a busy machine
+	patience = 5 * time.Minute // for one example, on a busy machine
 )
 
 // runLine is the command in the comment at the top of a kong.yml.

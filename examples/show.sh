@@ -8,13 +8,13 @@ command -v jq >/dev/null || { echo "the examples want jq, to read JSON: apt-get 
 metrics=http://${METRICS:-127.0.0.1:9542}/metrics # of the examples that have -metrics in their command
 shown=0
 
-# wait_for COMMAND repeats it until it succeeds, for 30 seconds at most.
+# wait_for COMMAND repeats it until it succeeds, for two minutes or so.
 wait_for() {
-  for _ in $(seq 300); do
+  for _ in $(seq 1200); do
     if "$@" >/dev/null 2>&1; then return; fi
     sleep 0.1
   done
-  echo "not within 30 seconds: $*; was the example started as its kong.yml says?"
+  echo "not within two minutes: $*; was the example started as its kong.yml says?"
   return 1
 }
 
@@ -44,8 +44,9 @@ answer() {
   curl -si "$@" | tr -d '\r' | grep -viE '^(date|server|via|connection|content-length|x-up|x-kong-[a-z-]*|x-moesif-transaction-id):'
 }
 
-# keyauth is the command of examples/keyauth.
+# keyauth is the command of examples/keyauth, moesif that of examples/moesif.
 command -v keyauth >/dev/null || keyauth() { go run ./cmd/keyauth "$@"; }
+command -v moesif >/dev/null || moesif() { go run ./cmd/moesif "$@"; }
 status() { curl -s -o /dev/null -w '%{http_code}\n' "$@"; }
 is() { [ "$(status "${@:2}")" = "$1" ]; }
 

@@ -11,10 +11,15 @@ set +v; . "$(dirname "$0")/database.sh"; set -v # starts PostgreSQL
 sql "SELECT make_consumer('alice'), make_key('alice', 'alices-key-of-many-letters')" >/dev/null
 wait_for works alices-key-of-many-letters 200
 curl -s "$KONGDEV_URL/orders" -H 'X-Api-Key: alices-key-of-many-letters' | jq -r '.headers["x-consumer-username"]'
-ask guessed
+wait_for works guessed 401
 
-# The key is replaced. Both changes count within seconds, though answers are remembered for a minute.
-sql "SELECT make_key('alice', 'alices-next-key-of-many-letters'), revoke_key('alices-key-of-many-letters')" >/dev/null
+# A second key is made, and works beside the first.
+sql "SELECT make_key('alice', 'alices-next-key-of-many-letters')" >/dev/null
+wait_for works alices-next-key-of-many-letters 200
+wait_for works alices-key-of-many-letters 200
+
+# The first one is revoked. That counts within seconds, though answers are remembered for a minute.
+sql "SELECT revoke_key('alices-key-of-many-letters')" >/dev/null
 wait_for works alices-key-of-many-letters 401
 wait_for works alices-next-key-of-many-letters 200
 
