@@ -215,7 +215,8 @@ func (p *plugged) logged(pattern string, n int) string {
 	re := regexp.MustCompile(pattern)
 	var found [][]string
 	eventually(p.t, pattern+" in the log", func() bool {
-		found = re.FindAllStringSubmatch(p.log.String(), -1)
+		text := p.log.String()
+		found = re.FindAllStringSubmatch(text[:strings.LastIndexByte(text, '\n')+1], -1) // whole lines: a number may have come in part
 		return len(found) >= n
 	})
 	return found[n-1][len(found[n-1])-1]
