@@ -7,9 +7,13 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
 var requestCount = regexp.MustCompile(`(?m)^keyauth_requests_total\{result="(\w+)"\} (\d+)$`)
@@ -17,10 +21,8 @@ var requestCount = regexp.MustCompile(`(?m)^keyauth_requests_total\{result="(\w+
 // requestCounts reads the counters that are not 0 from a plugin's socket of metrics.
 func requestCounts(t *testing.T, socket string) map[string]int {
 	t.Helper()
-	text, err := io.ReadAll(readMetrics(t, socket))
-	require.NoError(t, err)
 	counts := map[string]int{}
-	for _, m := range requestCount.FindAllStringSubmatch(string(text), -1) {
+	for _, m := range requestCount.FindAllStringSubmatch(readMetrics(t, socket), -1) {
 		if n, _ := strconv.Atoi(m[2]); n > 0 {
 			counts[m[1]] = n
 		}
@@ -28,15 +30,23 @@ func requestCounts(t *testing.T, socket string) map[string]int {
 	return counts
 }
 
-// readMetrics asks a plugin's socket of metrics.
-func readMetrics(t *testing.T, socket string) io.Reader {
+// readMetrics asks a plugin's socket of metrics, until the worker's are among them: the supervisor answers without them when the
+// worker takes long, and listens when it comes to it.
+func readMetrics(t *testing.T, socket string) (metrics string) {
 	t.Helper()
 	c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}
-	t.Cleanup(c.CloseIdleConnections)
-	r, err := c.Get("http://metrics/metrics")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = r.Body.Close() })
-	return r.Body
+	defer c.CloseIdleConnections()
+	require.Eventually(t, func() bool {
+		r, err := c.Get("http://metrics/metrics")
+		if err != nil {
+			return false
+		}
+		defer func() { _ = r.Body.Close() }()
+		text, err := io.ReadAll(r.Body)
+		metrics = string(text)
+		return err == nil && strings.Contains(metrics, "keyauth_requests_total")
+	}, kongdevtest.Patience, 10*time.Millisecond)
+	return metrics
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"io"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -44,11 +43,9 @@ func TestNothingSecretIsShown(t *testing.T) {
 			}
 		}
 	}
-	metricsText, err := io.ReadAll(readMetrics(t, metrics))
-	require.NoError(t, err)
-	require.Contains(t, string(metricsText), "keyauth_requests_total")
+	metricsText := readMetrics(t, metrics)
 	require.NoError(t, g.Close())
-	for name, text := range map[string]string{"the log": g.Log(), "metrics": string(metricsText), "an answer": answers} {
+	for name, text := range map[string]string{"the log": g.Log(), "metrics": metricsText, "an answer": answers} {
 		for _, secret := range []string{
 			bobsKey, pepper, password, hex.EncodeToString(plainSum[:]), base64.RawURLEncoding.EncodeToString(plainSum[:]), base64.StdEncoding.EncodeToString(plainSum[:]),
 			hex.EncodeToString(peppered.Digest[:]), base64.RawURLEncoding.EncodeToString(peppered.Digest[:]),
