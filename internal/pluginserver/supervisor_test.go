@@ -440,6 +440,12 @@ func TestPolicyAnswersWhileNoWorkerIsReady(t *testing.T) {
 	id := c.start(map[string]any{"say": "back"})
 	assert.Contains(t, said(t, c, id), "back")
 	p.remembers(1)
+	times := 1 // that the policy answers; a busy machine may have taken long to start the first worker, too
+	const begins, ends = "no worker is ready, events are answered with status 500; the last worker: ", "no event is answered by policy any more"
+	if strings.Contains(p.log.String(), begins) {
+		p.logged(ends, 1)
+		times = 2
+	}
 	require.NoError(t, os.WriteFile(failing, nil, 0o600))
 	require.NoError(t, syscall.Kill(worker, syscall.SIGKILL))
 
@@ -447,7 +453,7 @@ func TestPolicyAnswersWhileNoWorkerIsReady(t *testing.T) {
 	other.event(id, "access")
 	assert.Equal(t, "kong.response.exit", string(other.read()), "500, for this plugin fails closed")
 	_ = other.conn.Close()
-	p.logged("no worker is ready, events are answered with status 500; the last worker: ", 1)
+	p.logged(begins, times)
 	p.logged("exit status 4", 1)
 	err := checkWithin(waitFor, options{name: "demo", socket: p.socket}, io.Discard)
 	assert.ErrorContains(t, err, "answers, but only by the plugin's policy, because no worker is ready; its log says why")
@@ -455,7 +461,7 @@ func TestPolicyAnswersWhileNoWorkerIsReady(t *testing.T) {
 	started := p.dial().start(map[string]any{"say": "started meanwhile"})
 	require.NoError(t, os.Remove(failing))
 	p.workerPID(2)
-	p.logged("no event is answered by policy any more", 1)
+	p.logged(ends, times)
 	assert.Contains(t, p.again(c, id), "back")
 	assert.Contains(t, said(t, p.dial(), started), "started meanwhile")
 	assert.NoError(t, checkWithin(waitFor, options{name: "demo", socket: p.socket}, io.Discard))
