@@ -1,6 +1,8 @@
 package kongdevtest
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,8 +25,23 @@ func (g *Gateway) Children(plugin string) (pids []int) {
 			}
 		}
 	}
-	slices.Sort(pids)
+	began := map[int]uint64{}
+	for _, pid := range pids {
+		began[pid] = startOf(pid)
+	}
+	slices.SortFunc(pids, func(a, b int) int { return cmp.Or(cmp.Compare(began[a], began[b]), a-b) }) // ids begin again after 32768
 	return pids
+}
+
+// startOf is when a process was started, in the kernel's ticks; 0 when it is gone.
+func startOf(pid int) uint64 {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // the name before may hold anything
+	if len(fields) < 20 {
+		return 0
+	}
+	start, _ := strconv.ParseUint(fields[19], 10, 64)
+	return start
 }
 
 // KillWorker ends a plugin server's newest child at once and waits until there is another one.
