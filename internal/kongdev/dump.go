@@ -60,12 +60,16 @@ func QueryPlugin(ctx context.Context, s PluginServer) (PluginInfo, error) {
 	return info, nil
 }
 
+// outputWait is how long the output of a command that has ended may stay open, by a child that holds it. What was read
+// by then counts: a machine that pauses must not cut it.
+const outputWait = 10 * time.Second
+
 // runQuery returns what the query command printed, and what else it had to say: how it ended, its standard error.
 func runQuery(ctx context.Context, s PluginServer) (out []byte, said string) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "sh", "-c", s.QueryCmd)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = time.Second // a child may hold the output open
+	cmd.WaitDelay = outputWait
 	err := cmd.Run()
 	said = strings.TrimSpace(stderr.String())
 	if err != nil {

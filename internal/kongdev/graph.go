@@ -45,7 +45,7 @@ func (g *Gateway) Graph(ctx context.Context, p *PluginEntity) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+g.opts.Plugins[at].GraphCmd)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(config), &stdout, &stderr // secrets are in no command line
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = outputWait
 	if err := cmd.Run(); err != nil {
 		if said := strings.TrimSpace(strings.ReplaceAll(stderr.String(), "-:1: error: ", "")); said != "" { // all stood in line 1
 			return nil, errors.New(said)
