@@ -34,6 +34,7 @@ type outage struct {
 	mu       sync.Mutex
 	answered map[int]period // requests that the gateway has answered, from their first byte to the answer's last
 	kills    []period       // of workers: from when their events need not be safe, until there was another worker
+	waits    []period       // for a worker, so long that a supervisor may have answered without one
 	failed   int
 	next     int
 }
@@ -121,6 +122,19 @@ func (o *outage) kill(f func()) {
 	o.mu.Unlock()
 }
 
+// replace has processes replaced, however f does that, which costs no event unless a new worker takes so long to come that
+// its supervisor answers by the plugin's policy: that is after two seconds.
+func (o *outage) replace(f func()) {
+	from := time.Now()
+	f()
+	o.g.Load().WaitReady()
+	if time.Since(from) > time.Second {
+		o.mu.Lock()
+		o.waits = append(o.waits, period{from.Add(-time.Second), time.Now()}) // log events come behind answers
+		o.mu.Unlock()
+	}
+}
+
 // safe reports whether there is an event, on disk or delivered, of every request that was answered before, but for those
 // whose events may be lost.
 func (o *outage) safe(before time.Time) bool {
@@ -167,7 +181,7 @@ func (o *outage) arrived() map[int]map[string]bool {
 	return ids
 }
 
-// missing returns the answered requests without an event: those around a kill, and all others.
+// missing returns the answered requests without an event: those around a kill or a long wait, and all others.
 func (o *outage) missing() (before, others []int) {
 	ids := o.arrived()
 	o.mu.Lock()
@@ -176,7 +190,7 @@ func (o *outage) missing() (before, others []int) {
 		if ids[n] != nil {
 			continue
 		}
-		if slices.ContainsFunc(o.kills, request.has) {
+		if slices.ContainsFunc(o.kills, request.has) || slices.ContainsFunc(o.waits, request.has) {
 			before = append(before, n)
 		} else {
 			others = append(others, n)
@@ -201,10 +215,10 @@ func TestOutage(t *testing.T) {
 	o.start()
 	steps := []func(){
 		func() { o.kill(func() { o.g.Load().KillWorker("moesif") }) },
-		func() { require.NoError(t, o.g.Load().Reload(o.g.Load().Config())) },
-		func() { o.g.Load().Kill("moesif") }, // the supervisor; its worker finishes
+		func() { o.replace(func() { require.NoError(t, o.g.Load().Reload(o.g.Load().Config())) }) },
+		func() { o.replace(func() { o.g.Load().Kill("moesif") }) }, // the supervisor; its worker finishes
 		func() { o.kill(func() { o.g.Load().KillWorker("moesif") }) },
-		func() { require.NoError(t, o.g.Load().SignalPlugin("moesif", syscall.SIGHUP)) },
+		func() { o.replace(func() { require.NoError(t, o.g.Load().SignalPlugin("moesif", syscall.SIGHUP)) }) },
 		func() {
 			o.kill(func() { // both
 				children := o.g.Load().Children("moesif")
@@ -255,6 +269,6 @@ func TestOutage(t *testing.T) {
 	}
 	ids, repeats := o.collector.Distinct()
 	assert.Len(t, o.collector.Events(), ids+repeats, "the collector has forgotten some")
-	t.Logf("%d requests, %d failed; %d events of %d MB arrived, %d of them again; %d workers killed, %d events lost with them, %d others that the gateway lost",
-		len(o.answered)+o.failed, o.failed, ids, bytes>>20, repeats, len(o.kills), len(before), len(others))
+	t.Logf("%d requests, %d failed; %d events of %d MB arrived, %d of them again; %d workers killed, %d long waits, %d events lost with them, %d others that the gateway lost",
+		len(o.answered)+o.failed, o.failed, ids, bytes>>20, repeats, len(o.kills), len(o.waits), len(before), len(others))
 }
