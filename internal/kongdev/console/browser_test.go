@@ -23,7 +23,8 @@ import (
 type browser struct {
 	t       *testing.T
 	in      io.Writer
-	out     *bufio.Reader
+	pipe    *os.File
+	out     *bufio.Reader // of it
 	id      int
 	session string
 	noises  []string // what scripts and the content rules complained of
@@ -57,8 +58,7 @@ func startBrowser(t *testing.T) *browser {
 		// Its helpers may still be writing for a moment.
 		assert.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, time.Minute, 10*time.Millisecond)
 	})
-	require.NoError(t, fromChromium.SetReadDeadline(time.Now().Add(4*time.Minute)))
-	b := &browser{t: t, in: toChromium, out: bufio.NewReader(fromChromium)}
+	b := &browser{t: t, in: toChromium, pipe: fromChromium, out: bufio.NewReader(fromChromium)}
 	target := b.call("Target.createTarget", map[string]any{"url": "about:blank"})
 	attached := b.call("Target.attachToTarget", map[string]any{"targetId": target["targetId"], "flatten": true})
 	b.session, _ = attached["sessionId"].(string)
@@ -80,6 +80,7 @@ func (b *browser) call(method string, params map[string]any) map[string]any {
 	if b.session != "" {
 		msg["sessionId"] = b.session
 	}
+	require.NoError(b.t, b.pipe.SetReadDeadline(time.Now().Add(2*time.Minute)))
 	_, err := b.in.Write(append(toJSON(msg), 0))
 	require.NoError(b.t, err)
 	for {

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -133,6 +134,8 @@ func (r *rig) send(method, path string, headers ...string) *http.Response {
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	resp, err := http.DefaultClient.Do(req)
+	require.NoError(r.t, err)
+	_, err = io.Copy(io.Discard, resp.Body) // the connection is used again
 	require.NoError(r.t, err)
 	require.NoError(r.t, resp.Body.Close())
 	return resp
