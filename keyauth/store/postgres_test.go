@@ -114,10 +114,10 @@ func changes(t *testing.T, db *kongDB) func() []store.Change {
 func TestPostgresFollowsKong(t *testing.T) {
 	t.Parallel()
 	db := newKongDB(t)
-	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn}, &hasher, quiet)
+	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn, Timeout: patience}, &hasher, quiet)
 	require.NoError(t, err)
 	var told atomic.Int64 // changes that the cache has heard of
-	c := store.NewCache(&counted{s, &told}, store.CacheOptions{Positive: time.Hour, Negative: time.Hour})
+	c := store.NewCache(&counted{s, &told}, store.CacheOptions{Positive: time.Hour, Negative: time.Hour, Timeout: patience})
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	within := func(what string, ok func() bool) {
 		t.Helper()
@@ -129,8 +129,9 @@ func TestPostgresFollowsKong(t *testing.T) {
 
 	_, err = rawFind(t.Context(), c, "a:b")
 	require.ErrorIs(t, err, store.ErrNotFound)
+	within("following", func() bool { return told.Load() == 1 }) // nobody knows what happened before
 	db.create(t, given(1, "a:b"))
-	within("made", func() bool { return told.Load() == 2 && known("a:b") }) // the first: nobody knows what happened before
+	within("made", func() bool { return told.Load() == 2 && known("a:b") })
 
 	db.exec(t, "UPDATE keyauth_credentials SET key = 'new' WHERE key = 'a:b'")
 	assert.True(t, known("a:b"), "nothing was announced yet")
