@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -142,15 +141,7 @@ func BenchmarkGateway(b *testing.B) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, body)
 	})
-	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet {
-			_, _ = io.WriteString(w, map[string]string{"/v1/config": "{}", "/v1/rules": "[]"}[r.URL.Path])
-			return
-		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.WriteHeader(http.StatusCreated)
-	}))
-	defer collector.Close()
+	collector := startCollector(b)
 
 	list := variants()
 	if *chosen != "" {
@@ -165,7 +156,7 @@ func BenchmarkGateway(b *testing.B) {
 		}
 		gateways[i] = kongdevtest.Start(b, kongdevtest.Options{
 			Config: fmt.Sprintf(`{_format_version: "3.0", services: [{name: up, url: "http://up.test", routes: [{name: all, paths: [/]}]}], plugins: [{name: %s%s}]}`,
-				v.plugin, configOf(v, collector.URL)),
+				v.plugin, configOf(v, collector)),
 			Plugins: map[string]string{v.plugin: program},
 			Flags:   map[string][]string{v.plugin: v.flags}, Hosts: map[string]http.Handler{"up.test": upstream}, Untraced: true, LogLevel: "notice",
 		})
