@@ -1,6 +1,7 @@
 package moesif
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"io"
@@ -35,9 +36,13 @@ func serveBatches(t *testing.T, status func(receivedBatch) int, documents map[st
 			_, _ = io.WriteString(w, document)
 			return
 		}
-		var body io.Reader = r.Body
+		raw, err := io.ReadAll(r.Body)
+		if err != nil { // a plugin that ends has hung up
+			return
+		}
+		var body io.Reader = bytes.NewReader(raw)
 		if r.Header.Get("Content-Encoding") == "gzip" {
-			z, err := gzip.NewReader(r.Body)
+			z, err := gzip.NewReader(body)
 			if !assert.NoError(t, err) {
 				return
 			}

@@ -1,6 +1,7 @@
 package send
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -35,9 +36,13 @@ func serveBatches(t *testing.T, status func(receivedBatch) int) (url string, got
 	var mu sync.Mutex
 	var list []receivedBatch
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var body io.Reader = r.Body
+		raw, err := io.ReadAll(r.Body)
+		if err != nil { // a queue that ends has hung up
+			return
+		}
+		var body io.Reader = bytes.NewReader(raw)
 		if r.Header.Get("Content-Encoding") == "gzip" {
-			z, err := gzip.NewReader(r.Body)
+			z, err := gzip.NewReader(body)
 			if !assert.NoError(t, err) {
 				return
 			}
