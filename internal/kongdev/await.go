@@ -14,7 +14,7 @@ import (
 // AwaitWorkers is AwaitWorker for the servers of all plugins.
 func (g *Gateway) AwaitWorkers(ctx context.Context) {
 	for _, p := range g.gen.Load().plugins {
-		if p.socket != "" {
+		if p.socket != "" && len(p.Phases) > 0 {
 			AwaitWorker(ctx, p.socket, p.Name)
 		}
 	}
