@@ -35,12 +35,19 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer next.Close()
+	defer giveBack(next)
 	f, err := openLocked(ctx, path, deadline)
 	if err != nil {
 		return nil, err
 	}
-	return func() { f.Close() }, nil
+	return func() { giveBack(f) }, nil
+}
+
+// giveBack ends a lock at once. Closing the file alone would leave it to a process that is being started in the meantime, which
+// has all files open until it runs its program.
+func giveBack(f *os.File) {
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	f.Close()
 }
 
 // openLocked opens or makes a file and waits until nobody else has it locked.

@@ -38,3 +38,18 @@ func TestLockIsHandedOn(t *testing.T) {
 	unlock()
 	assert.Equal(t, "who waited", <-order)
 }
+
+// A process that is being started has all files open for a moment; a lock that was given back is free all the same.
+func TestLockIsGivenBackAtOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	f, err := openLocked(t.Context(), path, time.Now())
+	require.NoError(t, err)
+	inherited, err := unix.Dup(int(f.Fd()))
+	require.NoError(t, err)
+	giveBack(f)
+	again, err := openLocked(t.Context(), path, time.Now())
+	require.NoError(t, err)
+	giveBack(again)
+	require.NoError(t, unix.Close(inherited))
+}
