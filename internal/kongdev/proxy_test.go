@@ -345,12 +345,13 @@ func TestStartErrors(t *testing.T) {
 func TestKillsUnderLoad(t *testing.T) {
 	b := newBench(t, withTplug(t))
 	b.ready()
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+	const clients = 16
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	requests, failed := 0, 0
-	for range 16 {
+	for range clients {
 		wg.Go(func() {
 			for {
 				select {
@@ -369,7 +370,8 @@ func TestKillsUnderLoad(t *testing.T) {
 				if resp.StatusCode != 200 {
 					failed++
 					f, ok := b.Failure(resp.Header.Get("X-Kong-Request-Id"))
-					assert.True(t, ok)
+					forgotten := b.Stats().Requests+clients > keptFailures // perhaps: thousands can fail within a moment
+					assert.True(t, ok || forgotten)
 					assert.NotEqual(t, "lua error", f.Reason, f.Text)
 				}
 				mu.Unlock()
