@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
@@ -66,6 +68,15 @@ func newRig(t *testing.T, workers int, flags ...string) *rig {
 	require.Eventually(t, func() bool { return r.worker() != 0 }, time.Minute, time.Millisecond)
 	r.g.WaitReady()
 	return r
+}
+
+// drainFile is a file for -drain-file. The last worker writes it two seconds after the gateway has ended, into a folder that
+// is being removed perhaps.
+func drainFile(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "soak")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, kongdev.RemovePrefix(dir)) })
+	return filepath.Join(dir, "drained")
 }
 
 // install puts a copy of this test binary in the plugin's place, as an update does.

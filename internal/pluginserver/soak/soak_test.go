@@ -2,7 +2,6 @@ package soak
 
 import (
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -128,8 +127,7 @@ func TestSoakReload(t *testing.T) {
 // TestSoakSupervisorKilled: the worker outlives its supervisor for as long as it takes to drain, and what it had to
 // flush is flushed; Kong starts another and traffic goes on.
 func TestSoakSupervisorKilled(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "drained")
+	file := drainFile(t)
 	r := newRig(t, 1, "-drain-file", file)
 	l := r.during(4, []string{"/allow"}, func() {
 		time.Sleep(1100 * time.Millisecond) // Kong respawns at once what lived for a second
@@ -152,7 +150,7 @@ func TestSoakSupervisorKilled(t *testing.T) {
 
 // TestSoakStop: at kong stop, SIGTERM and SIGKILL 45 to 90 ms apart, the worker finishes its flush all the same.
 func TestSoakStop(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "drained")
+	file := drainFile(t)
 	r := newRig(t, 1, "-drain-file", file)
 	client := r.during(2, []string{"/allow"}, func() { time.Sleep(300 * time.Millisecond) })
 	require.Empty(t, client.bad)
