@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -94,7 +95,9 @@ func TestSilentHandler(t *testing.T) {
 
 // A connection is closed when it has been idle too long, not before.
 func TestIdleConnectionsEnd(t *testing.T) {
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "kd") // short: socket paths are limited
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	startFakePlugin(t, dir, ignore)
 	log, err := newErrorLog(nil, "")
 	require.NoError(t, err)

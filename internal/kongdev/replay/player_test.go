@@ -300,7 +300,7 @@ func TestPlayerMeetsABrokenServer(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 	})
 	t.Run("nobody listens", func(t *testing.T) {
-		p := &Player{Timeout: patience, Dial: func() (net.Conn, error) { return net.Dial("unix", filepath.Join(t.TempDir(), "none")) }}
+		p := &Player{Timeout: patience, Dial: func() (net.Conn, error) { return net.Dial("unix", "/nowhere/socket") }}
 		_, err := p.Play(t.Context(), ended)
 		require.ErrorContains(t, err, "no such file")
 	})
