@@ -186,6 +186,7 @@ func install(t testing.TB, path, version string) string {
 	err = os.WriteFile(temp, data, 0o755) //nolint:gosec // an executable
 	syscall.ForkLock.RUnlock()
 	require.NoError(t, err)
+	require.NoError(t, os.Chmod(temp, 0o755)) //nolint:gosec // for other users too, whatever the umask
 	require.NoError(t, os.Rename(temp, path))
 	return path
 }

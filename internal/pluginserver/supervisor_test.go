@@ -568,6 +568,7 @@ func TestFolderThatIsNotOurs(t *testing.T) {
 	executable := install(t, filepath.Join(dir, "demo.bin"), "1.0.0")
 	closed := filepath.Join(dir, "closed")
 	require.NoError(t, os.Mkdir(closed, 0o755)) //nolint:gosec // readable, not writable
+	require.NoError(t, os.Chmod(closed, 0o755)) //nolint:gosec // whatever the umask
 	cmd := exec.Command(executable, "-kong-prefix", closed)
 	cmd.Env = append(os.Environ(), asPlugin+"=1")
 	if os.Geteuid() == 0 { // root may write anywhere
