@@ -13,6 +13,8 @@ import (
 	"kong-go-plugins/keyauth/store"
 )
 
+const laterKey, writtenKey = "the-later-key", "the-written-key" // no words that a log has
+
 // The node's files count behind the configuration's credentials, and are followed while Kong runs.
 func TestNodeStore(t *testing.T) {
 	dir := t.TempDir()
@@ -28,34 +30,34 @@ func TestNodeStore(t *testing.T) {
 	status := func(path, key string) int { return g.Send("GET", path, "", "apikey", key).Status }
 	assert.Equal(t, 200, status("/", bobsKey))
 	assert.Equal(t, 200, status("/", "from-the-file"))
-	assert.Equal(t, 401, status("/", "later"))
+	assert.Equal(t, 401, status("/", laterKey))
 	becomes := func(want int, key string) {
 		t.Helper()
 		assert.Eventually(t, func() bool { return status("/", key) == want }, kongdevtest.Patience, 20*time.Millisecond)
 	}
 
-	write("_format_version: \"3.0\"\nconsumers:\n- username: bob\n  keyauth_credentials: [{key: later}]\n")
-	becomes(200, "later")
+	write("_format_version: \"3.0\"\nconsumers:\n- username: bob\n  keyauth_credentials: [{key: the-later-key}]\n")
+	becomes(200, laterKey)
 	assert.Equal(t, 401, status("/", "from-the-file"))
 	write("broken: [")
 	g.WaitLog(file)
-	assert.Equal(t, 200, status("/", "later"), "what the file said before stays")
+	assert.Equal(t, 200, status("/", laterKey), "what the file said before stays")
 
 	admin, err := store.OpenJournalAdmin(filepath.Join(g.Prefix(), "new", "keys.jsonl")) // where the plugin may write after its gateway's end
 	require.NoError(t, err)
 	defer func() { _ = admin.Close() }()
-	config := configOf(t, `{"credentials":[{"digest":"`+digestOf(t, "written")+`","consumer":"bob"}]}`)
+	config := configOf(t, `{"credentials":[{"digest":"`+digestOf(t, writtenKey)+`","consumer":"bob"}]}`)
 	written, err := config.Credentials[0].entry()
 	require.NoError(t, err)
 	require.NoError(t, admin.Import(t.Context(), nil, []store.Credential{written}))
-	becomes(200, "written")
+	becomes(200, writtenKey)
 	require.NoError(t, admin.DeleteCredential(t.Context(), written.ID))
-	becomes(401, "written")
+	becomes(401, writtenKey)
 
 	assert.Equal(t, 200, status("/absent", bobsKey), "the configuration's credentials come first")
 	assert.Equal(t, 500, status("/absent", "other"))
 	g.WaitLog("nowhere.yml: the file does not exist; create it")
-	for _, key := range []string{bobsKey, "from-the-file", "later", "written"} {
+	for _, key := range []string{bobsKey, "from-the-file", laterKey, writtenKey} {
 		assert.NotContains(t, g.Log(), key)
 	}
 }
@@ -63,16 +65,16 @@ func TestNodeStore(t *testing.T) {
 // The keys file has its place below Kong's prefix, where nobody need set it up.
 func TestSnapshotBelowThePrefix(t *testing.T) {
 	g := startGateway(t, builtPlugin, route{"/", []string{"credentials: []"}})
-	assert.Equal(t, 401, g.Send("GET", "/", "", "apikey", "written").Status)
+	assert.Equal(t, 401, g.Send("GET", "/", "", "apikey", writtenKey).Status)
 	path := filepath.Join(g.Prefix(), "keyauth", "keys.jsonl")
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
 	admin, err := store.OpenJournalAdmin(path)
 	require.NoError(t, err)
 	defer func() { _ = admin.Close() }()
-	written, err := Credential{Digest: digestOf(t, "written"), Consumer: "bob"}.entry()
+	written, err := Credential{Digest: digestOf(t, writtenKey), Consumer: "bob"}.entry()
 	require.NoError(t, err)
 	require.NoError(t, admin.Import(t.Context(), nil, []store.Credential{written}))
-	assert.Eventually(t, func() bool { return g.Send("GET", "/", "", "apikey", "written").Status == 200 }, kongdevtest.Patience, 20*time.Millisecond)
+	assert.Eventually(t, func() bool { return g.Send("GET", "/", "", "apikey", writtenKey).Status == 200 }, kongdevtest.Patience, 20*time.Millisecond)
 }
 
 // What is wrong with a store is said when Kong starts, before the first request.

@@ -20,19 +20,19 @@ func TestRedisStore(t *testing.T) {
 	writer, err := store.OpenRedis(store.RedisOptions{URL: url, Prefix: "test:", Timeout: time.Minute}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer func() { _ = writer.Close() }()
-	hash := new(key.Hasher).Hash([]byte("shared"))
+	hash := new(key.Hasher).Hash([]byte("the-shared-key"))
 	credential := store.Credential{Hash: hash, Entry: store.Entry{ID: bobsCredential, ConsumerRef: "bob"}}
 	_, err = writer.Mirror(t.Context(), nil, []store.Credential{credential}, false)
 	require.NoError(t, err)
 
 	g := startGateway(t, builtPlugin, route{"/", []string{"stores: [redis]", "credentials: []", "anonymous: anon",
 		"redis: {url: '" + url + "', prefix: 'test:', timeout_ms: 60000}", "negative_ttl_ms: 0"}})
-	e := echoOf(t, g.Send("GET", "/", "", "apikey", "shared"))
+	e := echoOf(t, g.Send("GET", "/", "", "apikey", "the-shared-key"))
 	assert.Equal(t, "bob", e.Headers["x-consumer-username"])
 	assert.Equal(t, "true", echoOf(t, g.Send("GET", "/", "", "apikey", "other")).Headers["x-anonymous-consumer"])
-	r := g.Send("GET", "/", "", "apikey", "shared")
+	r := g.Send("GET", "/", "", "apikey", "the-shared-key")
 	assert.Equal(t, 2, g.Flights(r, "keyauth"))
-	assert.NotContains(t, g.Log(), "shared")
+	assert.NotContains(t, g.Log(), "the-shared-key")
 }
 
 // A store may take as long as the configuration says: a cache before it does not give up earlier.
