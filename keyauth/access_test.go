@@ -115,7 +115,7 @@ func TestRefusedEntries(t *testing.T) {
 		return "credentials: [{digest: \"" + digestOf(t, bobsKey) + "\", consumer: bob, " + rest + "}]"
 	}
 	now := time.Now().Unix()
-	metrics := t.TempDir() + "/metrics"
+	metrics := metricsSocket(t)
 	refused := map[string]string{ // path: result
 		"/expired":  "expired",
 		"/early":    "not_yet_valid",

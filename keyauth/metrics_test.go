@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,6 +19,15 @@ import (
 )
 
 var requestCount = regexp.MustCompile(`(?m)^keyauth_requests_total\{result="(\w+)"\} (\d+)$`)
+
+// metricsSocket is where a plugin's metrics are to be asked for. Its folder is a short one: socket paths are limited.
+func metricsSocket(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "km")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "metrics")
+}
 
 // requestCounts reads the counters that are not 0 from a plugin's socket of metrics.
 func requestCounts(t *testing.T, socket string) map[string]int {

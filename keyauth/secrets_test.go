@@ -20,7 +20,7 @@ func TestNothingSecretIsShown(t *testing.T) {
 	require.NoError(t, err)
 	peppered := hasher.Hash([]byte(bobsKey))
 	plainSum := sha256.Sum256([]byte(bobsKey))
-	metrics := t.TempDir() + "/metrics"
+	metrics := metricsSocket(t)
 	g := startWith(t, kongdevtest.Options{LogLevel: "debug", Flags: map[string][]string{"keyauth": {"-metrics", "unix:" + metrics, "-log-level", "debug"}}, Config: gatewayConfig(t,
 		route{"/fine", []string{"pepper: " + pepper, "credentials: [{digest: '" + peppered.String() + "', consumer: bob}]", "hide_credentials: true"}},
 		route{"/disabled", []string{"credentials: [{digest: '" + digestOf(t, bobsKey) + "', consumer: bob, disabled: true}]"}},

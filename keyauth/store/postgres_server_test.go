@@ -122,7 +122,7 @@ func startPostgres() (*pgServer, error) {
 		}
 		s := &pgServer{port: l.Addr().(*net.TCPAddr).Port, root: root}
 		l.Close()
-		s.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.port), "-k", root,
+		s.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.port), "-k", "", // no socket, whose path might be too long
 			"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200",
 			"-c", "autovacuum=off") // in template1 it is in the way of who makes a database
 		s.cmd.SysProcAttr, s.cmd.Dir = as, root
