@@ -56,10 +56,10 @@ func (r *recorder) name(kind string, text string) string {
 
 func (r *recorder) shown(text string) string {
 	text = strings.ReplaceAll(text, r.dir, "DIR")
+	text = hashPattern.ReplaceAllStringFunc(text, func(s string) string { return ":" + r.name("HASH", s[1:]) }) // first: a key may stand in one by chance
 	text = keyPattern.ReplaceAllStringFunc(text, func(s string) string { return r.name("KEY", s) })
 	text = idPattern.ReplaceAllStringFunc(text, func(s string) string { return r.name("ID", s) })
-	text = lastPattern.ReplaceAllStringFunc(text, func(s string) string { return "_..." + r.name("LAST", s[4:]) })
-	return hashPattern.ReplaceAllStringFunc(text, func(s string) string { return ":" + r.name("HASH", s[1:]) })
+	return lastPattern.ReplaceAllStringFunc(text, func(s string) string { return "_..." + r.name("LAST", s[4:]) })
 }
 
 func (r *recorder) meant(word string) string {
