@@ -1,6 +1,7 @@
 package benchmark
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	pdkserver "github.com/Kong/go-pdk/server"
 	"golang.org/x/sys/unix"
 
+	"kong-go-plugins/internal/kongdev/kongdevtest"
 	"kong-go-plugins/internal/pluginserver"
 	"kong-go-plugins/schema"
 )
@@ -157,6 +159,9 @@ func serveEcho(dir string) {
 	}
 }
 
+// patience is for a machine that is busy.
+const patience = time.Minute
+
 // A process is a running server.
 type process struct {
 	cmd    *exec.Cmd
@@ -164,7 +169,8 @@ type process struct {
 	stats  string
 }
 
-// start runs this test binary as the given server and waits until it listens.
+// start runs this test binary as the given server and waits until it listens and, if it is ours, has a worker: without one
+// for two seconds it answers by the plugin's policy.
 func start(b *testing.B, role, dir string) *process {
 	b.Helper()
 	self, err := os.Executable()
@@ -198,18 +204,26 @@ func start(b *testing.B, role, dir string) *process {
 		}
 		_ = p.cmd.Wait()
 	})
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		c, err := net.Dial("unix", p.socket)
 		if err == nil {
 			_ = c.Close()
-			return p
+			break
 		}
 		if time.Now().After(deadline) {
 			b.Fatalf("%s does not listen: %v", role, err)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	if name == own {
+		ctx, cancel := context.WithTimeout(b.Context(), patience)
+		defer cancel()
+		if err := kongdevtest.WaitWorker(ctx, p.socket, own); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return p
 }
 
 // pids lists the process and its children: our server's supervisor and worker.
