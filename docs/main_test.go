@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -37,6 +38,7 @@ func buildAndRun(m *testing.M) int {
 // prepare writes all executables before anything runs: a process that is started in the meantime holds the file open for
 // writing for a moment, and it cannot be executed then.
 func prepare(dir string) error {
+	syscall.Umask(0o022) // others may read and execute what this process makes, whoever runs the tests
 	bin, bad = filepath.Join(dir, "bin"), filepath.Join(dir, "bad")
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(bin, 0o755), os.Mkdir(bad, 0o755)); err != nil { //nolint:gosec // see bin
 		return err
