@@ -267,8 +267,8 @@ func TestOutage(t *testing.T) {
 	for _, b := range o.collector.Batches() {
 		bytes += b.Bytes
 	}
-	ids, repeats := o.collector.Distinct()
-	assert.Len(t, o.collector.Events(), ids+repeats, "the collector has forgotten some")
+	ids, repeats := o.collector.Distinct() // before the events, of which some may still come again
+	assert.GreaterOrEqual(t, len(o.collector.Events()), ids+repeats, "the collector has forgotten some")
 	t.Logf("%d requests, %d failed; %d events of %d MB arrived, %d of them again; %d workers killed, %d long waits, %d events lost with them, %d others that the gateway lost",
 		len(o.answered)+o.failed, o.failed, ids, bytes>>20, repeats, len(o.kills), len(o.waits), len(before), len(others))
 }
