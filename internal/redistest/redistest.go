@@ -122,6 +122,7 @@ func (s *Server) run() error {
 // start starts the process and waits until it answers.
 func (s *Server) start(addr string) error {
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.cmd.Env = append(os.Environ(), "LC_ALL=C") // newer servers end when the locale is not installed
 	s.died = make(chan struct{})
 	if err := s.cmd.Start(); err != nil {
 		close(s.died)
