@@ -101,7 +101,7 @@ func run(t *testing.T, bin, command string) string {
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "METRICS="+metrics, "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // plugins end with it
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = time.Minute
 	var log strings.Builder
 	cmd.Stderr = &log
 	out, err := cmd.Output()
