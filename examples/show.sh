@@ -18,12 +18,14 @@ wait_for() {
   return 1
 }
 
-# events FILTER waits until the filter of jq makes something of the list of all events, and shows that.
+# events FILTER waits until the filter of jq makes something of the list of all events, and shows that. An event that came
+# twice, as one does when the answer to its upload is late, is there once.
 events() {
   wait_for_events "$1"
-  curl -s "$KONGDEV_ADMIN_URL/kongdev/events" | jq -c ".events | $1"
+  curl -s "$KONGDEV_ADMIN_URL/kongdev/events" | jq -c "$distinct | $1"
 }
-wait_for_events() { wait_for bash -o pipefail -c 'curl -s "$KONGDEV_ADMIN_URL/kongdev/events" | jq -e ".events | $1"' - "$1"; }
+wait_for_events() { wait_for bash -o pipefail -c 'curl -s "$KONGDEV_ADMIN_URL/kongdev/events" | jq -e "$1"' - "$distinct | $1"; }
+distinct='reduce .events[] as $e ({list: []}; if .seen[$e.transaction_id] then . else .seen[$e.transaction_id] = true | .list += [$e] end) | .list'
 
 # event FILTER shows a part of the next event.
 event() {
