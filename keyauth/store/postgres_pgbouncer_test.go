@@ -27,7 +27,8 @@ func startPgBouncer(t *testing.T, db *kongDB) string {
 	require.NoError(t, os.Chmod(dir, 0o755))
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		require.NoError(t, os.Chmod(path, 0o644)) // whatever the umask
 		return path
 	}
 	users := write("users", fmt.Sprintf("%q %q\n", "reader_"+db.name, "reader-secret"))

@@ -105,7 +105,7 @@ func startPostgres() (*pgServer, error) {
 		}
 	}
 	password := filepath.Join(root, "password")
-	if err := os.WriteFile(password, []byte("kong-secret"), 0o644); err != nil {
+	if err := errors.Join(os.WriteFile(password, []byte("kong-secret"), 0o600), os.Chmod(password, 0o644)); err != nil { // whatever the umask
 		return nil, err
 	}
 	data := filepath.Join(root, "data")
