@@ -171,6 +171,8 @@ func place(from, to string) error {
 	if err != nil {
 		return err
 	}
+	syscall.ForkLock.RLock() // a process that starts in the meantime has the file open, and it could not be executed
+	defer syscall.ForkLock.RUnlock()
 	return os.WriteFile(to, b, 0o755)
 }
 

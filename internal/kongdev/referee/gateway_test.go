@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,7 +182,10 @@ func install(t testing.TB, dir, server, plugin string) string {
 	}
 	data, err := os.ReadFile(self)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, data, 0o755))
+	syscall.ForkLock.RLock() // a process that starts in the meantime has the file open, and it could not be executed
+	err = os.WriteFile(path, data, 0o755)
+	syscall.ForkLock.RUnlock()
+	require.NoError(t, err)
 	return path
 }
 
