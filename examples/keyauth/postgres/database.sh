@@ -4,7 +4,7 @@ database=/tmp/keyauth-example-postgres
 tables=$PWD/examples/keyauth/postgres/tables.sql
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -1)
 [ -x "$bin/initdb" ] || { echo "there is no PostgreSQL; it comes with: apt-get install postgresql"; exit 1; }
-exec 8>"$database.lock" && flock -w 120 8 # one at a time on a machine
+exec 8>"$database.lock" && flock -w 240 8 # one at a time on a machine
 
 as_postgres() { if [ "$(id -u)" = 0 ]; then (cd /tmp && setpriv --reuid postgres --regid postgres --init-groups "$@"); else "$@"; fi; }
 sql() { as_postgres "$bin/psql" -h "$database" -d kong -qtA -c "$1" 8>&-; }
