@@ -101,6 +101,37 @@ func TestPutsAtOnce(t *testing.T) {
 	assert.Equal(t, 2, list.Total)
 }
 
+// A meanwhile is a store in which somebody else does something when a key has just been looked for in vain.
+type meanwhile struct {
+	store.Admin
+	do func()
+}
+
+func (m meanwhile) Credential(ctx context.Context, id string) (store.Credential, error) {
+	defer m.do()
+	return m.Admin.Credential(ctx, id)
+}
+
+// A key that somebody else makes during a PUT is replaced, as one that was there before.
+func TestPutOfAKeyThatIsMadeMeanwhile(t *testing.T) {
+	t.Parallel()
+	a, other := newTestAPI(t), newTestAPI(t)
+	other.Store = reopen(t, a.path)
+	require.Equal(t, 201, a.send("POST", "/consumers", `{"username":"alice"}`).Code)
+	a.Store = meanwhile{a.Store, sync.OnceFunc(func() {
+		assert.Equal(t, 201, other.send("POST", "/consumers/alice/key-auth", `{"key":"same","tags":["other"]}`).Code)
+	})}
+	w := a.send("PUT", "/consumers/alice/key-auth/same", `{"tags":["own"]}`)
+	assert.Equal(t, 200, w.Code, w.Body.String())
+	var list struct {
+		Total int
+		Data  []struct{ Tags []string }
+	}
+	require.NoError(t, json.Unmarshal(other.send("GET", "/key-auths?total=true", "").Body.Bytes(), &list))
+	require.Equal(t, 1, list.Total)
+	assert.Equal(t, []string{"own"}, list.Data[0].Tags)
+}
+
 // Rotations at once leave the old key once rotated, and each answered one with a key that works.
 func TestRotationsAtOnce(t *testing.T) {
 	t.Parallel()

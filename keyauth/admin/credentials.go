@@ -150,7 +150,7 @@ func (c *call) create(credential store.Credential, raw string) error {
 		case err != nil:
 			return err
 		case !c.expired(other):
-			return unique("key", hidden) // also when it is stored under an older pepper
+			return &store.ConflictError{Entity: "key", Field: "key"} // also when it is stored under an older pepper
 		}
 		if err := c.purge(c.ctx, c.now().Unix()+1); err != nil {
 			return err
