@@ -203,9 +203,11 @@ func (f *folder) remove() {
 	f.release()
 }
 
-// release lets another process have the folder.
+// release lets another process have the folder, at once: a process that is being started at this moment holds a copy of the
+// descriptor, and with it the lock, for a little longer.
 func (f *folder) release() {
 	if f.lock != nil {
+		_ = syscall.Flock(int(f.lock.Fd()), syscall.LOCK_UN)
 		_ = f.lock.Close()
 		f.lock = nil
 	}
