@@ -77,6 +77,68 @@ func TestWritesFail(t *testing.T) {
 	}
 }
 
+// A disk that is full has room for a new segment's first line and for nothing else: the log goes on when there is room again.
+func TestTheDiskIsFullForALongTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		dir := t.TempDir()
+		l := openLog(t, dir, func(o *Options) {
+			o.disk.write = func(f *os.File, b []byte) (int, error) {
+				if full.Load() && len(b) > len(magic) {
+					n, _ := f.Write(b[:len(b)/2])
+					return n, &fs.PathError{Op: "write", Path: f.Name(), Err: syscall.ENOSPC}
+				}
+				return f.Write(b)
+			}
+		})
+		want := l.add(t, "a", 10)
+		time.Sleep(time.Second)
+		full.Store(true)
+		want = append(want, l.add(t, "b", 10)...)
+		time.Sleep(time.Minute)
+		_, _, refusal := l.Append([]byte("refused"), time.Now(), false)
+		assert.Equal(t, IO, refusal)
+		assert.NotContains(t, l.text(), "file exists")
+		assert.Len(t, mustGlob(t, filepath.Join(dir, "*", "*"+segmentSuffix)), 2)
+		full.Store(false)
+		time.Sleep(3 * time.Second)
+		want = append(want, l.add(t, "c", 10)...)
+		time.Sleep(time.Second)
+		l.Close(t.Context())
+		next := openLog(t, dir)
+		time.Sleep(time.Second)
+		assert.Equal(t, want, next.all(t, true))
+		assert.Empty(t, l.losses())
+		assert.Empty(t, next.losses())
+		next.Close(t.Context())
+	})
+}
+
+// The disk refuses to synchronize a segment that has nothing in it yet.
+func TestSyncFailsBeforeTheFirstEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &faultyDisk{}
+		var l *testLog
+		l = openLog(t, t.TempDir(), disk.options, func(o *Options) {
+			write := o.disk.write
+			o.disk.write = func(f *os.File, b []byte) (int, error) {
+				if string(b) != magic && disk.sync.Load() == nil {
+					disk.sync.Store(errno(syscall.EIO))
+					l.sync()
+				}
+				return write(f, b)
+			}
+		})
+		want := l.add(t, "a", 10)
+		time.Sleep(time.Second)
+		want = append(want, l.add(t, "b", 10)...)
+		time.Sleep(time.Second)
+		assert.Equal(t, want, l.all(t, false))
+		assert.NotContains(t, l.text(), "cannot be written")
+		l.Close(t.Context())
+	})
+}
+
 func names(events []Event) (list []string) {
 	for _, e := range events {
 		list = append(list, string(e.Data))

@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -141,7 +143,11 @@ func (l *Log) begin(first uint64, size int) error {
 	l.retireLocked()
 	path := filepath.Join(l.own.path, segmentName(first))
 	behind := len(l.full) >= maxUnsynced
+	err := l.dropEmptyLocked()
 	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	if behind {
 		l.sync() // the disk is slower than the events
 	}
@@ -159,6 +165,24 @@ func (l *Log) begin(first uint64, size int) error {
 	l.own.segments = append(l.own.segments, segment{path: path, first: first, end: first, bytes: int64(len(magic))})
 	l.bytes += int64(len(magic))
 	l.mu.Unlock()
+	return nil
+}
+
+// dropEmptyLocked removes the last segment if its first write has failed: the next one is to have its name.
+func (l *Log) dropEmptyLocked() error {
+	i := len(l.own.segments) - 1
+	if i < 0 {
+		return nil
+	}
+	s := l.own.segments[i]
+	if s.first < s.end {
+		return nil
+	}
+	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	l.own.segments = l.own.segments[:i]
+	l.bytes -= s.bytes
 	return nil
 }
 
