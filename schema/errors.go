@@ -25,6 +25,9 @@ type FieldError struct {
 	Text string
 	// Hint is a remedy that Kong would not give, for instance a similar name. It may be empty.
 	Hint string
+	// Beside names further fields of the first level that the mistake is one because of. It is not certain where the value
+	// of one of them is known only later.
+	Beside []string
 
 	inMap string // the outermost map that Field is in, if any
 }

@@ -12,14 +12,21 @@ type Problem struct {
 	Line  int    // from 1
 	Field string // path, for instance "config.batch_size"; may be empty
 	Text  string
+
+	// Warning is set for what may be a mistake and cannot be judged by the file alone.
+	Warning bool
 }
 
-// String returns "file:line: field: text".
+// String returns "file:line: field: text", of a warning with that word before the field.
 func (p Problem) String() string {
-	if p.Field == "" {
-		return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
+	place := fmt.Sprintf("%s:%d: ", p.File, p.Line)
+	if p.Warning {
+		place += "warning: "
 	}
-	return fmt.Sprintf("%s:%d: %s: %s", p.File, p.Line, p.Field, p.Text)
+	if p.Field != "" {
+		place += p.Field + ": "
+	}
+	return place + p.Text
 }
 
 // maxProblems bounds what is said of one file.

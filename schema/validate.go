@@ -19,7 +19,7 @@ import (
 //
 // check, which may be nil, is the plugin's own opinion of a configuration that the schema finds nothing wrong with: it
 // is given the configuration as JSON, without what is known only later, and its error holds FieldErrors, or texts that
-// begin with a field's name and a colon.
+// begin with a field's name and a colon. A mistake of it that depends on what is known only later is a warning.
 func (p Plugin) ValidateFile(pluginName, fileName string, data []byte, check func(config []byte) error) []Problem {
 	v := validator{plugin: p, name: pluginName, check: check, yamlFile: yamlFile{name: fileName}}
 	roots := v.documents(data)
@@ -265,18 +265,29 @@ func (v *validator) ask(m map[string]any, places at, path string) {
 	if err != nil {
 		return // the schema has let nothing pass that is not JSON
 	}
-	var errs []*FieldError
+	var errs, unsure []*FieldError
 	for _, e := range Errors(v.check(config)) {
 		if name, text, ok := strings.Cut(e.Text, ": "); ok && e.Field == "" && v.plugin.config().field([]string{name}) != nil {
 			e = &FieldError{Field: name, Text: text, Hint: e.Hint}
 		}
 		name, _, _ := strings.Cut(e.Field, ".")
 		name, _, _ = strings.Cut(name, "[")
-		if !later[name] {
+		unknown := slices.DeleteFunc(slices.Clone(e.Beside), func(name string) bool { return !later[name] })
+		switch {
+		case later[name]:
+		case len(unknown) > 0:
+			e.Text += fmt.Sprintf("; that is not certain, because %s is known only when the configuration is used", strings.Join(unknown, ", "))
+			unsure = append(unsure, e)
+		default:
 			errs = append(errs, e)
 		}
 	}
 	v.report(errs, places, path)
+	reported := len(v.problems)
+	v.report(unsure, places, path)
+	for i := range v.problems[reported:] {
+		v.problems[reported+i].Warning = true
+	}
 }
 
 // knownLater reports whether a value, or one within it, is known only when the file is used.

@@ -234,14 +234,19 @@ func FuzzValidateFile(f *testing.F) {
 func TestValidateFileAsksThePlugin(t *testing.T) {
 	p := schema.Plugin{Name: "small", Fields: []schema.Field{
 		{Name: "size", Type: schema.Number, Default: 5}, {Name: "path", Type: schema.String}, {Name: "secret", Type: schema.String, Referenceable: true, Required: true},
+		{Name: "also", Type: schema.Array, Elements: &schema.Field{Type: schema.String, Referenceable: true}},
 	}}
 	check := func(config []byte) error {
 		var into struct {
-			Size   int    `json:"size"`
-			Path   string `json:"path"`
-			Secret string `json:"secret"`
+			Size   int      `json:"size"`
+			Path   string   `json:"path"`
+			Secret string   `json:"secret"`
+			Also   []string `json:"also"`
 		}
 		err := p.Decode(config, &into)
+		if into.Path == "other" && into.Also == nil {
+			err = errors.Join(err, &schema.FieldError{Field: "path", Text: "is not one of also", Beside: []string{"also"}})
+		}
 		if into.Path == "bad" {
 			err = errors.Join(err, errors.New("path: cannot be read"))
 		}
@@ -253,6 +258,8 @@ func TestValidateFileAsksThePlugin(t *testing.T) {
 		{"the plugin's own rule", "secret: s\npath: bad\n", "f:2: path: cannot be read"},
 		{"known later", "secret: '{vault://env/x}'\nsize: 5\n", ""},
 		{"known later, and wrong elsewhere", "secret: '{vault://env/x}'\nsize: 5.5\n", "f:2: size: expected an integer"},
+		{"not certain", "secret: s\npath: other\nalso: ['{vault://env/x}']\n", "f:2: warning: path: is not one of also; that is not certain, because also is known only when the configuration is used"},
+		{"certain", "secret: s\npath: other\n", "f:2: path: is not one of also"},
 		{"the schema's mistakes come alone", "path: bad\n", "f:1: secret: required field missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -104,20 +104,24 @@ func validateFile(p Plugin, o options, w io.Writer) error {
 		warnings = append(warnings, more...)
 		return err
 	})
+	mistakes := 0
 	for _, problem := range problems {
 		fmt.Fprintln(w, problem.String())
+		if !problem.Warning {
+			mistakes++
+		}
 	}
 	for _, text := range warnings {
 		fmt.Fprintf(w, "%s: warning: %s\n", o.validate, text)
 	}
-	switch len(problems) {
+	switch mistakes {
 	case 0:
 		fmt.Fprintf(w, "%s: no mistake found in what it says about %s\n", o.validate, o.name)
 		return nil
 	case 1:
 		return errors.New("1 mistake found")
 	}
-	return fmt.Errorf("%d mistakes found", len(problems))
+	return fmt.Errorf("%d mistakes found", mistakes)
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
