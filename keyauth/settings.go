@@ -119,7 +119,8 @@ func (c *Config) check() (*settings, error) {
 			failed(fmt.Errorf("credentials[%d].%w", i, err))
 		} else if hasher != nil && !hasher.Knows(entry.Hash) {
 			// The field is pepper, because -validate may not know that yet.
-			fail("pepper", fmt.Errorf("credentials[%d].digest is made with pepper %s, which is neither this one nor one of previous_peppers", i, entry.Hash.Pepper))
+			wrong = append(wrong, &schema.FieldError{Field: "pepper", Beside: []string{"previous_peppers"},
+				Text: fmt.Sprintf("credentials[%d].digest is made with pepper %s, which is neither this one nor one of previous_peppers", i, entry.Hash.Pepper)})
 		}
 		credentials = append(credentials, entry)
 	}

@@ -152,3 +152,23 @@ func TestSettingsOfOtherMachines(t *testing.T) {
 		assert.Empty(t, problems, config)
 	}
 }
+
+// Whether a pepper that is a reference made a digest cannot be known before it is resolved: that is said, and refuses nothing.
+func TestDigestsOfUnknownPeppers(t *testing.T) {
+	const digest = "credentials: [{consumer: bob, digest: 'hmac-sha256:0a1b2c3d:IgjolwJFMZg1Nq6U0mm0OpKMVDXccnM0mUuUgKQsirU'}]\n"
+	for config, warning := range map[string]bool{
+		digest + "pepper: a pepper of 16 bytes\nprevious_peppers: ['{vault://env/old}']":                          true,
+		digest + "pepper: a pepper of 16 bytes\nprevious_peppers: [another pepper of 16 b, '${{ env \"OLD\" }}']": true,
+		digest + "pepper: a pepper of 16 bytes\nprevious_peppers: [another pepper of 16 b]":                       false,
+	} {
+		problems := Schema().ValidateFile("keyauth", "config.yml", []byte(config), func(json []byte) error {
+			c := New(newTestGate(t))
+			require.NoError(t, c.UnmarshalJSON(json))
+			return c.Check()
+		})
+		require.Len(t, problems, 1, config)
+		assert.Equal(t, warning, problems[0].Warning, problems[0])
+		assert.Equal(t, "pepper", problems[0].Field)
+		assert.Equal(t, warning, strings.Contains(problems[0].Text, "not certain, because previous_peppers is known only when"), problems[0])
+	}
+}
