@@ -84,7 +84,10 @@ func TestConditions(t *testing.T) {
 		{"a batch hides nothing", body("application/json", `[1,{"query":"a"},{"query":"b"}]`), conditionsOf("request.body.query", `b`), true},
 		{"a batch without it", body("application/json", `[{"query":"a"}]`), conditionsOf("request.body.query", `b`), false},
 		{"another media type", body("text/plain", `{"query":"a"}`), conditionsOf("request.body.query", `a`), false},
-		{"too deep to be JSON", body("application/json", strings.Repeat(`{"a":`, 500)+"1"+strings.Repeat("}", 500)), conditionsOf("request.body.a", ``), false},
+		{"deeper than an event may be", body("application/json", `{"query":"a","x":`+strings.Repeat(`[`, 9000)+strings.Repeat("]", 9000)+`}`), conditionsOf("request.body.query", `a`), true},
+		{"beside bytes that are not UTF-8", body("application/json", "{\"query\":\"a\",\"x\":\"\xff\"}"), conditionsOf("request.body.query", `a`), true},
+		{"among bytes that are not UTF-8", body("application/json", "{\"query\":\"\xffa\xff\"}"), conditionsOf("request.body.query", `a`), true},
+		{"too deep to be JSON", body("application/json", `{"a":1,"x":`+strings.Repeat(`[`, 10000)+strings.Repeat("]", 10000)+`}`), conditionsOf("request.body.a", ``), false},
 	} {
 		m, problem := matching(t, c.config)
 		r := c.request

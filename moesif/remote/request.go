@@ -88,7 +88,7 @@ func (r *Request) parse() {
 	}
 	r.parsed = true
 	body := bytes.TrimPrefix(r.Body, []byte("\xef\xbb\xbf"))
-	if !rawjson.Valid(body) {
+	if !rawjson.Readable(body) { // nobody escapes a rule by nesting deeply, or by a byte that is not UTF-8
 		return
 	}
 	if rawjson.IsObject(body) {
