@@ -58,7 +58,7 @@ type fetched struct {
 	result   string
 	err      error  // why it is not changed or unchanged
 	problems string // what of the document cannot be used
-	body     []byte // of a changed document
+	body     []byte // nil for a document that did not come, because it is unchanged
 	etag     string
 	tag      string // the document's own version
 	rulesTag string // the version of the rules, as every answer tells it
@@ -110,7 +110,7 @@ func (s *Source) fetch(ctx context.Context, d *document) (f fetched) {
 func (s *Source) take(d *document, body []byte, f *fetched) {
 	sum := sha256.Sum256(body)
 	if d.have && sum == d.sum {
-		f.result, d.etag = unchanged, f.etag
+		f.result, f.body, d.etag = unchanged, body, f.etag
 		return
 	}
 	p, err := d.use(body)

@@ -120,6 +120,16 @@ func (s *Source) keep(d *document, f fetched) {
 	}
 }
 
+// isKept reports whether a document is on disk, if it should be: the disk may have been full when it came, or somebody may
+// have cleaned up there.
+func (s *Source) isKept(d *document) bool {
+	if s.options.KeepIn == "" {
+		return true
+	}
+	_, err := os.Stat(s.keptPath(d))
+	return err == nil
+}
+
 func replaceFile(path string, content []byte) (err error) {
 	folder, name := filepath.Split(path)
 	if err := os.MkdirAll(folder, keptFolderMode); err != nil {

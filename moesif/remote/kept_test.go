@@ -162,6 +162,36 @@ func TestFolderThatCannotBeUsed(t *testing.T) {
 	assert.Contains(t, lines.all(), "config cannot be kept: not a directory; after a restart it has to be fetched first")
 }
 
+// What is not on disk, because the disk was full or somebody has cleaned up there, is written with the next poll, though
+// the collector has nothing new.
+func TestMissingFilesAreWrittenAgain(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "remote")
+	c, lines := newFakeCollector(), &said{}
+	c.set("/v1/config", 200, `{"user_rules":{"u":[{"rules":"r"}]}}`, "ETag", `"e"`, configTagHeader, "c1", rulesTagHeader, "r1")
+	c.set("/v1/rules", 200, closedDoor, "ETag", `"f"`, rulesTagHeader, "r1")
+	require.NoError(t, os.WriteFile(folder, nil, 0o600))
+	s := keeping(folder, c, lines)
+	s.poll(t.Context())
+	assert.Contains(t, lines.all(), "cannot be kept")
+	require.NoError(t, os.Remove(folder))
+	for _, what := range []string{"the disk is there at last", "somebody has cleaned up"} {
+		s.poll(t.Context())
+		restarted := keeping(folder, nil, lines)
+		restarted.load(&restarted.config)
+		restarted.load(&restarted.rules)
+		assert.True(t, restarted.Snapshot().Govern(&Request{User: "u"}).Blocked, what)
+		require.NoError(t, os.RemoveAll(folder))
+	}
+	s.poll(t.Context())
+	c.asked()
+	s.poll(t.Context())
+	config, rules := c.asked()
+	require.Len(t, config, 1)
+	assert.Equal(t, `"e"`, config[0].etag, "what is there is asked for no more")
+	assert.Empty(t, rules)
+}
+
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -215,7 +215,7 @@ func (s *Source) poll(ctx context.Context) {
 	s.mu.Lock()
 	tags := s.tags[1]
 	s.mu.Unlock()
-	if s.rules.have && rulesTag != "" && rulesTag == tags.current && tags.wanted == "" {
+	if s.rules.have && rulesTag != "" && rulesTag == tags.current && tags.wanted == "" && s.isKept(&s.rules) {
 		return
 	}
 	s.refresh(ctx, &s.rules, 1)
@@ -225,6 +225,10 @@ func (s *Source) poll(ctx context.Context) {
 func (s *Source) refresh(ctx context.Context, d *document, tags int) (f fetched, asked bool) {
 	if time.Now().Before(d.notBefore) {
 		return f, false
+	}
+	lacking := !s.isKept(d)
+	if lacking {
+		d.etag = "" // all of it has to come
 	}
 	f = s.fetch(ctx, d)
 	if ctx.Err() != nil {
@@ -249,6 +253,8 @@ func (s *Source) refresh(ctx context.Context, d *document, tags int) (f fetched,
 	}
 	if f.result == changed {
 		slog.Info("moesif: new version from the collector", "document", d.name, "bytes", len(f.body))
+	}
+	if f.result == changed || lacking && f.body != nil {
 		s.keep(d, f)
 	} else {
 		s.keptConfirmed(d)
