@@ -18,16 +18,18 @@ import (
 
 // What a handler's PDK call answers when it can no longer reach Kong.
 var (
-	errExited = errors.New("the response has been sent by Exit: this call was dropped")
-	errEnded  = errors.New("the event is over: this call was dropped")
+	errExited   = errors.New("the response has been sent by Exit: this call was dropped")
+	errEnded    = errors.New("the event is over: this call was dropped")
+	errAnswered = errors.New("the event was ended with the questions of AskLast, and this call is none of them: it was dropped")
 )
 
 type eventState uint8
 
 const (
-	running eventState = iota
-	exited             // Exit has left; the connection is Kong's to close
-	ended              // the handler returned, or its time is up; whoever still holds the PDK talks to nobody
+	running   eventState = iota
+	lastAsked            // AskLast has ended it: the handler may use the answers in memo, the connection is not its own any more
+	exited               // Exit has left; the connection is Kong's to close
+	ended                // the handler returned, or its time is up; whoever still holds the PDK talks to nobody
 )
 
 // An event is one phase of one request: the net.Conn that go-pdk writes a handler's calls to.
@@ -37,7 +39,8 @@ const (
 // was collected before it. What was half-written when an argument could not be encoded never leaves.
 type event struct {
 	srv      *server
-	stream   *stream
+	conn     *conn
+	stream   *stream // the connection's
 	phase    phases
 	sequence int64
 	started  int64        // server clock
@@ -53,7 +56,8 @@ type event struct {
 	dropped int // calls after Exit
 
 	finished bool // the handler has returned: the connection is its goroutine's again
-	taken    bool // another goroutine owns the connection: the handler is late, or its goroutine has ended
+	taken    bool // another goroutine owns the connection: the handler is late, or alone, or its goroutine has ended
+	alone    bool // the handler goes on without its connection: the end of the process waits for it
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -82,7 +86,7 @@ func eventOf(kong *pdk.PDK) *event {
 func (e *event) Write(p []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.state != running {
+	if e.state > lastAsked {
 		return 0, e.gone()
 	}
 	e.pending = append(e.pending, p...)
@@ -93,7 +97,7 @@ func (e *event) Write(p []byte) (int, error) {
 func (e *event) Read(p []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.state != running {
+	if e.state > lastAsked {
 		return 0, e.gone()
 	}
 	if len(e.pending) > 0 {
@@ -133,6 +137,14 @@ var emptyReply = make([]byte, frameHeader)
 
 // submit decides what happens to a whole call.
 func (e *event) submit(name, args []byte) error {
+	if e.state == lastAsked {
+		frame := e.known(methods[string(name)], args)
+		if frame == nil {
+			return errAnswered
+		}
+		e.reply = frame
+		return nil
+	}
 	if e.left > 0 { // a reply that was not read to its end
 		if err := e.stream.skip(e.left); err != nil {
 			return e.fail(err)
@@ -265,9 +277,12 @@ func (e *event) fail(err error) error {
 }
 
 func (e *event) gone() error {
-	if e.state == exited && !e.taken {
+	switch {
+	case e.state == exited && !e.taken:
 		e.dropped++
 		return errExited
+	case e.state == lastAsked:
+		return errAnswered
 	}
 	return errEnded
 }
@@ -297,12 +312,20 @@ func (e *event) forget(m *method) {
 	}
 }
 
-// prefetched finds the answer to a question that was asked before, sending the questions if they have not left.
-func (e *event) prefetched(m *method, args []byte) (frame []byte, ok bool, err error) {
+// known finds the answer to a question that was asked before, nil when it has not come.
+func (e *event) known(m *method, args []byte) (frame []byte) {
 	for _, a := range e.memo {
 		if a.method == m && bytes.Equal(a.args, args) {
-			return a.frame, true, nil
+			return a.frame
 		}
+	}
+	return nil
+}
+
+// prefetched is known, sending the questions if they have not left.
+func (e *event) prefetched(m *method, args []byte) (frame []byte, ok bool, err error) {
+	if frame := e.known(m, args); frame != nil || e.state == lastAsked {
+		return frame, frame != nil, nil
 	}
 	for _, a := range e.stream.awaited {
 		if a.keep && a.method == m && bytes.Equal(a.args, args) {
@@ -320,7 +343,7 @@ func (e *event) prefetched(m *method, args []byte) (frame []byte, ok bool, err e
 func (e *event) ask(m *method, args []byte, once bool) (p []byte, own bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.state != running {
+	if e.state > lastAsked {
 		return nil, false, e.gone()
 	}
 	if e.phase == log && !m.servedInLog(args) {
@@ -334,6 +357,9 @@ func (e *event) ask(m *method, args []byte, once bool) (p []byte, own bool, err 
 			e.memo = slices.DeleteFunc(e.memo, func(a answer) bool { return &a.frame[0] == &frame[0] })
 		}
 		return frame[frameHeader:], once, nil
+	}
+	if e.state == lastAsked {
+		return nil, false, errAnswered
 	}
 	n, err := e.send(m, args)
 	if err != nil {

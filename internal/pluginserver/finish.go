@@ -10,6 +10,7 @@ func (e *event) finish() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.taken {
+		e.returned()
 		return false
 	}
 	e.finished = true
@@ -19,6 +20,8 @@ func (e *event) finish() bool {
 		e.srv.counts.droppedCalls.Add(uint64(e.dropped))
 	case running:
 		e.end()
+	case lastAsked:
+		e.state = ended
 	}
 	return true
 }
@@ -39,13 +42,20 @@ func (e *event) giveUp() {
 
 // end sends the end of the event with everything that was collected.
 func (e *event) end() {
+	if e.sendEnd() {
+		e.stream.rest()
+	}
+}
+
+// sendEnd is end while the connection is not at rest yet. It reports whether the end has left.
+func (e *event) sendEnd() bool {
 	s := e.stream
 	e.state = ended
 	e.pending = nil
 	if e.left > 0 {
 		if err := s.skip(e.left); err != nil {
 			e.srv.broken(e, err)
-			return
+			return false
 		}
 		e.left = 0
 	}
@@ -53,10 +63,10 @@ func (e *event) end() {
 	s.out = appendEnd(s.out, e.sequence)
 	if err := e.flush(); err != nil {
 		e.srv.broken(e, err)
-		return
+		return false
 	}
 	s.between = true
-	s.rest()
+	return true
 }
 
 func (e *event) release() {

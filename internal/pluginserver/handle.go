@@ -13,7 +13,7 @@ import (
 // handleEvent runs one handler for one phase of one request.
 func (s *server) handleEvent(c *conn, call call) outcome {
 	phase := phaseOf(call.event)
-	e := &event{srv: s, stream: c.stream, phase: phase, sequence: call.sequence, started: s.now()}
+	e := &event{srv: s, conn: c, stream: c.stream, phase: phase, sequence: call.sequence, started: s.now()}
 	s.counts.event(phase)
 
 	in := s.instances.use(call.instance, e.started)
@@ -80,6 +80,9 @@ func (s *server) run(c *conn, e *event, handler func(*pdk.PDK)) {
 		s.panicked("in "+e.phase.String(), p, place)
 		e.mu.Lock()
 		e.giveUp()
+		if p == nil {
+			e.returned()
+		}
 		lost := p == nil && !e.taken
 		e.taken = e.taken || lost
 		e.mu.Unlock()

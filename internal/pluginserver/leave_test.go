@@ -223,43 +223,50 @@ func fdOf(t *testing.T, c *net.UnixConn) (fd uintptr) {
 }
 
 // TestSuccessorOfADeadWorkerSkipsWhatKongOwed: an event is over for Kong once it has read its end; if the worker dies
-// before it has read the replies to its setters, the next one skips them.
+// before it has read the replies to its setters and to its last questions, the next one skips them.
 func TestSuccessorOfADeadWorkerSkipsWhatKongOwed(t *testing.T) {
-	flags, f, err := newBusyFlags()
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = f.Close(); _ = flags.close() })
-	var id uint32
-	var copied *net.UnixConn
-	set := func(_ *testConfig, kong *pdk.PDK) {
-		_ = kong.Response.SetHeader("x-a", "1")
-		_ = kong.Response.SetHeader("x-b", "2")
+	for name, tell := range map[string]func(*pdk.PDK){
+		"setters": func(kong *pdk.PDK) {
+			_ = kong.Response.SetHeader("x-a", "1")
+			_ = kong.Response.SetHeader("x-b", "2")
+		},
+		"last questions": func(kong *pdk.PDK) { AskLast(kong, AskMethod(), AskRequestBody()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			flags, f, err := newBusyFlags()
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = f.Close(); _ = flags.close() })
+			var id uint32
+			var copied *net.UnixConn
+			handlers := testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { tell(kong) }}
+			r := newRig(t, handlers, func(s *serverConfig) {
+				s.busy = flags
+				s.onOpen = func(i uint32, c *net.UnixConn) { id, copied = i, duplicate(t, c) }
+			})
+			p := r.dial()
+			instance := p.start(map[string]any{"__seq__": 3})
+			require.Eventually(t, func() bool { owed, ok := flags.idle(id); return ok && owed == 0 }, waitFor, time.Millisecond)
+			p.event(instance, "access")
+			for range 2 {
+				require.NotEmpty(t, p.read())
+				p.read()
+			}
+			p.readEnd()
+			require.Eventually(t, func() bool { owed, ok := flags.idle(id); return ok && owed == 2 }, waitFor, time.Millisecond)
+			// the worker is dead from here on: nobody reads its descriptor any more
+			r.connections()[0].leave.Store(true)
+			r.mu.Lock()
+			r.give = func(uint32) {}
+			r.mu.Unlock()
+			next := newRig(t, handlers)
+			next.restore(instance, []byte(`{}`))
+			_ = r.connections()[0].conn.Close()
+			next.adopt(copied, 2)
+			p.send(nil)
+			p.send(nil)
+			calls, err := p.run(instance, "access", noAnswer)
+			require.NoError(t, err)
+			require.Len(t, calls, 2)
+		})
 	}
-	r := newRig(t, testHandlers{access: set}, func(s *serverConfig) {
-		s.busy = flags
-		s.onOpen = func(i uint32, c *net.UnixConn) { id, copied = i, duplicate(t, c) }
-	})
-	p := r.dial()
-	instance := p.start(map[string]any{"__seq__": 3})
-	require.Eventually(t, func() bool { owed, ok := flags.idle(id); return ok && owed == 0 }, waitFor, time.Millisecond)
-	p.event(instance, "access")
-	for range 4 {
-		require.NotEmpty(t, p.read())
-	}
-	require.Empty(t, p.read())
-	p.read()
-	require.Eventually(t, func() bool { owed, ok := flags.idle(id); return ok && owed == 2 }, waitFor, time.Millisecond)
-	// the worker is dead from here on: nobody reads its descriptor any more
-	r.connections()[0].leave.Store(true)
-	r.mu.Lock()
-	r.give = func(uint32) {}
-	r.mu.Unlock()
-	next := newRig(t, testHandlers{access: set})
-	next.restore(instance, []byte(`{}`))
-	_ = r.connections()[0].conn.Close()
-	next.adopt(copied, 2)
-	p.send(nil)
-	p.send(nil)
-	calls, err := p.run(instance, "access", noAnswer)
-	require.NoError(t, err)
-	require.Len(t, calls, 2)
 }

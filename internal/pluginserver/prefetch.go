@@ -92,6 +92,10 @@ func Prefetch(kong *pdk.PDK, questions ...Question) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.announce(questions)
+}
+
+func (e *event) announce(questions []Question) {
 	for _, q := range questions {
 		if e.state != running || q.method.phases&e.phase == 0 {
 			continue

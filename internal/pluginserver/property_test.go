@@ -93,6 +93,15 @@ func (s script) play(kong *pdk.PDK) (seen []string) {
 			note(kong.Ctx.SetShared("k", struct{}{})) // refused before a byte is written
 		}
 	}
+	if len(s.ops)%3 == 0 {
+		AskLast(kong, AskVar(s.arg(0)), AskRequestBody(), AskMethod())
+		v, err := Var(kong, s.arg(0))
+		note(v, err)
+		b, _, err := RequestBody(kong, 1<<20)
+		note(len(b), err)
+		m, err := kong.Request.GetMethod()
+		note(m, err)
+	}
 	return seen
 }
 
@@ -171,12 +180,17 @@ func FuzzCalls(f *testing.F) {
 		}
 		current := script{ops, text}
 		var seen []string
-		r := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { seen = current.play(kong) }})
+		done := make(chan struct{})
+		r := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) {
+			defer close(done)
+			seen = current.play(kong)
+		}})
 		wantCalls, wantSeen := current.viaGoPDK(t)
 		p := r.dial()
 		defer func() { _ = p.conn.Close() }()
 		gotCalls, err := p.run(p.start(nil), "access", kongFor())
 		require.NoError(t, err)
+		<-done // after the end of the event, where that has left with the last questions
 		require.Equal(t, len(wantCalls), len(gotCalls))
 		for i, w := range wantCalls {
 			require.Equal(t, w.method, gotCalls[i].method)

@@ -16,10 +16,15 @@ import (
 // onBothServers runs a handler on our server and straight on go-pdk's bridge, as its own server does.
 func onBothServers(t *testing.T, answer answers, handler func(t *testing.T, kong *pdk.PDK)) {
 	t.Run("own server", func(t *testing.T) {
-		r := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) { handler(t, kong) }})
+		done := make(chan struct{})
+		r := newRig(t, testHandlers{access: func(_ *testConfig, kong *pdk.PDK) {
+			defer close(done)
+			handler(t, kong)
+		}})
 		p := r.dial()
 		_, err := p.run(p.start(nil), "access", answer)
 		require.NoError(t, err)
+		<-done
 	})
 	t.Run("go-pdk", func(t *testing.T) {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

@@ -58,7 +58,8 @@ type config struct {
 	seen *atomic.Int64
 }
 
-// Access asks one thing and sets two, as a key check does. What it answers names the configuration that answered.
+// Access asks one thing and sets two, as a key check does. What it answers names the configuration that answered. A request
+// that may pass is over for Kong before the handler is.
 func (c *config) Access(kong *pdk.PDK) {
 	c.seen.Add(1)
 	path, err := kong.Request.GetPath()
@@ -69,5 +70,8 @@ func (c *config) Access(kong *pdk.PDK) {
 	_ = kong.Response.SetHeader("X-Path", path)
 	if c.Mode == "refuse" {
 		pluginserver.Refuse(kong, 403, "refused", map[string]string{"X-Mode": c.Mode})
+		return
 	}
+	pluginserver.AskLast(kong, pluginserver.AskMethod(), pluginserver.AskHeaders(10))
+	_, _ = pluginserver.Method(kong)
 }
