@@ -163,7 +163,7 @@ func (f *flow) responseWrites() (w Writes, err error) {
 }
 
 func (f *flow) messageWrites(in values) (w Writes, err error) {
-	if w.Headers, err = headersOf(in.get("headers")); err != nil {
+	if w.Headers, err = f.plan.names.headers(in.get("headers")); err != nil {
 		return w, err
 	}
 	w.Headers = without(w.Headers, hopByHop...)

@@ -65,7 +65,7 @@ func implicitPorts(name string, r *Resources) (in, out []port) {
 }
 
 func headersPort() port {
-	return port{name: "headers", typ: mapType, check: func(v any) error { _, err := headersOf(v); return err }}
+	return port{name: "headers", typ: mapType, check: func(v any) error { _, err := caser{}.headers(v); return err }}
 }
 
 func queryPort() port {

@@ -18,9 +18,12 @@ type Header struct {
 	Values []string
 }
 
-// headersOf reads a value that is to become headers: an object of strings, numbers, booleans, lists of such, and null,
+// headers reads a value that is to become headers: an object of strings, numbers, booleans, lists of such, and null,
 // which clears. They are sorted by name.
-func headersOf(v any) ([]Header, error) {
+//
+// An object may have a name in two spellings, whose values are put together. Only where one of them is the lower-case one
+// of received headers that a program asked for, it gives way: the other one is the workflow's own.
+func (c caser) headers(v any) ([]Header, error) {
 	m, ok := v.(map[string]any)
 	if !ok {
 		if v == nil {
@@ -28,13 +31,18 @@ func headersOf(v any) ([]Header, error) {
 		}
 		return nil, fmt.Errorf("headers: expected an object, got %s", nameOf(v))
 	}
-	list := make([]Header, 0, len(m))
-	for name, value := range m {
+	type spelled struct {
+		Header
+		received bool
+	}
+	list := make([]spelled, 0, len(m))
+	for _, name := range sortedKeys(m) {
 		if !isToken(name) {
 			return nil, fmt.Errorf("headers: %q is no name of a header", shortened(name))
 		}
-		h := Header{Name: canonical(name)}
-		values, err := scalars(value)
+		h := spelled{Header: Header{Name: canonical(name)}}
+		h.received = !c.lower && c.aliases[h.Name] == name
+		values, err := scalars(m[name])
 		if err != nil {
 			return nil, fmt.Errorf("headers: %s: %w", h.Name, err)
 		}
@@ -46,12 +54,17 @@ func headersOf(v any) ([]Header, error) {
 		h.Values = values
 		list = append(list, h)
 	}
-	slices.SortFunc(list, func(a, b Header) int { return strings.Compare(a.Name, b.Name) })
-	merged := list[:0]
-	for _, h := range list { // two spellings of one name
-		if n := len(merged); n > 0 && merged[n-1].Name == h.Name {
-			merged[n-1].Values = append(slices.Clone(merged[n-1].Values), h.Values...)
-			continue
+	slices.SortStableFunc(list, func(a, b spelled) int { return strings.Compare(a.Name, b.Name) })
+	merged := make([]Header, 0, len(list))
+	for i := 0; i < len(list); {
+		h, received := list[i].Header, list[i].received
+		for i++; i < len(list) && list[i].Name == h.Name; i++ {
+			switch {
+			case received:
+				h, received = list[i].Header, false
+			case !list[i].received:
+				h.Values = slices.Concat(h.Values, list[i].Values)
+			}
 		}
 		merged = append(merged, h)
 	}
@@ -147,18 +160,15 @@ func unescaped(s string) string {
 // A caser writes header names for nodes.
 type caser struct {
 	lower   bool
-	aliases map[string]string // canonical name -> the lower-case one that a program looks for
+	aliases map[string]string // canonical name -> the lower-case one that programs look for
 }
 
-// headerValues are received headers as a value: a text, or a list where there are several. hidden names are left out.
-func (c caser) headerValues(received map[string][]string, hidden ...string) map[string]any {
+// headerValues are received headers as a value: a text, or a list where there are several. Each has one name: a program
+// that takes one out, or writes another value over it, would else leave the other spelling to whoever is sent the rest.
+func (c caser) headerValues(received map[string][]string) map[string]any {
 	m := make(map[string]any, len(received))
 	for name, list := range received {
 		if len(list) == 0 {
-			continue
-		}
-		name = canonical(name)
-		if slices.Contains(hidden, name) {
 			continue
 		}
 		var v any = valid(list[0])
@@ -169,16 +179,21 @@ func (c caser) headerValues(received map[string][]string, hidden ...string) map[
 			}
 			v = all
 		}
-		if c.lower {
-			m[strings.ToLower(name)] = v
-			continue
-		}
-		m[name] = v
-		if alias, ok := c.aliases[name]; ok {
-			m[alias] = v
-		}
+		m[c.written(name)] = v
 	}
 	return m
+}
+
+// written is how a received header is called.
+func (c caser) written(name string) string {
+	if c.lower {
+		return strings.ToLower(name)
+	}
+	name = canonical(name)
+	if alias, ok := c.aliases[name]; ok {
+		return alias
+	}
+	return name
 }
 
 func valid(s string) string {

@@ -51,10 +51,10 @@ func TestHeaderNames(t *testing.T) {
 	received := map[string][]string{"x-extra": {"1"}, "authorization": {"t"}, "path": {"/a"}, "set-cookie": {"a", "b"}, "x-bad": {"\xff"}}
 	for programs, want := range map[string]map[string]any{
 		`.Authorization`:                   {"Authorization": "t", "X-Extra": "1", "Path": "/a"},
-		`.authorization`:                   {"Authorization": "t", "authorization": "t"},
-		`.authorization // .Authorization`: {"authorization": nil},
-		`.headers["x-extra"]`:              {"x-extra": "1", "X-Extra": "1"},
-		`.path`:                            {"path": "/a"},
+		`.authorization`:                   {"authorization": "t", "Authorization": nil},
+		`.authorization // .Authorization`: {"Authorization": "t", "authorization": nil},
+		`.headers["x-extra"]`:              {"x-extra": "1", "X-Extra": nil},
+		`.path`:                            {"path": "/a", "Path": nil},
 		`has("set-cookie")`:                {"set-cookie": []any{"a", "b"}},
 		`.["X-Bad"]`:                       {"X-Bad": "\uFFFD"},
 	} {
@@ -65,6 +65,38 @@ func TestHeaderNames(t *testing.T) {
 		}
 	}
 	assert.Equal(t, "1", caser{lower: true}.headerValues(received)["x-extra"])
+}
+
+// A received header that a program looks up in lower case is passed on once, and is gone once the program has deleted it.
+func TestHeadersArePassedOnOnce(t *testing.T) {
+	t.Parallel()
+	request := Message{Header: map[string][]string{"authorization": {"Bearer received"}, "cookie": {"a=1"}, "x-b": {"b"}}}
+	for program, want := range map[string][]Header{
+		`if .authorization then . else {} end`:             {{"Authorization", []string{"Bearer received"}}, {"Cookie", []string{"a=1"}}, {"X-B", []string{"b"}}},
+		`del(.authorization, .cookie)`:                     {{"X-B", []string{"b"}}},
+		`. + {authorization: "Bearer own"}`:                {{"Authorization", []string{"Bearer own"}}, {"Cookie", []string{"a=1"}}, {"X-B", []string{"b"}}},
+		`. + {"Authorization": "Bearer own"}`:              {{"Authorization", []string{"Bearer own"}}, {"Cookie", []string{"a=1"}}, {"X-B", []string{"b"}}},
+		`. + {cookie: null, "X-b": 1}`:                     {{"Authorization", []string{"Bearer received"}}, {"Cookie", nil}, {"X-B", []string{"b", "1"}}},
+		`{authorization} | with_entries(.key |= "x-" + .)`: {{"X-Authorization", []string{"Bearer received"}}},
+		`{"X-C": "is \(.authorization)"}`:                  {{"X-C", []string{"is Bearer received"}}},
+		`. as {authorization: $a} | {a: $a}`:               {{"A", []string{"Bearer received"}}},
+	} {
+		p := mustCompile(t, "- {name: A, type: jq, input: request.headers, output: service_request.headers, jq: '"+program+"'}\n"+
+			"- {name: B, type: jq, input: request.headers, jq: '.authorization'}")
+		o := p.Access(t.Context(), &testHost{request: request}, false)
+		require.Nil(t, o.Failure, program)
+		assert.Equal(t, want, o.Service.Headers, program)
+	}
+}
+
+// Two spellings of one name have an order, whatever that of the map is.
+func TestSpellingsOfAHeader(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		got, err := caser{}.headers(map[string]any{"x-a": "3", "X-a": "2", "X-A": []any{"1", true}, "B": nil, "b": "4"})
+		require.NoError(t, err)
+		require.Equal(t, []Header{{"B", []string{"4"}}, {"X-A", []string{"1", "true", "2", "3"}}}, got)
+	}
 }
 
 func TestConvert(t *testing.T) {
@@ -116,7 +148,7 @@ func FuzzHeaders(f *testing.F) {
 		if err != nil {
 			return
 		}
-		headers, err := headersOf(v)
+		headers, err := caser{}.headers(v)
 		if err != nil {
 			return
 		}

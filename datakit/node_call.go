@@ -247,7 +247,7 @@ func (n *callNode) requestOf(ctx context.Context, in values) (*fetch.Request, er
 		copied.RawQuery = query
 		r.URL = &copied
 	}
-	headers, err := headersOf(in.get("headers"))
+	headers, err := n.names.headers(in.get("headers"))
 	if err != nil {
 		return nil, err
 	}

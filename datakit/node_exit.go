@@ -14,14 +14,17 @@ var exitKind = kind{
 		{name: "body", typ: anyType, since: "3.11", doc: "A text as it is, other values as JSON."}, headersPort().described("3.11", "Of the response."),
 	},
 	ends: true,
-	build: func(c *NodeConfig, _ *builder) (node, error) {
+	build: func(c *NodeConfig, b *builder) (node, error) {
 		status, _ := c.whole("status")
 		c.flag("warn_headers_sent")
-		return exitNode{status}, nil
+		return exitNode{status, &b.names}, nil
 	},
 }
 
-type exitNode struct{ status int }
+type exitNode struct {
+	status int
+	names  *caser
+}
 
 // An Answer is what the client gets.
 type Answer struct {
@@ -53,7 +56,7 @@ func (n exitNode) run(_ context.Context, in values) (values, error) {
 
 // answer makes the answer of the node's inputs.
 func (n exitNode) answer(in values) (*Answer, error) {
-	headers, err := headersOf(in.get("headers"))
+	headers, err := n.names.headers(in.get("headers"))
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package datakit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -159,55 +158,5 @@ func jqError(ctx context.Context, err error) error {
 
 // quotedValue is how the library shows a value in an error. It may be a secret, and errors reach logs.
 var quotedValue = regexp.MustCompile(`\b(null|boolean|number|string|array|object) \((?:"(?:[^"\\]|\\.)*"?|[^()"]|"[^"]*")*\)`)
-
-// headerAliases finds header names that programs look up in lower case only, which received headers must have, too.
-func headerAliases(programs []*gojq.Query) map[string]string {
-	names := map[string]bool{}
-	for _, q := range programs {
-		collectNames(q, names)
-	}
-	aliases := map[string]string{}
-	for name := range names {
-		if c := canonical(name); c != name && strings.ToLower(name) == name && !names[c] && isToken(name) {
-			aliases[c] = name
-		}
-	}
-	return aliases
-}
-
-// collectNames gathers the names that a program looks up: .name, ."name", .["name"] and has("name"). Every string counts,
-// since one may reach a look-up in many ways.
-func collectNames(q *gojq.Query, names map[string]bool) {
-	// The library prints a query in one canonical form, which is quicker to scan than its dozens of kinds of nodes.
-	text := q.String()
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '"':
-			end := i + 1
-			for end < len(text) && text[end] != '"' {
-				if text[end] == '\\' {
-					end++
-				}
-				end++
-			}
-			var s string
-			if end < len(text) && json.Unmarshal([]byte(text[i:end+1]), &s) == nil {
-				names[s] = true
-			}
-			i = end
-		case c == '.' && i+1 < len(text) && isNameStart(text[i+1]):
-			end := i + 1
-			for end < len(text) && (isNameStart(text[end]) || text[end] >= '0' && text[end] <= '9') {
-				end++
-			}
-			names[text[i+1:end]] = true
-			i = end - 1
-		}
-	}
-}
-
-func isNameStart(c byte) bool {
-	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
 
 var contentTypes = slices.Sorted(slices.Values([]string{"application/json", "application/octet-stream", "text/plain"})) // read-only
