@@ -129,10 +129,19 @@ func (d *document) refuse(response *http.Response) {
 		d.notBefore = time.Now().Add(min(pollInterval<<min(d.refusals, 8), longestWait) - jitter)
 		d.refusals++
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
-		if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
-			d.notBefore = time.Now().Add(min(time.Duration(min(seconds, 3600))*time.Second, longestWait))
-		}
+		d.notBefore = time.Now().Add(min(retryAfter(response.Header.Get("Retry-After")), longestWait))
 	}
+}
+
+// retryAfter reads the Retry-After header, seconds or a date.
+func retryAfter(value string) time.Duration {
+	if seconds, err := strconv.Atoi(value); err == nil {
+		return time.Duration(min(max(seconds, 0), 3600)) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(time.Until(at), 0)
+	}
+	return 0
 }
 
 // remedy says what to do about a status.

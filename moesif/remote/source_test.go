@@ -312,7 +312,8 @@ func TestRefusalsBackOff(t *testing.T) {
 
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	for after, least := range map[string]time.Duration{"200": 200 * time.Second, "99999999999999999999": 0, "100000": 10 * time.Minute, "-5": 0, "soon": 0} {
+	for after, least := range map[string]time.Duration{"200": 200 * time.Second, "99999999999999999999": 0, "100000": 10 * time.Minute, "-5": 0, "soon": 0,
+		"Sat, 01 Jan 2000 00:05:00 GMT": 300 * time.Second, "Sun, 02 Jan 2000 00:00:00 GMT": 10 * time.Minute, "Fri, 31 Dec 1999 00:00:00 GMT": 0} {
 		polling(t, func(t *testing.T, c *fakeCollector, s *Source, _ *said) {
 			c.set("/v1/config", 429, "", "Retry-After", after)
 			s.Start()
