@@ -16,7 +16,7 @@ import (
 // read takes an answer in, up to most bytes as sent and up to most bytes unpacked. What it has is returned beside an error.
 func read(response *http.Response, most int) (*Answer, error) {
 	answer := &Answer{Status: response.StatusCode, Header: response.Header}
-	if response.ContentLength > int64(most) {
+	if response.ContentLength > int64(most) && response.Body != http.NoBody { // HEAD has a length, and nothing to read
 		return answer, tooLarge(most)
 	}
 	body, err := readUpTo(response.Body, response.ContentLength, most)

@@ -192,6 +192,9 @@ func (c *Client) exchange(ctx context.Context, r *Request) (*Answer, error) {
 		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which no time limits any more
+		return nil, &Error{Kind: Protocol, text: fmt.Sprintf("%s switched to another protocol, which nobody asked for", r.URL.Host)}
+	}
 	most := r.MaxBytes
 	if most <= 0 {
 		most = defaultMaxBytes

@@ -116,6 +116,48 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
+// The length that an answer to HEAD tells is that of another body.
+func TestHeadOfSomethingLarge(t *testing.T) {
+	t.Parallel()
+	_, u := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "1000000000") })
+	r := get(u)
+	r.Method = "HEAD"
+	a, err := newClient(t).Do(t.Context(), r)
+	require.NoError(t, err)
+	assert.Empty(t, a.Body)
+	assert.Equal(t, []string{"1000000000"}, a.Header["Content-Length"])
+}
+
+// A server that switches protocols unasked, and says nothing more, holds nobody up: the connection would be the caller's,
+// beyond the reach of any time limit.
+func TestSwitchedProtocol(t *testing.T) {
+	t.Parallel()
+	gone := make(chan error, 1)
+	_, u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			gone <- err
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n")
+		_, err = io.Copy(io.Discard, conn)
+		gone <- err
+		_ = conn.Close()
+	})
+	c, done := newClient(t), make(chan error, 1)
+	go func() {
+		_, err := c.Do(t.Context(), get(u))
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		require.EqualError(t, err, u.Host+" switched to another protocol, which nobody asked for")
+		<-gone // the connection is closed
+	case <-time.After(20 * time.Second):
+		assert.Fail(t, "the call does not end")
+	}
+}
+
 func TestParseStatus(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]fetch.StatusRange{"404": {404, 404}, "200-299": {200, 299}, " 500 - 599 ": {500, 599}} {
