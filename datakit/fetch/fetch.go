@@ -79,7 +79,8 @@ type Answer struct {
 
 const defaultMaxBytes = 8 << 20
 
-// ParseURL reads an absolute URL. Its errors do not show it: it may hold a password.
+// ParseURL reads an absolute URL. White space and letters beyond ASCII are escaped, also in its query, where they would
+// break the request's first line. Its errors do not show it: it may hold a password.
 func ParseURL(text string) (*url.URL, error) {
 	const remedy = "write an absolute URL such as https://example.org/path"
 	u, err := url.Parse(text)
@@ -95,7 +96,21 @@ func ParseURL(text string) (*url.URL, error) {
 	case strings.HasSuffix(u.Host, ":"), len(u.Port()) > 5:
 		return nil, errors.New("has no valid port; " + remedy)
 	}
+	u.RawQuery = escapedQuery(u.RawQuery)
 	return u, nil
+}
+
+// escapedQuery escapes the bytes of a query that cannot stand in a URL, and leaves all others as they are.
+func escapedQuery(query string) string {
+	var b strings.Builder
+	for i := range len(query) {
+		if c := query[i]; c <= ' ' || c >= 0x7f {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // ParseProxy reads the address of a proxy. Name and password come in the address, or beside it.

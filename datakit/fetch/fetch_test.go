@@ -439,6 +439,34 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
+func TestURLsAreEscaped(t *testing.T) {
+	t.Parallel()
+	var got string
+	_, u := serve(t, func(_ http.ResponseWriter, r *http.Request) { got = r.RequestURI })
+	_, err := newClient(t).Do(t.Context(), get(parse(t, u.String()+"/a b?q=x y+z&ü=%20%zz&r=a HTTP/1.0#part")))
+	require.NoError(t, err)
+	assert.Equal(t, "/a%20b?q=x%20y+z&%C3%BC=%20%zz&r=a%20HTTP/1.0", got)
+}
+
+// FuzzParseURL holds that a URL that is taken makes one word of a request's first line.
+func FuzzParseURL(f *testing.F) {
+	for _, text := range []string{"http://h/a b?c d#e f", "https://u:p@h:1/%2f?%zz", "http://[::1%25a]/ü?ü", "http://h?\x7f", "http:h/a b", "http://h//x y"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := fetch.ParseURL(text)
+		if err != nil {
+			return
+		}
+		uri := u.RequestURI()
+		assert.NotEmpty(t, uri)
+		assert.False(t, strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r >= 0x7f }), "%q", uri)
+		again, err := fetch.ParseURL(u.Scheme + "://host" + uri)
+		require.NoError(t, err)
+		assert.Equal(t, uri, again.RequestURI())
+	})
+}
+
 // Many requests share a client; sets of connections beyond the limit go, and requests go on.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
