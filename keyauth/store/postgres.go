@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -113,22 +114,48 @@ func (p *Postgres) RawLookup(ctx context.Context, raw []byte, _ key.Digest) (Ent
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
-	var e Entry
-	var id, consumerID *string
-	c := &e.Consumer
-	err := p.pool.QueryRow(ctx, keyQuery, string(raw), p.o.Workspace).Scan(
-		&id, &e.CreatedAt, &e.ExpiresAt, &e.Tags, &consumerID, &c.Username, &c.CustomID, &c.Tags, &c.CreatedAt, &c.UpdatedAt)
+	e, err := p.find(ctx, string(raw))
+	if isLost(err) && ctx.Err() == nil {
+		p.pool.Reset() // the others were lost with it
+		e, err = p.find(ctx, string(raw))
+	}
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Entry{}, fmt.Errorf("postgres.workspace: the database has no workspace %q; is it Kong's?", p.o.Workspace)
 	case err != nil:
 		return Entry{}, postgresError(err)
-	case id == nil || consumerID == nil:
+	case e.ID == "":
 		return Entry{}, ErrNotFound
 	}
-	e.ID, c.ID = *id, *consumerID
-	e.Hint = key.Hint(string(raw))
 	return e, nil
+}
+
+// find returns the zero entry when there is none.
+func (p *Postgres) find(ctx context.Context, raw string) (e Entry, err error) {
+	var id, consumerID *string
+	c := &e.Consumer
+	err = p.pool.QueryRow(ctx, keyQuery, raw, p.o.Workspace).Scan(
+		&id, &e.CreatedAt, &e.ExpiresAt, &e.Tags, &consumerID, &c.Username, &c.CustomID, &c.Tags, &c.CreatedAt, &c.UpdatedAt)
+	if err != nil || id == nil || consumerID == nil {
+		return Entry{}, err
+	}
+	e.ID, c.ID = *id, *consumerID
+	e.Hint = key.Hint(raw)
+	return e, nil
+}
+
+// isLost reports whether a query failed because its connection, which worked before, was lost: the server was restarted, or
+// ended it. One that cannot be made is another matter.
+func isLost(err error) bool {
+	var pg *pgconn.PgError
+	var connecting *pgconn.ConnectError
+	switch {
+	case err == nil, errors.Is(err, pgx.ErrNoRows), errors.As(err, &connecting), pgconn.Timeout(err):
+		return false
+	case errors.As(err, &pg):
+		return slices.Contains([]string{"57P01", "57P02", "57P05"}, pg.Code) // shut down by somebody, by a crash, or idle for too long
+	}
+	return true
 }
 
 const pgBouncer = "a PgBouncer that pools transactions cannot keep prepared statements: add default_query_exec_mode=exec to postgres.dsn"

@@ -267,3 +267,28 @@ func TestPostgresConnectionLost(t *testing.T) {
 	_, err = rawFind(t.Context(), c, "b")
 	require.ErrorIs(t, err, store.ErrNotFound)
 }
+
+// A server that was restarted, or a balancer in front of it, leaves connections that do not work. Nobody is refused for them.
+func TestPostgresLostConnectionsAreReplaced(t *testing.T) {
+	t.Parallel()
+	db := newKongDB(t)
+	db.create(t, given(1, "a"))
+	s, err := store.OpenPostgres(store.PostgresOptions{DSN: db.dsn, Pool: 4, Timeout: patience}, &hasher, quiet)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	lookups := func() {
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				_, err := rawFind(t.Context(), s, "a")
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+	}
+	for range 3 {
+		lookups()
+		db.exec(t, "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = $1", "reader_"+db.name)
+		lookups()
+	}
+}
