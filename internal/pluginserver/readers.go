@@ -81,6 +81,12 @@ func Serialize(kong *pdk.PDK) (string, error) {
 	return string(text), err
 }
 
+// Header is Request.GetHeader: the first value of a header, its bytes as they came, empty when there is none.
+func Header(kong *pdk.PDK, name string) (string, error) {
+	text, err := askText(kong, AskHeader(name))
+	return string(text), err
+}
+
 // Headers is Request.GetHeaders: names in lower case, values as they came, the first max (1 to 1000) of them.
 func Headers(kong *pdk.PDK, max int) (map[string][]string, error) {
 	return askLists(kong, AskHeaders(max))

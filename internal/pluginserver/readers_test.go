@@ -93,6 +93,9 @@ func TestReaders(t *testing.T) {
 		case "kong.nginx.get_var":
 			require.Equal(t, textMessage("http_x"), c.args)
 			return textMessage("v\xff"), true
+		case "kong.request.get_header":
+			require.Equal(t, textMessage("x-h"), c.args)
+			return textMessage("h\xff"), true
 		case "kong.request.get_raw_query":
 			return textMessage("q=\xff"), true
 		case "kong.request.get_path":
@@ -117,6 +120,9 @@ func TestReaders(t *testing.T) {
 		v, err := Var(kong, "http_x")
 		require.NoError(t, err)
 		require.Equal(t, "v\xff", v)
+		v, err = Header(kong, "x-h")
+		require.NoError(t, err)
+		require.Equal(t, "h\xff", v)
 		v, err = RawQuery(kong)
 		require.NoError(t, err)
 		require.Equal(t, "q=\xff", v)
