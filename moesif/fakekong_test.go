@@ -37,6 +37,8 @@ type fakeKong struct {
 	context  map[string]any // Kong's, beside the credential
 	shared   map[string]any
 
+	before func(method string) // nil, or called before each answer
+
 	calls          []string
 	toUpstream     map[string]string
 	responseHeader map[string]string
@@ -105,6 +107,7 @@ func phasesOfCall() map[string][]string {
 		"kong.service.response.get_raw_body": {"response", "log"},
 		"kong.log.serialize":                 {"log"},
 		"kong.request.get_headers":           {"access", "response", "log"},
+		"kong.request.get_header":            {"access", "response", "log"},
 		"kong.nginx.get_ctx":                 {"access", "response", "log"},
 		"kong.nginx.set_ctx":                 {"access", "response", "log"},
 		"kong.ctx.shared.get":                {"access", "response", "log"},
@@ -120,6 +123,9 @@ func phasesOfCall() map[string][]string {
 // answer returns nil where Kong would drop the connection.
 func (k *fakeKong) answer(phase, method string, args []byte) proto.Message {
 	k.record(phase, method, args)
+	if k.before != nil {
+		k.before(method)
+	}
 	if !slices.Contains(phasesOfCall()[method], phase) {
 		k.t.Errorf("Kong refuses %s in %s", method, phase)
 		return nil
@@ -167,6 +173,14 @@ func (k *fakeKong) answer(phase, method string, args []byte) proto.Message {
 		s, err := structpb.NewStruct(k.headers)
 		require.NoError(k.t, err)
 		return s
+	case "kong.request.get_header":
+		switch v := k.headers[text()].(type) {
+		case string:
+			return bytes(v)
+		case []any:
+			return bytes(v[0].(string))
+		}
+		return &emptypb.Empty{}
 	case "kong.request.get_path":
 		return bytes(k.path)
 	case "kong.client.get_ip":
@@ -199,7 +213,7 @@ func (k *fakeKong) answer(phase, method string, args []byte) proto.Message {
 // record keeps a call as "phase method", with what a question names.
 func (k *fakeKong) record(phase, method string, args []byte) {
 	call := phase + " " + strings.TrimPrefix(method, "kong.")
-	if method == "kong.nginx.get_var" || method == "kong.nginx.get_ctx" {
+	if method == "kong.nginx.get_var" || method == "kong.nginx.get_ctx" || method == "kong.request.get_header" {
 		var s kong_plugin_protocol.ByteString
 		require.NoError(k.t, proto.Unmarshal(args, &s))
 		call += " " + string(s.V)

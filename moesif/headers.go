@@ -79,17 +79,6 @@ func (h headers) first(name string) string {
 // joined returns the values as one, as the collector wants a repeated header.
 func (h headers) joined(name string) string { return strings.Join(h.values(name), ", ") }
 
-// only returns the fields of h that are named, with their values from raw, which Kong does not redact.
-func (h headers) only(raw map[string][]string, names []string) headers {
-	var out headers
-	for _, f := range h {
-		if v := raw[f.name]; len(v) > 0 && contains(names, f.name) {
-			out = append(out, headerField{f.name, v})
-		}
-	}
-	return out
-}
-
 // appendTo appends the headers as a JSON object, masked. Credentials are never sent, whether or not Kong has redacted
 // them.
 func (h headers) appendTo(dst []byte, masks *mask.Masks) []byte {
@@ -138,5 +127,3 @@ func contentLength(h headers) int64 {
 	}
 	return n
 }
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }

@@ -50,7 +50,7 @@ func (c *Config) gather(kong *pdk.PDK, s *settings, rules *remote.Snapshot) (*ex
 	if err != nil {
 		return nil, err
 	}
-	held, seen := c.capture.state.take(x.requestID)
+	held, seen := c.capture.state.await(x.requestID)
 	x.requestBody, x.blockedBy = held.request, held.blockedBy
 	if held.blockedBy != "" {
 		x.responseBody = held.response
@@ -91,8 +91,8 @@ func (c *Config) gatherRest(kong *pdk.PDK, s *settings, x *exchange, buffered, p
 	if wantBody {
 		questions = append(questions, pluginserver.AskResponseBody())
 	}
-	if len(hidden) > 0 {
-		questions = append(questions, pluginserver.AskHeaders(maxHeaders))
+	for _, name := range hidden {
+		questions = append(questions, pluginserver.AskHeader(name))
 	}
 	if wantCredential {
 		questions = append(questions, pluginserver.AskCtx(credentialKey))
@@ -100,14 +100,16 @@ func (c *Config) gatherRest(kong *pdk.PDK, s *settings, x *exchange, buffered, p
 	if perhapsBlocked {
 		questions = append(questions, pluginserver.AskShared(blockedKey(s)))
 	}
-	pluginserver.Prefetch(kong, questions...)
+	if len(questions) > 0 {
+		pluginserver.AskLast(kong, questions...)
+	}
 
 	if wantBody {
 		x.responseBody, _, _ = pluginserver.ResponseBody(kong, s.responseBodyLimit)
 	}
-	if len(hidden) > 0 {
-		if raw, err := pluginserver.Headers(kong, maxHeaders); err == nil {
-			x.secret = x.request.only(raw, hidden)
+	for _, name := range hidden {
+		if value, err := pluginserver.Header(kong, name); err == nil {
+			x.secret = append(x.secret, headerField{name, []string{value}})
 		}
 	}
 	if wantCredential {

@@ -2,6 +2,8 @@ package moesif
 
 import (
 	"container/list"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,6 +23,10 @@ const (
 	lostExpired = "expired" // the later phase never came, or ran elsewhere
 )
 
+// expectTime is how long await waits for what is expected. Kong has sent it before the later phase began, so it takes no
+// longer than this process is held up.
+const expectTime = 10 * time.Second
+
 // A heldState is what the earlier phases leave for log.
 type heldState struct {
 	request     []byte // its body
@@ -35,10 +41,11 @@ type pending[V any] struct {
 	cost func(V) int // bytes
 	lost func(reason string)
 
-	mu    sync.Mutex
-	order *list.List // of pendingEntry, oldest first
-	byKey map[string]*list.Element
-	bytes int
+	mu       sync.Mutex
+	order    *list.List // of pendingEntry, oldest first
+	byKey    map[string]*list.Element
+	bytes    int
+	expected map[chan struct{}]bool // one for each expect, closed at its end
 }
 
 type pendingEntry[V any] struct {
@@ -49,7 +56,7 @@ type pendingEntry[V any] struct {
 }
 
 func newPending[V any](cost func(V) int, lost func(reason string)) *pending[V] {
-	return &pending[V]{cost: cost, lost: lost, order: list.New(), byKey: make(map[string]*list.Element)}
+	return &pending[V]{cost: cost, lost: lost, order: list.New(), byKey: make(map[string]*list.Element), expected: make(map[chan struct{}]bool)}
 }
 
 // put keeps v for key and reports whether there was room.
@@ -74,10 +81,52 @@ func (p *pending[V]) put(key string, v V) bool {
 	return true
 }
 
+// expect announces a value whose key is not known yet. done is called after its put, or when there will be none.
+func (p *pending[V]) expect() (done func()) {
+	arrived := make(chan struct{})
+	p.mu.Lock()
+	p.expected[arrived] = true
+	p.mu.Unlock()
+	return func() {
+		p.mu.Lock()
+		delete(p.expected, arrived)
+		p.mu.Unlock()
+		close(arrived)
+	}
+}
+
+// await is take, after waiting for what was expected when it was called.
+func (p *pending[V]) await(key string) (v V, ok bool) {
+	p.mu.Lock()
+	v, ok = p.takeLocked(key)
+	var expected []chan struct{}
+	if !ok {
+		expected = slices.Collect(maps.Keys(p.expected))
+	}
+	p.mu.Unlock()
+	if len(expected) == 0 {
+		return v, ok
+	}
+	timeout := time.NewTimer(expectTime)
+	defer timeout.Stop()
+	for _, arrived := range expected {
+		select {
+		case <-arrived:
+		case <-timeout.C:
+			return p.take(key)
+		}
+	}
+	return p.take(key)
+}
+
 // take returns what was kept for key, once.
 func (p *pending[V]) take(key string) (v V, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.takeLocked(key)
+}
+
+func (p *pending[V]) takeLocked(key string) (v V, ok bool) {
 	e := p.byKey[key]
 	if e == nil {
 		return v, false

@@ -62,3 +62,43 @@ func TestPendingIsBounded(t *testing.T) {
 	assert.False(t, p.put("c", half))
 	assert.Equal(t, map[string]int{lostFull: 1}, lost)
 }
+
+// What is expected when log looks for it is waited for, and nothing else.
+func TestPendingExpected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newTestPending()
+		mine, other := p.expect(), p.expect()
+		go func() {
+			time.Sleep(10 * time.Millisecond)
+			p.put("a", "1")
+			mine()
+			time.Sleep(10 * time.Millisecond)
+			other()
+			p.put("late", "2")
+		}()
+		start := time.Now()
+		v, ok := p.await("a")
+		assert.True(t, ok)
+		assert.Equal(t, "1", v)
+		assert.Equal(t, 20*time.Millisecond, time.Since(start))
+
+		synctest.Wait()
+		third := p.expect()
+		start = time.Now()
+		_, ok = p.await("late")
+		assert.True(t, ok, "what is there is taken at once")
+		assert.Zero(t, time.Since(start))
+		_, ok = p.take("none")
+		assert.False(t, ok)
+		assert.Zero(t, time.Since(start))
+		_, ok = p.await("none")
+		assert.False(t, ok)
+		assert.Equal(t, expectTime, time.Since(start), "what does not come is not waited for in earnest")
+		third()
+		start = time.Now()
+		_, ok = p.await("none")
+		assert.False(t, ok)
+		assert.Zero(t, time.Since(start))
+		assert.Empty(t, p.expected)
+	})
+}

@@ -136,7 +136,7 @@ func TestCalls(t *testing.T) {
 		want              []string
 	}{
 		{name: "full", want: list("access"+theirID, accept, media, method, setID, "access"+setHead,
-			"response"+id, "response"+body, "response"+theirID, "response"+setHead, log, answer, "log request.get_headers")},
+			"response"+id, "response"+body, "response"+theirID, "response"+setHead, log, answer, "log request.get_header authorization")},
 		{name: "the client has an id", log: `,"consumer":{"id":"i"}`, clientID: "x", want: list("access"+theirID, accept, media, method, "access"+setHead,
 			"response"+id, "response"+body, "response"+theirID, "response"+setHead, log, answer)},
 		{name: "no ids", config: noID + `,"authorization_header_name":""`, want: list(accept, media, method, "response"+id, "response"+body, log, answer)},
@@ -177,6 +177,37 @@ func TestCalls(t *testing.T) {
 			events(1)
 		})
 	}
+}
+
+// Kong does not wait for a response handler that tells it nothing: log finds the request's body all the same.
+func TestLogBeforeTheBodyIsKept(t *testing.T) {
+	c, events := capturing(t, `,"disable_transaction_id":true`)
+	asked, release, serialized := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	first, second := newFakeKong(t), newFakeKong(t)
+	first.requestBody = &kong_plugin_protocol.RawBodyResult{Kind: &kong_plugin_protocol.RawBodyResult_Content{Content: []byte(`{"q":1}`)}}
+	first.before = func(method string) {
+		if method == "kong.request.get_raw_body" {
+			close(asked)
+			<-release
+		}
+	}
+	second.log, second.buffered, second.responseBody = logOf(second, ""), true, []byte(`{"a":2}`)
+	second.before = func(method string) {
+		if method == "kong.log.serialize" {
+			close(serialized)
+		}
+	}
+	var both sync.WaitGroup
+	both.Go(func() { first.run("response", c.Response) })
+	<-asked
+	both.Go(func() { second.run("log", c.Log) })
+	<-serialized
+	time.Sleep(30 * time.Millisecond) // log looks for the body, and it is not there
+	close(release)
+	both.Wait()
+	e := events(1)[0]
+	assert.Equal(t, map[string]any{"q": 1.0}, e.Request.Body)
+	assert.Equal(t, map[string]any{"a": 2.0}, e.Response.Body)
 }
 
 // D21.

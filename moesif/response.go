@@ -28,7 +28,12 @@ func (c *Config) Response(kong *pdk.PDK) {
 	if s.transactionID {
 		questions = append(questions, pluginserver.AskVar(transactionVariable))
 	}
-	pluginserver.Prefetch(kong, questions...)
+	if s.transactionID || readByAccess {
+		pluginserver.Prefetch(kong, questions...)
+	} else { // nothing else is asked or told, so Kong need not wait; log may begin before the body is kept
+		defer c.capture.state.expect()()
+		pluginserver.AskLast(kong, questions...)
+	}
 
 	if bodies {
 		c.keepBody(kong, s, readByAccess)
