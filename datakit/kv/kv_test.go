@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,7 +25,7 @@ import (
 
 // stores are all kinds of stores, empty.
 var stores = map[string]func(*testing.T) kv.Store{ // read-only
-	"memory": func(*testing.T) kv.Store { return kv.NewMemory(1 << 20) },
+	"memory": func(*testing.T) kv.Store { return kv.NewMemory(4 << 20) },
 	"redis": func(t *testing.T) kv.Store {
 		return kv.OpenRedis(patient(kv.RedisOptions{Addresses: []string{redistest.Start(t).Addr()}}))
 	},
@@ -89,6 +91,18 @@ func TestStores(t *testing.T) {
 			require.Error(t, c.Set(ctx, "k", math.Inf(1), time.Hour, 0))
 			require.Error(t, c.Set(ctx, "k", []any{map[string]any{"x": math.NaN()}}, time.Hour, 0))
 			require.Error(t, c.Set(ctx, "k", "v", 0, 0))
+			deepest := any("\xff")
+			for range 9990 {
+				deepest = []any{deepest}
+			}
+			require.NoError(t, c.Set(ctx, "deep", deepest, time.Hour, 0))
+			got, hit, err := c.Get(ctx, "deep", 0)
+			require.NoError(t, err)
+			require.True(t, hit)
+			require.True(t, reflect.DeepEqual(deepest, got), "what is kept can be read again")
+			for _, deeper := range []any{[]any{deepest}, map[string]any{"a": deepest}} {
+				require.EqualError(t, c.Set(ctx, "deep", deeper, time.Hour, 0), "the value is nested deeper than 9990 levels")
+			}
 			long := strings.Repeat("k", 64<<10)
 			require.NoError(t, c.Set(ctx, long, "v", time.Hour, 0))
 			require.EqualError(t, c.Set(ctx, long+"k", "v", time.Hour, 0), "the key has 65537 bytes; it may have 65536")
@@ -142,6 +156,26 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 // Times in memory, without waiting for them.
+// A part of something large is kept without the rest of it.
+func TestMemoryHoldsNoMoreThanItKeeps(t *testing.T) {
+	t.Parallel()
+	c := kv.New(kv.NewMemory(1 << 20))
+	t.Cleanup(func() { assert.NoError(t, c.Close()) })
+	text, list := strings.Repeat("x", 1<<20), make([]any, 1<<20)
+	part := text[:5]
+	list[0] = part
+	require.NoError(t, c.Set(t.Context(), "k", map[string]any{"text": part, "list": list[:1]}, time.Hour, 0))
+	v, _, err := c.Get(t.Context(), "k", 0)
+	require.NoError(t, err)
+	got := v.(map[string]any)
+	kept := got["list"].([]any)
+	assert.Equal(t, 1, cap(kept))
+	for _, s := range []string{got["text"].(string), kept[0].(string)} {
+		assert.Equal(t, part, s)
+		assert.NotSame(t, unsafe.StringData(part), unsafe.StringData(s))
+	}
+}
+
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strings"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -58,7 +59,8 @@ func (m *Memory) Save(_ context.Context, key string, e Entry, keep time.Duration
 	if size += len(key) + entrySize; size > m.most {
 		return fmt.Errorf("the value takes about %d bytes, and this cache keeps values up to %d", size, m.most)
 	}
-	m.entries.Set(key, kept{e, keep, uint32(size)})
+	e.Value = copied(e.Value)
+	m.entries.Set(strings.Clone(key), kept{e, keep, uint32(size)})
 	return nil
 }
 
@@ -71,8 +73,16 @@ const (
 
 var errNotFinite = errors.New("the value holds a number that is not finite, which JSON cannot say")
 
-// sizeOf is about what a value takes. Values that JSON cannot say are refused, so that all stores keep the same.
-func sizeOf(v any) (size int, err error) {
+// maxDepth is how deep a value may be nested. Readers of JSON take 10,000 levels, those of an entry around it included.
+const maxDepth = 9990
+
+var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", maxDepth)
+
+// sizeOf is about what a value takes. Values that cannot be written as JSON and read again are refused, so that all stores
+// keep the same.
+func sizeOf(v any) (size int, err error) { return sizeWithin(v, maxDepth) }
+
+func sizeWithin(v any, depth int) (size int, err error) {
 	switch v := v.(type) {
 	case string:
 		return valueSize + len(v), nil
@@ -85,9 +95,12 @@ func sizeOf(v any) (size int, err error) {
 	case *big.Int:
 		return valueSize + v.BitLen()/8, nil
 	case []any:
+		if depth == 0 {
+			return 0, errTooDeep
+		}
 		size = valueSize
 		for _, e := range v {
-			n, err := sizeOf(e)
+			n, err := sizeWithin(e, depth-1)
 			if err != nil {
 				return 0, err
 			}
@@ -95,9 +108,12 @@ func sizeOf(v any) (size int, err error) {
 		}
 		return size, nil
 	case map[string]any:
+		if depth == 0 {
+			return 0, errTooDeep
+		}
 		size = valueSize
 		for key, e := range v {
-			n, err := sizeOf(e)
+			n, err := sizeWithin(e, depth-1)
 			if err != nil {
 				return 0, err
 			}
@@ -106,4 +122,28 @@ func sizeOf(v any) (size int, err error) {
 		return size, nil
 	}
 	return valueSize, nil
+}
+
+// copied is a value with memory of its own. A text or a list is often a small part of a large one, which would stay as
+// long as the part does.
+func copied(v any) any {
+	switch v := v.(type) {
+	case string:
+		return strings.Clone(v)
+	case json.Number:
+		return json.Number(strings.Clone(string(v)))
+	case []any:
+		list := make([]any, len(v))
+		for i, e := range v {
+			list[i] = copied(e)
+		}
+		return list
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for key, e := range v {
+			m[strings.Clone(key)] = copied(e)
+		}
+		return m
+	}
+	return v
 }
