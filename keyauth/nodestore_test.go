@@ -84,6 +84,15 @@ func TestStoresAreOpenedAtTheStart(t *testing.T) {
 	g.WaitLog("/nowhere/kong.yml")
 }
 
+// A store that cannot be opened is one that cannot answer: the ones before it are asked all the same.
+func TestStoreThatCannotBeOpened(t *testing.T) {
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	g := startGateway(t, builtPlugin, route{"/", []string{"snapshot: \"\"", "stores: [node, admin_api]", "admin_api: {url: 'https://127.0.0.1:1', ca: " + ca + "}"}})
+	assert.Equal(t, 200, g.Send("GET", "/", "", "apikey", bobsKey).Status)
+	assert.Equal(t, 500, g.Send("GET", "/", "", "apikey", writtenKey).Status)
+	g.WaitLog("store admin_api: admin_api.ca: open " + ca)
+}
+
 // Configurations share stores with equal settings, whatever else they have, and a store outlives its last configuration
 // for a while.
 func TestStoresAreShared(t *testing.T) {

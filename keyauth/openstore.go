@@ -1,11 +1,14 @@
 package keyauth
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
 )
 
@@ -43,8 +46,19 @@ func (o *openStore) get() (store.Named, error) {
 		}
 		o.err, o.tried = err, time.Now()
 	}
-	return store.Named{}, fmt.Errorf("store %s: %w", o.name, o.err)
+	return store.Named{}, o.err
 }
+
+// An unopened store stands in the place of one that cannot be opened: it cannot answer.
+type unopened struct{ err error }
+
+// Lookup implements store.Store.
+func (u unopened) Lookup(context.Context, key.Digest) (store.Entry, error) {
+	return store.Entry{}, u.err
+}
+
+// Close implements store.Store.
+func (u unopened) Close() error { return nil }
 
 // close ends the store; nobody uses it any more.
 func (o *openStore) close() {
@@ -68,7 +82,7 @@ type lease struct {
 }
 
 // stores returns the stores of a configuration, those of the process that others may use, too. A late event has them for
-// itself only: done gives them back.
+// itself only: done gives them back. err says which could not be opened; the others are in their places.
 func (l *lease) stores(g *Gate, s *settings) (stores store.Chain, done func(), err error) {
 	done = func() {}
 	if c := l.ready.Load(); c != nil {
@@ -92,26 +106,33 @@ func (l *lease) stores(g *Gate, s *settings) (stores store.Chain, done func(), e
 		done = func() { releaseAll(releases) }
 	} else {
 		l.held, l.releases = held, releases
+		l.recordUseLocked(g, s)
 	}
 	stores = s.inline
 	for _, o := range held {
-		named, err := o.get()
-		if err != nil {
-			return nil, done, err
+		named, failed := o.get()
+		if failed != nil {
+			named = store.Named{Name: o.name, Store: unopened{failed}}
+			err = errors.Join(err, fmt.Errorf("store %s: %w", o.name, failed))
 		}
 		stores = append(stores[:len(stores):len(stores)], named)
 	}
-	if !l.ended {
-		if s.lastUsed != "" {
-			lastUsed, release := g.lastUsed.Acquire(s.lastUsed, func() *store.LastUsed {
-				return store.OpenLastUsed(s.lastUsed, g.storeLog())
-			})
-			l.lastUsed.Store(lastUsed)
-			l.releases = append(l.releases, release)
-		}
+	if !l.ended && err == nil {
 		l.ready.Store(&stores)
 	}
-	return stores, done, nil
+	return stores, done, err
+}
+
+// recordUseLocked opens the record of when keys were used, once.
+func (l *lease) recordUseLocked(g *Gate, s *settings) {
+	if s.lastUsed == "" || l.lastUsed.Load() != nil {
+		return
+	}
+	lastUsed, release := g.lastUsed.Acquire(s.lastUsed, func() *store.LastUsed {
+		return store.OpenLastUsed(s.lastUsed, g.storeLog())
+	})
+	l.lastUsed.Store(lastUsed)
+	l.releases = append(l.releases, release)
 }
 
 // used notes that a key was accepted, unless the configuration is gone.
