@@ -232,7 +232,11 @@ func (c *Cache) remember(d key.Digest, epoch uint64, e *Entry, err error) {
 	case err == nil:
 		life := c.o.Positive
 		if e.ExpiresAt != 0 {
-			life = min(life, max(0, time.Unix(e.ExpiresAt, 0).Sub(now)))
+			left := time.Unix(e.ExpiresAt, 0).Sub(now)
+			if left <= 0 { // to who sends it, it is one that is not found
+				left = max(0, c.o.Negative)
+			}
+			life = min(life, left)
 		}
 		life -= time.Duration(rand.Int64N(int64(life)/10 + 1)) // so that entries which came together do not end together
 		c.good.Set(d, remembered{entry: e, renew: now.Add(life / 5 * 4), until: now.Add(life), stale: now.Add(life + max(0, c.o.Stale))})

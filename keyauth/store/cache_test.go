@@ -191,6 +191,26 @@ func TestCacheKeepsNothingBeyondItsExpiry(t *testing.T) {
 	})
 }
 
+// A client that goes on with a key that has expired costs a question no more often than one with an unknown key.
+func TestCacheRemembersWhatHasExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote()
+		r.put("a", store.Entry{ID: "a", ExpiresAt: time.Now().Unix() - 1})
+		c := cached(t, r, store.CacheOptions{})
+		for range 100 {
+			id, err := get(t, c, "a")
+			require.NoError(t, err, "the caller judges")
+			require.Equal(t, "a", id)
+			time.Sleep(10 * time.Millisecond)
+		}
+		assert.Equal(t, int64(1), r.asked.Load())
+		time.Sleep(5 * time.Second)
+		_, err := get(t, c, "a")
+		require.NoError(t, err)
+		assert.Equal(t, int64(2), r.asked.Load(), "somebody may have given it more time")
+	})
+}
+
 func TestCacheWhileTheStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRemote("a", "new")
