@@ -1,6 +1,7 @@
 package datakit
 
 import (
+	"container/list"
 	"math"
 	"slices"
 	"sync"
@@ -14,8 +15,8 @@ import (
 // oldest go first.
 type states struct {
 	mu    sync.Mutex
-	byID  map[string]kept
-	order []kept // oldest first, without their states
+	byID  map[string]*list.Element
+	order list.List // of kept, oldest first
 	bytes int
 	now   func() time.Time
 }
@@ -34,7 +35,7 @@ const (
 	maxTravelled  = 32 << 10  // bytes of a state that travels with the request; write-behind takes 64 KiB in all
 )
 
-func newStates() *states { return &states{byID: map[string]kept{}, now: time.Now} }
+func newStates() *states { return &states{byID: map[string]*list.Element{}, now: time.Now} }
 
 func (s *states) put(id string, state *State) {
 	k := kept{id: id, state: state, bytes: state.size()}
@@ -42,34 +43,38 @@ func (s *states) put(id string, state *State) {
 	defer s.mu.Unlock()
 	now := s.now()
 	k.until = now.Add(stateTime)
-	for len(s.order) > 0 && (now.After(s.order[0].until) || len(s.order) >= maxStates || s.bytes+k.bytes > maxStateBytes) {
-		if s.byID[s.order[0].id].until.Equal(s.order[0].until) {
-			s.forget(s.order[0].id)
-		}
-		s.order = s.order[1:]
-	}
 	s.forget(id)
-	s.byID[id] = k
+	for e := s.order.Front(); e != nil; e = s.order.Front() {
+		oldest := e.Value.(kept)
+		if !now.After(oldest.until) && s.order.Len() < maxStates && s.bytes+k.bytes <= maxStateBytes {
+			break
+		}
+		s.forget(oldest.id)
+	}
+	s.byID[id] = s.order.PushBack(k)
 	s.bytes += k.bytes
-	k.state = nil
-	s.order = append(s.order, k)
 }
 
 func (s *states) take(id string) *State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k, ok := s.byID[id]
-	s.forget(id)
+	k, ok := s.forget(id)
 	if !ok || s.now().After(k.until) {
 		return nil
 	}
 	return k.state
 }
 
-// forget needs the lock.
-func (s *states) forget(id string) {
-	s.bytes -= s.byID[id].bytes
+// forget needs the lock. It returns what there was.
+func (s *states) forget(id string) (k kept, ok bool) {
+	e, ok := s.byID[id]
+	if !ok {
+		return k, false
+	}
+	k = s.order.Remove(e).(kept)
 	delete(s.byID, id)
+	s.bytes -= k.bytes
+	return k, true
 }
 
 // size is about what a state takes, in bytes.
