@@ -31,20 +31,20 @@ command line.
 
 // parseOwn parses a subcommand's flags. done is set when the exit code is known already.
 func parseOwn(f *flag.FlagSet, usage string, args []string, stderr io.Writer) (code int, done bool) {
-	f.SetOutput(stderr)
-	f.Usage = func() {
+	switch err := parseQuietly(f, args); {
+	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stderr, usage)
 		flags := false
 		f.VisitAll(func(*flag.Flag) { flags = true })
 		if flags {
 			fmt.Fprintln(stderr)
+			f.SetOutput(stderr)
 			f.PrintDefaults()
 		}
-	}
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
 		return exitOK, true
 	case err != nil:
+		_, name, _ := strings.Cut(f.Name(), " ")
+		fmt.Fprintf(stderr, "kongdev: %s: %v; %s -help tells more\n", name, err, f.Name())
 		return exitUsage, true
 	}
 	return 0, false

@@ -20,7 +20,7 @@ func TestCheckCommand(t *testing.T) {
 	}{
 		{"help", []string{"-help"}, 0, nil, "usage: kongdev check PLUGIN ..."},
 		{"no plugin", nil, 2, nil, "kongdev: check: no plugin: name one or more binaries; kongdev check -help tells more\n"},
-		{"unknown flag", []string{"-x"}, 2, nil, "flag provided but not defined: -x"},
+		{"unknown flag", []string{"-x"}, 2, nil, "kongdev: check: flag provided but not defined: -x; kongdev check -help tells more\n"},
 		{"good", []string{dir + "/p"}, 0, []string{"✓ " + dir + "/p: Kong takes it: p 1.0.0, priority 1, phases log\n"}, ""},
 		{"a query command", []string{dir + "/p -dump"}, 0, []string{"Kong takes it: p 1.0.0"}, ""},
 		{"good and bad", []string{dir + "/p", bad}, 1, []string{

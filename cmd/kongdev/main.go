@@ -72,7 +72,6 @@ http://collector.kongdev a built-in Moesif collector. The upstream serves:
 func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	s := settings{ready: readyTimeout, patience: demoTimeout}
 	f := flag.NewFlagSet("kongdev", flag.ContinueOnError)
-	f.SetOutput(stderr)
 	f.StringVar(&s.file, "f", "", "configuration `FILE` in Kong's declarative format")
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8000", "`ADDR` of the proxy, or several as in Kong's proxy_listen: \"127.0.0.1:8000, 127.0.0.1:8443 ssl\"; port 0 takes a free one (-demo: 127.0.0.1:0)")
 	f.StringVar(&s.admin, "admin", "127.0.0.1:8001", "`ADDR` of the read-only Admin API; off for none (-demo: 127.0.0.1:0)")
@@ -89,13 +88,19 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	f.BoolVar(&s.demo, "demo", false, "send some requests, print what the collector received, then serve")
 	f.BoolVar(&s.once, "once", false, "with -demo: end after the printout, with 0 only if every event arrived in full")
 	f.BoolVar(&s.version, "version", false, "print the version and end")
-	f.Usage = func() {
+	fail := func(format string, args ...any) (settings, error) {
+		err := fmt.Errorf(format, args...)
+		fmt.Fprintf(stderr, "kongdev: %v; -help lists the flags\n", err)
+		return s, err
+	}
+	if err := parseQuietly(f, args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stderr, usage)
+		f.SetOutput(stderr)
 		f.PrintDefaults()
 		fmt.Fprint(stderr, moreUsage, "  ", strings.ReplaceAll(kongdev.EchoHelp, "\n", "\n  "), "\n")
-	}
-	if err := f.Parse(args); err != nil {
 		return s, err
+	} else if err != nil {
+		return fail("%w", err)
 	}
 	given := map[string]bool{}
 	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -112,11 +117,6 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 	if (s.demo || s.command != nil) && !given["log-level"] {
 		s.logLevel = "warn"
 	}
-	fail := func(format string, args ...any) (settings, error) {
-		err := fmt.Errorf(format, args...)
-		fmt.Fprintf(stderr, "kongdev: %v; -help lists the flags\n", err)
-		return s, err
-	}
 	switch {
 	case s.version:
 	case f.NArg() > 0 && s.command == nil:
@@ -131,6 +131,13 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 		return fail("-demo goes without a command")
 	}
 	return s, nil
+}
+
+// parseQuietly parses flags and leaves it to the caller to say what is wrong with them: package flag prints the whole help
+// behind a mistake, which is then out of sight.
+func parseQuietly(f *flag.FlagSet, args []string) error {
+	f.SetOutput(io.Discard)
+	return f.Parse(args)
 }
 
 // addPluginFlags takes one -plugin-flags.

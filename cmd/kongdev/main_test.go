@@ -78,7 +78,8 @@ func TestFlags(t *testing.T) {
 		{"help lists the flags", []string{"-help"}, 0, "", "-prefix DIR"},
 		{"help lists the upstream's paths", []string{"-help"}, 0, "", "/delay/MS"},
 		{"version", []string{"-version"}, 0, "imitates Kong Gateway 3.9.1", ""},
-		{"unknown flag", []string{"-x"}, 2, "", "flag provided but not defined: -x"},
+		{"unknown flag", []string{"-x"}, 2, "", "kongdev: flag provided but not defined: -x; -help lists the flags\n"},
+		{"no number", []string{"-workers", "two"}, 2, "", "kongdev: invalid value \"two\" for flag -workers: parse error; -help lists the flags\n"},
 		{"no file", nil, 2, "", "kongdev: no configuration: name one with -f kong.yml; -help lists the flags"},
 		{"argument", []string{"-f", "a", "b"}, 2, "", `unexpected argument "b"`},
 		{"workers", []string{"-f", "a", "-workers", "0"}, 2, "", "-workers 0: 1 to 64 are possible"},
@@ -90,6 +91,9 @@ func TestFlags(t *testing.T) {
 			assert.Equal(t, tt.code, code)
 			assert.Contains(t, stdout, tt.stdout)
 			assert.Contains(t, stderr, tt.stderr)
+			if tt.code == 2 {
+				assert.Equal(t, 1, strings.Count(stderr, "\n"), "a mistake is not followed by the help: %s", stderr)
+			}
 		})
 	}
 }

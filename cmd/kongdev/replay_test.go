@@ -59,7 +59,7 @@ func TestReplayCommand(t *testing.T) {
 		{"no file", []string{"-socket", s.socket}, 2, "", "kongdev: replay: no recording: name one or more files; kongdev replay -help tells more\n"},
 		{"no plugin", []string{good}, 2, "", "no plugin server: name one with -plugin or -socket, not both"},
 		{"two", []string{"-plugin", "x", "-socket", "x", good}, 2, "", "not both"},
-		{"unknown flag", []string{"-x"}, 2, "", "flag provided but not defined: -x"},
+		{"unknown flag", []string{"-x"}, 2, "", "kongdev: replay: flag provided but not defined: -x; kongdev replay -help tells more\n"},
 		{"timeout", []string{"-socket", "x", "-timeout", "0s", good}, 2, "", "-timeout must be more than 0"},
 		{"as recorded", []string{"-socket", s.socket, good}, 0, "✓ 1 recording played: 1 instance, 3 events, ", ""},
 		{"two files", []string{"-socket", s.socket, good, more}, 0, "✓ 2 recordings played: 1 instance, 6 events, ", ""},
