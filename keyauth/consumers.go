@@ -27,16 +27,28 @@ type consumerRef struct {
 	name      string // id or username
 }
 
-// A knownConsumer is Kong's last answer.
+// A knownConsumer is what Kong said last.
 type knownConsumer struct {
-	consumer *entities.Consumer // nil when there is none; never changed
-	good     time.Time          // when Kong last named it
-	until    time.Time          // when it is asked again
+	consumer *entities.Consumer // that Kong named last; nil when it never did; never changed
+	good     time.Time          // when it was named
+	asked    time.Time          // the last time, named or not
 }
 
 // times say how long answers count.
 type times struct {
 	positive, negative, stale time.Duration
+}
+
+// at says who the consumer is for those who want these times, and whether that need not be asked again.
+func (k *knownConsumer) at(now time.Time, t times) (consumer *entities.Consumer, fresh bool) {
+	age := now.Sub(k.asked)
+	switch {
+	case k.consumer != nil && k.asked.Equal(k.good):
+		return k.consumer, age < t.positive
+	case k.consumer != nil && now.Sub(k.good) < t.positive+t.stale:
+		return k.consumer, age < min(t.negative, t.stale)
+	}
+	return nil, age < t.negative
 }
 
 // maxConsumers bounds the memory. What is asked for stands in credentials, which no client can make up.
@@ -56,13 +68,15 @@ func (c *consumers) find(ask loader, ref consumerRef, t times) (*entities.Consum
 	c.mu.RLock()
 	k, ok := c.known[ref]
 	c.mu.RUnlock()
-	if ok && now.Before(k.until) {
-		return k.consumer, nil
+	if ok {
+		if consumer, fresh := k.at(now, t); fresh {
+			return consumer, nil
+		}
 	}
 	if ref.name == "" || !utf8.ValidString(ref.name) {
 		return nil, nil // Kong could not even be asked
 	}
-	load := func() (any, error) { return c.load(ask, ref, t) }
+	load := func() (any, error) { return c.load(ask, ref) }
 	v, err, shared := c.flights.Do(ref.workspace+" "+ref.name, load)
 	if err != nil && shared { // another request's connection was lost; this one's may be well
 		v, err = load()
@@ -70,37 +84,33 @@ func (c *consumers) find(ask loader, ref consumerRef, t times) (*entities.Consum
 	if err != nil {
 		return nil, err
 	}
-	consumer, _ := v.(*entities.Consumer)
+	k, _ = v.(knownConsumer)
+	consumer, _ := k.at(time.Now(), t)
 	return consumer, nil
 }
 
 // load asks Kong.
-func (c *consumers) load(ask loader, ref consumerRef, t times) (*entities.Consumer, error) {
+func (c *consumers) load(ask loader, ref consumerRef) (k knownConsumer, err error) {
 	answer, err := ask(ref.name)
 	if err != nil {
-		return nil, err
+		return k, err
 	}
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k := c.known[ref]
-	switch {
-	case answer.Id != "":
-		k = knownConsumer{consumer: &answer, good: now, until: now.Add(t.positive)}
-	case k.consumer != nil && now.Sub(k.good) < t.positive+t.stale:
-		k.until = now.Add(min(t.negative, t.stale))
-	default:
-		k = knownConsumer{until: now.Add(t.negative)}
+	k, known := c.known[ref]
+	if k.asked = now; answer.Id != "" {
+		k.consumer, k.good = &answer, now
 	}
 	if c.known == nil {
 		c.known = map[consumerRef]knownConsumer{}
 	}
-	if _, ok := c.known[ref]; !ok && len(c.known) >= maxConsumers {
+	if !known && len(c.known) >= maxConsumers {
 		for other := range c.known { // any
 			delete(c.known, other)
 			break
 		}
 	}
 	c.known[ref] = k
-	return k.consumer, nil
+	return k, nil
 }

@@ -65,6 +65,30 @@ func TestConsumerTimes(t *testing.T) {
 	})
 }
 
+// What one configuration remembers for long is no answer for another that wants to know it soon, nor the other way round.
+func TestConsumerTimesAreEachConfigurations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{names: map[string]bool{"bob": true}}
+		var c consumers
+		long := times{positive: time.Hour, negative: time.Hour, stale: time.Hour}
+		short := times{positive: time.Second, negative: time.Second}
+		find := func(t2 times) bool {
+			consumer, err := c.find(d.ask, consumerRef{"w", "bob"}, t2)
+			require.NoError(t, err)
+			return consumer != nil
+		}
+		assert.True(t, find(long))
+		d.names = nil
+		time.Sleep(2 * time.Second)
+		assert.False(t, find(short), "bob is gone, as far as Kong says")
+		assert.True(t, find(long), "or Kong cannot say")
+		time.Sleep(2 * time.Second)
+		d.names = map[string]bool{"bob": true}
+		assert.True(t, find(short))
+		assert.Equal(t, 3, d.asked)
+	})
+}
+
 // Many requests at once ask once, and none suffers from another one's lost connection.
 func TestConsumerIsAskedForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
