@@ -7,11 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,8 +63,12 @@ func parseCommand(args []string, help io.Writer) (c command, err error) {
 	if f.NArg() > 0 {
 		return c, fmt.Errorf("argument %q: not expected; every setting is a flag", f.Arg(0))
 	}
+	prefix, err := filepath.Abs(c.prefix)
+	if err != nil {
+		return c, fmt.Errorf("-kong-prefix %s: %w", c.prefix, err)
+	}
 	for _, path := range []*string{&c.storeFile, &c.listen} {
-		*path = strings.Replace(*path, "<kong-prefix>", c.prefix, 1)
+		*path = strings.Replace(*path, "<kong-prefix>", prefix, 1)
 	}
 	return c, nil
 }
@@ -138,7 +144,10 @@ func (c command) prepare(log *slog.Logger) (s *server, err error) {
 	}
 	audit, err := NewAudit(c.auditFile, log)
 	if err != nil {
-		check(fmt.Errorf("-audit-file %s: it cannot be written", c.auditFile))
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			err = path.Err
+		}
+		check(fmt.Errorf("-audit-file %s: it cannot be written: %w", c.auditFile, err))
 	}
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)

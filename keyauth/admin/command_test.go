@@ -78,7 +78,7 @@ func TestRefusedCommands(t *testing.T) {
 		{"pepper file", []string{"-pepper-file", "/nowhere"}, "-pepper-file: open /nowhere"},
 		{"empty pepper file", []string{"-pepper-file", writeFile(t, "\n")}, "-pepper-file: the file is empty"},
 		{"short pepper", []string{"-pepper-file", writeFile(t, "short")}, "-pepper-file: pepper: 5 bytes are too few"},
-		{"audit file", []string{"-audit-file", "/nowhere/audit"}, "-audit-file /nowhere/audit: it cannot be written"},
+		{"audit file", []string{"-audit-file", "/nowhere/audit"}, "-audit-file /nowhere/audit: it cannot be written: no such file or directory"},
 		{"store", []string{"-store", writeFile(t, "not a keys file\n")}, "-store: "},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -91,8 +91,41 @@ func TestRefusedCommands(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	assert.Equal(t, 0, Run([]string{"-help"}, &stdout, &stderr))
 	assert.Contains(t, stdout.String(), "usage: keyauth admin [flags]")
-	assert.Equal(t, 1, Run([]string{"-store", store, "-listen", "unix:/nowhere/socket"}, &stdout, &stderr))
-	assert.Contains(t, stderr.String(), "-listen: ")
+}
+
+// What keeps it from listening is told with the path that was asked for, and with what to do.
+func TestListeningFails(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	store := filepath.Join(t.TempDir(), "keys.jsonl")
+	long := "/" + strings.Repeat("long", 30)
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no folder", []string{"-listen", "unix:/nowhere/socket"}, "-listen: /nowhere/socket: there is no folder /nowhere; name Kong's prefix with -kong-prefix, or another path\n"},
+		{"no prefix", []string{"-kong-prefix", "/nowhere"}, "-listen: /nowhere/keyauth-admin.socket: there is no folder /nowhere; name Kong's prefix"},
+		{"too long", []string{"-listen", "unix:" + long}, "-listen: " + long + ": the path is "},
+		{"a port in use", []string{"-listen", taken.Addr().String(), "-token-file", writeFile(t, testToken)}, taken.Addr().String() + ": another process listens there; end it, or name another port\n"},
+	} {
+		var stdout, stderr bytes.Buffer
+		assert.Equal(t, 1, Run(append([]string{"-store", store}, c.args...), &stdout, &stderr), c.name)
+		assert.Contains(t, stderr.String(), c.want, c.name)
+	}
+}
+
+// A prefix may be given from where one stands, as to the other commands.
+func TestRelativePrefix(t *testing.T) {
+	t.Parallel()
+	folder, err := filepath.Abs("here")
+	require.NoError(t, err)
+	c, err := parseCommand([]string{"-kong-prefix", "here"}, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, "unix:"+folder+"/keyauth-admin.socket", c.listen)
+	assert.Equal(t, folder+"/keyauth/keys.jsonl", c.storeFile)
 }
 
 // Secrets that everybody can read are none, which is said and not refused: in a container everybody is one user.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -41,10 +42,17 @@ func parseAddress(flag string) (a address, err error) {
 	return address{"tcp", flag, host == "localhost" || err == nil && ip.Unmap().IsLoopback()}, nil
 }
 
+// maxSocketPath is how many bytes a path of a unix socket may have.
+const maxSocketPath = 107
+
 // listen opens the address. A socket file that nobody listens at is replaced.
 func (a address) listen() (net.Listener, error) {
 	if a.network == "tcp" {
-		return net.Listen(a.network, a.text)
+		l, err := net.Listen(a.network, a.text)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("%s: another process listens there; end it, or name another port", a.text)
+		}
+		return l, err
 	}
 	if info, err := os.Lstat(a.text); err == nil {
 		if info.Mode()&os.ModeSocket == 0 {
@@ -59,8 +67,16 @@ func (a address) listen() (net.Listener, error) {
 	}
 	// It gets its name when nobody but the owner can use it.
 	name := fmt.Sprintf("%s.%d", a.text, os.Getpid())
+	if more := len(name) - maxSocketPath; more > 0 {
+		return nil, fmt.Errorf("%s: the path is %d bytes too long (the limit of unix sockets is %d, with room for a temporary name); name a shorter one", a.text, more, maxSocketPath)
+	}
 	l, err := net.Listen("unix", name)
-	if err != nil {
+	switch folder := filepath.Dir(a.text); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: there is no folder %s; name Kong's prefix with -kong-prefix, or another path", a.text, folder)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%s: user %d may not write in the folder %s; run it as Kong's user, or as root", a.text, os.Geteuid(), folder)
+	case err != nil:
 		return nil, err
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
