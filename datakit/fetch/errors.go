@@ -74,13 +74,20 @@ func explain(err error, r *Request) error {
 	case isOp && isDial(op):
 		return &Error{Kind: NoServer, text: fmt.Sprintf("no connection to %s", host)}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
-		strings.Contains(err.Error(), "server closed idle connection"):
+		strings.Contains(err.Error(), "server closed idle connection"), isClosedHTTP2(err.Error()):
 		return &Error{Kind: Closed, text: fmt.Sprintf("%s closed the connection before the response was complete", host)}
 	}
 	if text := err.Error(); strings.HasPrefix(text, "net/http: invalid") || strings.HasPrefix(text, "http: invalid") {
 		return &Error{Kind: Invalid, text: "a header, the host or the method of the request has characters that cannot be sent"}
 	}
 	return &Error{Kind: Protocol, text: fmt.Sprintf("%s sent no valid response of HTTP", host)}
+}
+
+// isClosedHTTP2 reports whether the transport says that the server has ended a request or a connection of HTTP/2, or does
+// not answer on it any more. These errors have no types that others can see.
+func isClosedHTTP2(text string) bool {
+	return strings.HasPrefix(text, "stream error: ") && strings.HasSuffix(text, "received from peer") ||
+		strings.HasPrefix(text, "http2: ") && (strings.Contains(text, "GOAWAY") || strings.Contains(text, "client connection lost"))
 }
 
 func isDial(op *net.OpError) bool { return op.Op == "dial" || op.Op == "proxyconnect" }

@@ -12,6 +12,13 @@ import (
 	"time"
 )
 
+// A connection of HTTP/2 carries all requests to a host. One that a firewall has forgotten, or whose server is gone without
+// a word, would take in request after request, none of which is answered: so silent ones are asked for a sign of life.
+const (
+	pingAfter = 15 * time.Second // of silence
+	pingTime  = 10 * time.Second // for the answer
+)
+
 // transports are sets of connections. A connection may only be used again by requests of the same settings, the same
 // guard among them: else a guarded request could use a connection that an unguarded one has opened.
 type transports struct {
@@ -88,6 +95,7 @@ func (t *transports) make(w way, proxy *url.URL, guard *Guard) *http.Transport {
 		DialContext:            (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:        &tls.Config{InsecureSkipVerify: w.anyCertificate, ServerName: w.serverName, MinVersion: tls.VersionTLS12}, //nolint:gosec // as configured
 		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime},
 		DisableCompression:     true, // no coding is asked for unless the request does
 		MaxIdleConns:           4 * t.o.MaxConnsPerHost,
 		MaxIdleConnsPerHost:    t.o.MaxConnsPerHost,
