@@ -42,7 +42,8 @@ func (m *Masks) Body(contentType string, body []byte) (shown []byte, ok bool) {
 // items[0][card] are written for members of members. An index in a path counts as all of them. If it is not masked, paths
 // go on below it at active.
 func (m *Masks) field(name string) (active []*node, hit bool) {
-	if name = strings.TrimSpace(name); m.named([]byte(name)) {
+	name, _, _ = strings.Cut(name, "\x00") // where some readers end
+	if name = strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")); m.named([]byte(name)) {
 		return nil, true
 	}
 	if m.paths != nil {

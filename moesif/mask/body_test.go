@@ -40,6 +40,9 @@ func TestBody(t *testing.T) {
 		{"form, behind a semicolon", formType, "a=1;password=x;b=2&c=3", "a=1&c=3"},
 		{"form, member of a member", formType, "user[password]=x&user.password=y&user[ssn]=1&user[a]=2&ssn=3", "user[a]=2&ssn=3"},
 		{"form, element", formType, "items[0][card]=1&items[][card]=2&items.card=3&items%5B1%5D[n]=4", "items%5B1%5D[n]=4"},
+		{"form, a field that is written in another way", formType, "\xef\xbb\xbfpassword=x&password%00=x&a=1", "a=1"},
+		{"form, JSON behind a semicolon", formType, "a=1;b=%7B%22password%22:1%7D;c={\"password\":1}&d={\"a\":\"1;2\"};e", "a=1;b=%7B%7D;c=%7B%7D&d={\"a\":\"1;2\"};e"},
+		{"form, JSON that is cut", formType, "a=%7B%22password%22:%22x&b=%7B%22a%22:%22x&c={\"password\":1};d=1", "a=%2A%2A%2A%2A%2A&b=%7B%22a%22:%22x&c=%2A%2A%2A%2A%2A"},
 		{"form, JSON in a value", formType, "payload=%7B%22password%22%3A1%2C%22a%22%3A2%7D&b=%7B%22a%22:1}", "payload=%7B%22a%22%3A2%7D&b=%7B%22a%22:1}"},
 		{"form, a path into JSON", formType, "user=%7B%22ssn%22:1%7D&payload=%7B%22user%22:%7B%22ssn%22:1}}&ssn=%7B%22ssn%22:1}", "user=%7B%7D&payload=%7B%22user%22%3A%7B%7D%7D&ssn=%7B%22ssn%22:1}"},
 		{"form that is JSON", formType, ` {"password":"x","a":1}`, `{"a":1}`},
@@ -58,6 +61,10 @@ func TestBody(t *testing.T) {
 		{"XML, CDATA", xmlType, `<a><![CDATA[<password>x</password>]]><b><![CDATA[<r>1<password>x</password></r>]]></b></a>`, `<a>&lt;password&gt;*****&lt;/password&gt;<b>&lt;r&gt;1&lt;/r&gt;</b></a>`},
 		{"XML, escaped XML", xmlType, `<a>&lt;r&gt;&lt;password>x&lt;/password>1&lt;/r></a>`, `<a>&lt;r&gt;1&lt;/r&gt;</a>`},
 		{"XML, JSON in a text", xmlType, `<a>{"password":"x","b":"&lt;"}</a>`, `<a>{&quot;b&quot;:&quot;&lt;&quot;}</a>`},
+		{"XML, a document in pieces", xmlType, `<a><![CDATA[<r><b><![CDATA[x]]]]><!-- c --><![CDATA[></b><password>1</password></r>]]></a>`, `<a>&lt;r&gt;&lt;b&gt;&lt;![CDATA[x]]&gt;&lt;/b&gt;&lt;/r&gt;</a>`},
+		{"XML, JSON in pieces", xmlType, `<a>{"pass<?x?>word":<![CDATA["x"]]>}<b/>{"password"<!-- c -->: 1}</a>`, `<a>{}<b/>{}</a>`},
+		{"XML, comments between texts", xmlType, `<a>1<!-- c -->2<![CDATA[3]]><!-- c --></a>`, `<a>12<![CDATA[3]]></a>`},
+		{"XML, JSON that is cut", xmlType, `<a b='{"password":1'>{"password":"x</a>`, `<a b='*****'>*****</a>`},
 		{"XML, path", xmlType, `<r><user><ssn>1</ssn><n ssn="2">3</n></user><ssn>4</ssn></r>`, `<r><user><n ssn="2">3</n></user><ssn>4</ssn></r>`},
 		{"XML, path to an attribute", xmlType, `<user ssn="1" n="2"/>`, `<user n="2"/>`},
 		{"XML, path through a list", xmlType, `<items><card>1</card><item><card>2</card></item></items>`, `<items><item></item></items>`},
@@ -66,6 +73,8 @@ func TestBody(t *testing.T) {
 
 		{"parts", partType, parts("name=\"a\"\n\n1", "name=\"password\"\n\nx\n\ny", "name=b\n\n"), parts("name=\"a\"\n\n1", "name=b\n\n")},
 		{"parts, escaped name", partType, parts("name=\"p%61ssword\"\n\nx", "name=\"pass\\word\"\n\nx", "name*=utf-8''p%61ssword\n\nx"), parts()},
+		{"parts, names as mail programs write them", partType, parts("name=\"=?utf-8?Q?pass=77ord?=\"\n\nx", "name=\"=?utf-8?B?cGFzc3dvcmQ=?=\"\n\nx"), parts()},
+		{"parts, JSON that is cut", partType, parts("name=a\n\n{\"password\":\"x"), parts("name=a\n\n*****")},
 		{"parts, member of a member", partType, parts("name=\"user[ssn]\"\n\nx", "name=\"user[a]\"\n\n1"), parts("name=\"user[a]\"\n\n1")},
 		{"parts, a path into JSON", partType, parts("name=user\n\n{\"ssn\":1}", "name=user\nContent-Type: application/json\n\n{\"ssn\":1}"), parts("name=user\n\n{}", "name=user\nContent-Type: application/json\n\n{}")},
 		{"parts, JSON", partType, parts("name=a\nContent-Type: application/json\n\n{\"password\":\"x\",\"b\": 1}", "name=a\n\n{\"password\":\"x\"}"), parts("name=a\nContent-Type: application/json\n\n{\"b\":1}", "name=a\n\n{}")},
@@ -79,6 +88,23 @@ func TestBody(t *testing.T) {
 			require.True(t, ok)
 			assert.Equal(t, c.want, string(shown))
 		})
+	}
+}
+
+// A mask may name the prefix of an element or attribute, or not.
+func TestPrefixes(t *testing.T) {
+	for masks, want := range map[string]string{
+		"Secret":              `<s:a xmlns:s="u"><Other/></s:a>`,
+		"s:Secret":            `<s:a xmlns:s="u"><Secret>2</Secret><t:Secret>3</t:Secret><Other Secret="5"/></s:a>`,
+		"$.a.Secret":          `<s:a xmlns:s="u"><Other Secret="5" s:Secret="6"/></s:a>`,
+		"$.s:a.s:Secret":      `<s:a xmlns:s="u"><Secret>2</Secret><t:Secret>3</t:Secret><Other Secret="5" s:Secret="6"/></s:a>`,
+		"$.s:a.*.s:Secret":    `<s:a xmlns:s="u"><Secret>2</Secret><t:Secret>3</t:Secret><Other Secret="5"/></s:a>`,
+		"$['s:a'].s:Secret.x": `<s:a xmlns:s="u"><s:Secret>1</s:Secret><Secret>2</Secret><t:Secret>3</t:Secret><Other Secret="5" s:Secret="6"/></s:a>`,
+	} {
+		shown, ok := named(t, masks).Body(xmlType, []byte(
+			`<s:a xmlns:s="u"><s:Secret>1</s:Secret><Secret>2</Secret><t:Secret>3</t:Secret><Other Secret="5" s:Secret="6"/></s:a>`))
+		require.True(t, ok)
+		assert.Equal(t, want, string(shown), masks)
 	}
 }
 
@@ -143,6 +169,8 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		{"parts, one line end inside", partType, strings.Replace(parts("name=a\n\n1", "name=password\n\nx"), "1\r\n", "1\n", 1)},
 		{"parts, no name", partType, parts("a=b\n\nx")},
 		{"parts, two names", partType, parts("name=a; name=password\n\nx")},
+		{"parts, a name in two ways", partType, parts("name=password; name*=utf-8''a\n\nx")},
+		{"parts, a name in two ways, in pieces", partType, parts("Name*0=a; NAME=password\n\nx")},
 		{"parts, two dispositions", partType, parts("name=a\nContent-Disposition: form-data; name=password\n\nx")},
 		{"parts, no head", partType, "--b-1\r\n\r\nx\r\n--b-1--"},
 		{"parts, something before", partType, "x\r\n" + parts("name=a\n\nx")},

@@ -50,15 +50,35 @@ func (m *Masks) formField(f string) (shown string, keep bool) {
 		}
 		start += next + 1
 	}
+	fields := []string{f}
+	if _, value, _ := strings.Cut(f, "="); !isNested(unescape(value)) {
+		fields = strings.Split(f, ";")
+	}
+	for i, f := range fields {
+		fields[i] = m.fieldOfText(f)
+	}
+	return strings.Join(fields, ";"), true
+}
+
+// fieldOfText masks the value of a field that is not masked itself.
+func (m *Masks) fieldOfText(f string) (shown string) {
 	name, value, _ := strings.Cut(f, "=")
-	switch plain := unescape(value); firstByte([]byte(plain)) {
-	case '{', '[', '"', '<':
+	if plain := unescape(value); isNested(plain) {
 		below, _ := m.field(unescape(name))
 		if inner, changed := m.text([]byte(plain), 0, below); changed {
-			return m.detectEscaped(name) + "=" + url.QueryEscape(string(inner)), true
+			return m.detectEscaped(name) + "=" + url.QueryEscape(string(inner))
 		}
 	}
-	return m.detectEscaped(f), true
+	return m.detectEscaped(f)
+}
+
+// isNested reports whether a value may be JSON or XML.
+func isNested(value string) bool {
+	switch firstByte([]byte(value)) {
+	case '{', '[', '"', '<':
+		return true
+	}
+	return false
 }
 
 // replaced returns a field, whose head ends with =, with something else for its value.

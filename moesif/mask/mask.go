@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kong-go-plugins/moesif/rawjson"
@@ -32,8 +33,9 @@ type Rules struct {
 // Masks are compiled rules. They are never changed; nil masks nothing.
 type Masks struct {
 	names   map[string]bool
-	lengths lengths // of the names
-	paths   *node   // nil when there are none
+	lengths lengths  // of the names
+	paths   *node    // nil when there are none
+	words   []string // names, and the last ones of paths
 	headers map[string]bool
 	query   map[string]bool
 
@@ -92,6 +94,7 @@ func (m *Masks) addBody(entry string) error {
 	if !strings.HasPrefix(entry, "$") {
 		m.names[entry] = true
 		m.lengths.add(len(entry))
+		m.words = append(m.words, entry)
 		if !strings.ContainsAny(entry, ".[") {
 			return nil
 		}
@@ -104,6 +107,12 @@ func (m *Masks) addBody(entry string) error {
 		m.paths = new(node)
 	}
 	m.paths.add(steps)
+	for _, s := range slices.Backward(steps) {
+		if s.name != "" {
+			m.words = append(m.words, s.name)
+			break
+		}
+	}
 	return nil
 }
 
@@ -156,7 +165,7 @@ func (m *Masks) text(text []byte, nesting int, below []*node) (shown []byte, cha
 	case '{', '[', '"':
 		compact, ok := rawjson.Compact(text)
 		if !ok {
-			break
+			return m.broken(text, below)
 		}
 		if nesting == maxNesting {
 			return []byte(`"` + Stars + `"`), true
@@ -168,9 +177,11 @@ func (m *Masks) text(text []byte, nesting int, below []*node) (shown []byte, cha
 			return []byte(Stars), true
 		}
 		w := xmlMasker{m: m, in: text, nesting: nesting + 1, below: below}
-		if shown, changed, ok := w.run(); ok {
-			return shown, changed
+		shown, changed, ok := w.run()
+		if !ok {
+			return m.broken(text, below)
 		}
+		return shown, changed
 	}
 	return m.detectIn(text)
 }

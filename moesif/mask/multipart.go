@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/textproto"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"kong-go-plugins/moesif/content"
@@ -102,13 +103,20 @@ func (m *Masks) partNamed(name string) (active []*node, hit bool) {
 	if err != nil {
 		plain = name
 	}
-	for _, n := range []string{strings.ReplaceAll(name, `\`, ""), plain, name} {
+	word, err := new(mime.WordDecoder).DecodeHeader(name) // as mail programs write it
+	if err != nil {
+		word = name
+	}
+	for _, n := range []string{strings.ReplaceAll(name, `\`, ""), plain, word, name} {
 		if active, hit = m.field(n); hit {
 			break
 		}
 	}
 	return active, hit
 }
+
+// The two ways to name a part: readers differ in which one they prefer.
+var simpleName, extendedName = regexp.MustCompile(`(?i);\s*name\s*=`), regexp.MustCompile(`(?i);\s*name\*`)
 
 // A partHead is what the head of a part says.
 type partHead struct {
@@ -130,7 +138,7 @@ func readPart(head []byte) (p partHead, ok bool) {
 	}
 	disposition, parameters, err := mime.ParseMediaType(dispositions[0])
 	name, named := parameters["name"]
-	if err != nil || disposition != "form-data" || !named {
+	if err != nil || disposition != "form-data" || !named || simpleName.MatchString(dispositions[0]) && extendedName.MatchString(dispositions[0]) {
 		return p, false
 	}
 	p = partHead{name: name, plain: true}

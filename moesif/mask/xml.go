@@ -11,8 +11,8 @@ import (
 // maxElements is the deepest nesting of elements that is read.
 const maxElements = 200
 
-// An xmlMasker copies one XML document without the elements and attributes of masked names; what counts of a name is what
-// stands behind its prefix. A path may begin at any element.
+// An xmlMasker copies one XML document without the elements and attributes of masked names, whatever the prefix if the
+// mask has none. A path may begin at any element.
 //
 // It takes less than XML allows, so that no reader finds something in a document that it has not seen: no declarations of
 // entities, UTF-8 only. Comments and processing instructions can hold anything, so they are removed when there are names.
@@ -26,6 +26,7 @@ type xmlMasker struct {
 	out     []byte
 	changed bool
 
+	pieces []piece
 	open   []element
 	rooted bool // the root element has begun
 	hidden int  // so many elements were open when a masked one began; -1: none has
@@ -74,40 +75,15 @@ func (w *xmlMasker) put(start, end int, instead string) {
 // next reads one piece of the document.
 func (w *xmlMasker) next() bool {
 	rest := w.in[w.at:]
+	if p, found := pieceAt(w.in, w.at); found {
+		inner := w.in[p.from:p.to]
+		if p.kind == instruction && w.at == len(bomOf(w.in)) && isDeclaration(inner) {
+			w.at = p.end
+			return content.ASCIICompatible(declaredEncoding(inner))
+		}
+		return w.characters()
+	}
 	switch {
-	case rest[0] != '<':
-		end := bytes.IndexByte(rest, '<')
-		if end < 0 {
-			end = len(rest)
-		}
-		return w.text(w.at, w.at+end)
-	case bytes.HasPrefix(rest, []byte("<!--")):
-		end := bytes.Index(rest[4:], []byte("--"))
-		if end < 0 || !bytes.HasPrefix(rest[4+end:], []byte("-->")) {
-			return false
-		}
-		return w.aside(w.at+4, w.at+4+end, w.at+4+end+3)
-	case bytes.HasPrefix(rest, []byte("<![CDATA[")):
-		end := bytes.Index(rest, []byte("]]>"))
-		if end < 0 || len(w.open) == 0 {
-			return false
-		}
-		end += w.at
-		if shown, changed := w.leaf(w.in[w.at+9:end], w.open[len(w.open)-1].active); changed {
-			w.put(w.at, end+3, escapeXML(shown))
-		}
-		w.at = end + 3
-		return true
-	case bytes.HasPrefix(rest, []byte("<?")):
-		end := 2 + bytes.Index(rest[2:], []byte("?>"))
-		if end < 2 {
-			return false
-		}
-		if w.at == len(bomOf(w.in)) && isDeclaration(rest[2:end]) {
-			w.at += end + 2
-			return content.ASCIICompatible(declaredEncoding(rest[2:end]))
-		}
-		return !isDeclaration(rest[2:end]) && w.aside(w.at+2, w.at+end, w.at+end+2)
 	case bytes.HasPrefix(rest, []byte("<!DOCTYPE")):
 		end := bytes.IndexByte(rest, '>')
 		if end < 0 || w.rooted || bytes.ContainsAny(rest[2:end], "[]<") || bytes.Count(rest[:end], []byte(`"`))%2 != 0 || bytes.Count(rest[:end], []byte(`'`))%2 != 0 {
@@ -121,30 +97,56 @@ func (w *xmlMasker) next() bool {
 	return w.startTag()
 }
 
-// aside passes a comment or processing instruction, whose content is in[from:to] and which ends at end.
-func (w *xmlMasker) aside(from, to, end int) bool {
-	if w.m.byName() {
-		w.put(w.at, end, "")
-	} else if shown, changed := w.m.detectIn(w.in[from:to]); changed {
-		w.put(from, to, string(shown))
+// characters passes texts, CDATA sections, comments and instructions up to the next tag: what they hold of an element is
+// one text. Outside of the root element there is only white space.
+func (w *xmlMasker) characters() bool {
+	var text joined
+	for w.pieces = w.pieces[:0]; w.at < len(w.in); {
+		p, found := pieceAt(w.in, w.at)
+		if !found {
+			break
+		}
+		inner := w.in[p.from:p.to]
+		switch p.kind {
+		case plainText:
+			plain, ok := unescapeXML(inner)
+			if !ok || len(w.open) == 0 && len(bytes.Trim(inner, " \t\r\n")) > 0 {
+				return false
+			}
+			text.add(plain)
+		case section:
+			if len(w.open) == 0 {
+				return false
+			}
+			text.add(inner)
+		case instruction:
+			if isDeclaration(inner) {
+				return false
+			}
+		case broken:
+			return false
+		}
+		w.pieces = append(w.pieces, p)
+		w.at = p.end
 	}
-	w.at = end
-	return true
-}
-
-// text passes the text in[start:end]. Outside of the root element there is only white space.
-func (w *xmlMasker) text(start, end int) bool {
-	w.at = end
-	raw := w.in[start:end]
-	if len(w.open) == 0 {
-		return len(bytes.Trim(raw, " \t\r\n")) == 0
+	shown, changed := text.bytes, false
+	if len(w.open) > 0 {
+		shown, changed = w.leaf(shown, w.open[len(w.open)-1].active)
 	}
-	plain, ok := unescapeXML(raw)
-	if !ok {
-		return false
-	}
-	if shown, changed := w.leaf(plain, w.open[len(w.open)-1].active); changed {
-		w.put(start, end, escapeXML(shown))
+	for _, p := range w.pieces {
+		switch {
+		case p.kind == plainText || p.kind == section:
+			if changed {
+				w.put(p.start, p.end, escapeXML(shown))
+				shown = nil // of all of them together
+			}
+		case w.m.byName():
+			w.put(p.start, p.end, "")
+		default:
+			if shown, changed := w.m.detectIn(w.in[p.from:p.to]); changed {
+				w.put(p.from, p.to, string(shown))
+			}
+		}
 	}
 	return true
 }
@@ -197,17 +199,15 @@ func (w *xmlMasker) startTag() bool {
 	}
 	w.rooted = true
 	e := element{name: name}
-	local := localName(name)
-	hit := w.m.named([]byte(local))
-	if w.m.paths != nil {
-		parents := w.below
-		if len(w.open) > 0 {
-			parents = w.open[len(w.open)-1].active
-		}
-		var ends bool
-		e.active, ends = follow(reach(parents[:len(parents):len(parents)], w.m.paths), local)
-		hit = hit || ends
+	parents := w.below
+	if len(w.open) > 0 {
+		parents = w.open[len(w.open)-1].active
 	}
+	if w.m.paths != nil {
+		parents = reach(parents[:len(parents):len(parents)], w.m.paths)
+	}
+	hit := false
+	e.active, hit = w.m.qualified(parents, name)
 	hide := hit && w.hidden < 0
 	if hide {
 		w.put(start, start, "")
@@ -277,9 +277,7 @@ func (w *xmlMasker) attributes(at int, active []*node, hide bool) (end int, ok b
 		}
 		at = end + 1
 		space := name == "xmlns" || strings.HasPrefix(name, "xmlns:")
-		local := localName(name)
-		below, hit := follow(active, local)
-		hit = hit || w.m.named([]byte(local))
+		below, hit := w.m.qualified(active, name)
 		switch {
 		case hide:
 			if space && w.shows {
@@ -317,7 +315,21 @@ func (w *xmlMasker) space(at int) int {
 	return at
 }
 
-func localName(name string) string { return name[strings.IndexByte(name, ':')+1:] }
+// qualified is follow for an element or attribute, and reports whether it is masked: by what stands behind its prefix, or
+// by all of its name.
+func (m *Masks) qualified(parents []*node, name string) (active []*node, hit bool) {
+	local := name[strings.IndexByte(name, ':')+1:]
+	active, hit = follow(parents, local)
+	hit = hit || m.named([]byte(local))
+	if len(local) < len(name) {
+		more, end := follow(parents, name)
+		for _, n := range more {
+			active = reach(active, n)
+		}
+		hit = hit || end || m.named([]byte(name))
+	}
+	return active, hit
+}
 
 // isDeclaration reports whether a processing instruction is the XML declaration, in any case, which nothing else may be.
 func isDeclaration(pi []byte) bool {
