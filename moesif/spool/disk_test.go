@@ -349,6 +349,32 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// With the policy newest, what was taken stays, also when it comes faster than it is written.
+func TestRoomForABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := openLog(t, dir, func(o *Options) { o.MaxBytes, o.DropNewest = 1<<20, true })
+		time.Sleep(time.Second)
+		event := []byte(strings.Repeat("x", 100))
+		taken := 0
+		for {
+			_, _, refusal := l.Append(event, time.Now(), false)
+			if refusal != "" {
+				assert.Equal(t, Full, refusal)
+				break
+			}
+			taken++
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Empty(t, l.losses())
+		_, bytes := l.Size()
+		assert.LessOrEqual(t, bytes, int64(1<<20))
+		assert.Len(t, l.all(t, true), taken)
+		l.Close(t.Context())
+	})
+}
+
 // Less room, and a shorter life: what is too much goes when the next event comes, and what is too old within a second.
 func TestConfigure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -86,7 +86,9 @@ func (l *Log) Append(event []byte, at time.Time, hold bool) (id ID, held bool, r
 	size := int64(recordSize(event))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch room := l.o.MaxBytes - size - 2*int64(len(magic)); {
+	// Two segments that follow one another hold more than fits into one.
+	heads := (3 + 2*(l.waiting+size)/int64(l.segmentBytes())) * int64(len(magic))
+	switch room := l.o.MaxBytes - size - heads; {
 	case l.closed || l.failing || l.waiting+size > maxTail:
 		return ID{}, false, IO
 	case room < 0 || l.o.DropNewest && l.bytes+l.waiting > room:
