@@ -126,6 +126,12 @@ func (r *Redis) Save(ctx context.Context, key string, e Entry, keep time.Duratio
 
 var errBusy = errors.New("redis: too many wait for a connection (keepalive_pool_size, keepalive_backlog)")
 
+// silence is how long a server may say nothing without being away, where those who ask have less time than its options
+// give it.
+const silence = 200 * time.Millisecond
+
+var errSilent = errors.New("redis: no answer within the time of those who asked")
+
 // ask carries out a question within the time of one.
 func (r *Redis) ask(ctx context.Context, question func(context.Context) error) error {
 	if r.waiting != nil {
@@ -141,6 +147,7 @@ func (r *Redis) ask(ctx context.Context, question func(context.Context) error) e
 	}
 	within, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
+	began := time.Now()
 	err := question(within)
 	if err == nil || errors.Is(err, redis.Nil) {
 		r.outage.answered()
@@ -152,6 +159,9 @@ func (r *Redis) ask(ctx context.Context, question func(context.Context) error) e
 		return explainAnswer(said)
 	}
 	if ctx.Err() != nil {
+		if time.Since(began) >= silence {
+			r.outage.failed(errSilent)
+		}
 		return context.Cause(ctx)
 	}
 	explained := explainSilence(err)

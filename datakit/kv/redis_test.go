@@ -145,6 +145,24 @@ func TestRedisTrouble(t *testing.T) {
 	require.Eventually(t, func() bool { return ask(t.Context(), r) == nil }, time.Minute, 10*time.Millisecond, "it comes back")
 }
 
+// A server that says nothing is away also for those who have less time than it may take: they are spared the wait.
+func TestRedisIsSilentForLong(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	r := openRedis(t, patient(kv.RedisOptions{Addresses: []string{s.Addr()}}))
+	require.NoError(t, ask(t.Context(), r))
+	s.Hang()
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		_, _, err := r.Load(ctx, "k")
+		require.Error(t, err)
+		return strings.Contains(err.Error(), "it is asked again once a second")
+	}, time.Minute, time.Millisecond)
+	s.Resume()
+	require.Eventually(t, func() bool { return ask(t.Context(), r) == nil }, time.Minute, 10*time.Millisecond)
+}
+
 func TestRedisBacklog(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
