@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -112,6 +113,8 @@ func run(o *out, f *flag.FlagSet, args []string) (int, error) {
 	return exitGood, err
 }
 
+var lineOf = regexp.MustCompile(`line \d+: `) // read-only
+
 // A script is what a rehearsal needs, as texts.
 type script struct{ stubs, vault, properties, now string }
 
@@ -120,7 +123,8 @@ func (s script) props() (p props, err error) {
 		return p, fmt.Errorf("stubs: %w", err)
 	}
 	if err := yaml.Unmarshal([]byte(s.vault), &p.vault); err != nil {
-		return p, fmt.Errorf("vault: expected texts by key: %w", err)
+		// The library's error has a part of the value in it.
+		return p, fmt.Errorf("vault: %sexpected texts by key, such as api-key: VALUE", lineOf.FindString(err.Error()))
 	}
 	roots, err := documents("properties", []byte(s.properties))
 	if err != nil {

@@ -50,12 +50,13 @@ func test(o *out, f *flag.FlagSet, args []string) (int, error) {
 		return wrongUsage("-o %q: expected text, json or junit", *format)
 	}
 	var verdicts []verdict
-	failed := 0
+	found, failed := 0, 0
 	for _, dir := range dirs {
 		cases, err := findCases(dir)
 		if err != nil {
 			return exitUsage, err
 		}
+		found += len(cases)
 		for _, c := range cases {
 			if !pattern.MatchString(c.name) {
 				continue
@@ -68,6 +69,9 @@ func test(o *out, f *flag.FlagSet, args []string) (int, error) {
 		}
 	}
 	if len(verdicts) == 0 {
+		if found > 0 {
+			return exitUsage, fmt.Errorf("-run %q: it matches no name of %s", *only, counted(found, "case"))
+		}
 		return exitUsage, fmt.Errorf("no case in %s", strings.Join(dirs, ", "))
 	}
 	if err := report(o, *format, verdicts, failed); err != nil {
