@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -340,6 +341,20 @@ func assertRequests(t *testing.T, name, plugins string) {
 	for _, line := range []string{"keyauth: a request without a key is refused", "datakit: the workflow's header reached the upstream", "moesif: the request is an event, of alice"} {
 		assert.Contains(t, string(out), line)
 	}
+}
+
+// Without a gateway the script says where it has looked for one, and how to start it.
+func TestRequestsWithoutAGateway(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := l.Addr().String()
+	require.NoError(t, l.Close())
+	cmd := exec.CommandContext(t.Context(), "./requests.sh")
+	cmd.Env = append(os.Environ(), "GATEWAY_URL=http://"+address)
+	out, err := cmd.CombinedOutput()
+	require.ErrorAs(t, err, new(*exec.ExitError))
+	assert.Contains(t, string(out), "FAILED: no gateway answers at http://"+address+": start it by docker compose -f docker/compose.yml up --build --wait")
 }
 
 var (

@@ -10,7 +10,8 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 
 color=c$RANDOM$RANDOM # finds this run's event among those of earlier ones
 
-got=$(curl -sS -o /dev/null -w '%{http_code}' "$url/orders")
+got=$(curl -sS -o /dev/null -w '%{http_code}' "$url/orders") ||
+  fail "no gateway answers at $url: start it by docker compose -f $compose up --build --wait, or name another one in GATEWAY_URL"
 [ "$got" = 401 ] || fail "keyauth: without a key 401 was expected, got $got"
 echo "keyauth: a request without a key is refused"
 
@@ -31,4 +32,4 @@ for _ in $(seq 300); do
   fi
   sleep 0.1
 done
-fail "moesif: no event of the request within 30 seconds"
+fail "moesif: no event of the request within 30 seconds; it was looked for by: $EVENTS"
