@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -242,6 +243,83 @@ func TestTheFolderIsRemoved(t *testing.T) {
 		assert.Equal(t, want, next.all(t, true))
 		next.Close(t.Context())
 	})
+}
+
+// A folder that cannot be locked is spoken of, and adopted as soon as it can be.
+func TestALockThatCannotBeOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		a := openLog(t, dir)
+		want := a.add(t, "a", 10)
+		time.Sleep(time.Second)
+		a.Close(t.Context())
+		lock := mustGlob(t, filepath.Join(dir, "*", lockName))[0]
+		require.NoError(t, os.Remove(lock))
+		require.NoError(t, os.Mkdir(lock, 0o700)) // permissions do not keep root away
+		l := openLog(t, dir)
+		time.Sleep(3 * time.Second)
+		assert.Contains(t, l.text(), "spool "+dir+": some of what another process left cannot be read: is a directory")
+		require.NoError(t, os.Remove(lock))
+		time.Sleep(3 * time.Second)
+		assert.Equal(t, want, l.all(t, true))
+		l.Close(t.Context())
+	})
+}
+
+// Events that another user left are sent as soon as somebody has given them to ours.
+func TestEventsOfAnotherUser(t *testing.T) {
+	dir := t.TempDir()
+	a := openLog(t, dir)
+	want := a.add(t, "a", 10)
+	a.written(t)
+	a.Close(t.Context())
+	segment := mustGlob(t, filepath.Join(dir, "*", "*"+segmentSuffix))[0]
+	process := filepath.Dir(segment)
+	require.NoError(t, os.Chmod(segment, 0))
+	require.NoError(t, os.Chmod(dir, 0o755))
+	t.Chdir(dir) // whoever may not look into the folders above
+	user := os.Getuid()
+	if user == 0 {
+		user = 65534
+		for _, path := range []string{process, filepath.Join(process, lockName)} {
+			require.NoError(t, os.Chown(path, user, -1))
+		}
+	}
+
+	said := ""
+	l := &Log{dir: ".", useless: map[string]bool{}, own: &folder{next: 1, end: 1, done: ranges{low: 1}}, o: Options{
+		Lost: func(string, int) {}, Adopted: func(int) {}, Ready: func() {}, Report: func(_, text string) { said = text },
+	}}
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		runtime.LockOSThread() // for good: the thread ends with its goroutine
+		assert.NoError(t, syscall.Setfsuid(user))
+		l.adopt()
+	}()
+	<-looked
+	assert.Empty(t, l.adopted)
+	assert.Equal(t, "spool .: some of what another process left cannot be read: permission denied: "+
+		"see that the folder exists and belongs to the user that Kong runs as", said)
+	require.NoError(t, os.Chmod(segment, 0o600))
+	l.adopt()
+	require.Len(t, l.adopted, 1)
+	assert.Equal(t, len(want), l.unread)
+	l.adopted[0].release()
+}
+
+// A folder that cannot be listed keeps what says how far it was sent.
+func TestAFolderThatCannotBeListed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	lock, err := os.Open(file)
+	require.NoError(t, err)
+	var said error
+	f, lost := load(file, lock, func(err error) { said = err })
+	require.ErrorIs(t, said, syscall.ENOTDIR)
+	assert.Zero(t, lost)
+	f.remove()
+	assert.FileExists(t, file)
 }
 
 func TestASegmentIsRemoved(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,23 +76,29 @@ func flock(f *os.File) error {
 	}
 }
 
-// lockFolder locks the folder of a process that has ended. ok is false when the process has not, when another one was
-// quicker, or when the folder is gone.
-func lockFolder(path string) (lock *os.File, ok bool) {
+// lockFolder locks the folder of a process that has ended. The lock is nil when the process has not, when another one was
+// quicker, or when the folder is gone, and with an error.
+func lockFolder(path string) (lock *os.File, err error) {
 	name := filepath.Join(path, lockName)
-	lock, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600) // a folder from a backup may have lost its lock
-	if err != nil {
-		return nil, false
+	lock, err = os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600) // a folder from a backup may have lost its lock
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	if flock(lock) == nil {
+	if err != nil {
+		return nil, err
+	}
+	if err = flock(lock); err == nil {
 		held, err1 := lock.Stat()
 		now, err2 := os.Stat(name) // another process may have adopted, emptied and removed it since
 		if err1 == nil && err2 == nil && os.SameFile(held, now) {
-			return lock, true
+			return lock, nil
 		}
 	}
 	_ = lock.Close()
-	return nil, false
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = nil
+	}
+	return nil, err
 }
 
 // adoptable lists the folders in dir that are not ours, the oldest first, and clears away what processes left that ended
@@ -122,6 +129,7 @@ func load(path string, lock *os.File, report func(error)) (f *folder, lost int) 
 	f = &folder{path: path, lock: lock, end: 1}
 	entries, err := os.ReadDir(path)
 	if err != nil {
+		f.foreign = true // who knows what is in it
 		report(err)
 	}
 	low := loadPosition(filepath.Join(path, positionName))

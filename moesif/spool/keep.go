@@ -193,16 +193,24 @@ func (l *Log) adopt() {
 		if skip {
 			continue
 		}
-		lock, ok := lockFolder(path)
-		if !ok {
+		later := false // somebody may mend it
+		unreadable := func(err error) {
+			later = later || !errors.Is(err, errVersion)
+			l.say("some of what another process left cannot be read", err)
+		}
+		lock, err := lockFolder(path)
+		if err != nil {
+			unreadable(err)
+		}
+		if lock == nil {
 			continue
 		}
-		f, lost := load(path, lock, func(err error) { l.say("some of what another process left cannot be read", err) })
+		f, lost := load(path, lock, unreadable)
 		l.lose(Corrupt, lost)
 		if f.next == f.end {
 			f.remove()
 			if _, err := os.Lstat(path); err == nil {
-				l.useless[path] = true // it holds what is not ours
+				l.useless[path] = !later // it holds what is not ours
 			}
 			continue
 		}
