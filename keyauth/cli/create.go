@@ -73,7 +73,7 @@ func (c *create) run(s *session) error {
 		}
 	}
 	entry.Hint = key.Hint(secret)
-	credential := store.Credential{Entry: entry, Hash: hasher.Hash([]byte(secret))}
+	credential := store.Credential{Entry: entry, Hash: hasher.Hash([]byte(secret)), Also: hasher.Also([]byte(secret))}
 	if err := admin.CreateCredential(s.ctx, credential); err != nil {
 		return c.explain(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,10 +179,11 @@ func (i *importKeys) newKeys(ctx context.Context, admin store.Admin, credentials
 	ids, keys := map[string]bool{}, map[key.Digest]bool{}
 	err = each(ctx, admin, store.CredentialQuery{}, func(c store.Credential) { ids[c.ID], keys[c.Hash.Digest] = true, true })
 	for _, c := range credentials {
+		there := keys[c.Hash.Digest] || slices.ContainsFunc(c.Also, func(d key.Digest) bool { return keys[d] })
 		switch {
-		case i.replace || !ids[c.ID] && !keys[c.Hash.Digest]:
+		case i.replace || !ids[c.ID] && !there:
 			list = append(list, c)
-		case keys[c.Hash.Digest]:
+		case there:
 			r.AlreadyThere++
 		default:
 			r.Different++

@@ -59,6 +59,9 @@ func (r *rotate) run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if len(found) > 1 {
+		return fmt.Errorf("the key is stored with several peppers, and would stay good; keyauth keys revoke all of it but %s first", found[0].ID)
+	}
 	old := found[0]
 	switch stateOf(old.Entry, now) {
 	case "expired":

@@ -111,8 +111,7 @@ func (s *session) find(admin store.Admin, byKey bool) ([]store.Credential, error
 		return nil, usagef("-key-stdin: there is an ID too; keep one of them")
 	}
 	if byKey {
-		c, err := s.findByKey(admin)
-		return []store.Credential{c}, err
+		return s.findByKey(admin)
 	}
 	var found []store.Credential
 	for i, id := range s.ids {
@@ -128,24 +127,32 @@ func (s *session) find(admin store.Admin, byKey bool) ([]store.Credential, error
 	return found, nil
 }
 
-func (s *session) findByKey(admin store.Admin) (c store.Credential, err error) {
+// findByKey returns more than one when the key is stored with several peppers; the first is the one that the plugin finds.
+func (s *session) findByKey(admin store.Admin) (found []store.Credential, err error) {
 	hasher, err := s.hasher()
 	if err != nil {
-		return c, err
+		return nil, err
 	}
 	secret, err := s.readSecret()
 	if err != nil {
-		return c, err
+		return nil, err
 	}
 	for _, d := range hasher.Digests([]byte(secret)) {
-		if c, err = admin.CredentialByDigest(s.ctx, d); !errors.Is(err, store.ErrNotFound) {
-			return c, err
+		c, err := admin.CredentialByDigest(s.ctx, d)
+		switch {
+		case err == nil:
+			found = append(found, c)
+		case !errors.Is(err, store.ErrNotFound):
+			return nil, err
 		}
 	}
-	if strings.Contains(secret, "_") && len(secret) > 32 && !key.Valid(secret) {
-		return c, fmt.Errorf("-key-stdin: %s does not have this key; its checksum is not that of a key made here: is it whole?", s.path())
+	if len(found) > 0 {
+		return found, nil
 	}
-	return c, fmt.Errorf("-key-stdin: %s does not have this key; with a pepper, name -pepper-file", s.path())
+	if strings.Contains(secret, "_") && len(secret) > 32 && !key.Valid(secret) {
+		return nil, fmt.Errorf("-key-stdin: %s does not have this key; its checksum is not that of a key made here: is it whole?", s.path())
+	}
+	return nil, fmt.Errorf("-key-stdin: %s does not have this key; with a pepper, name -pepper-file", s.path())
 }
 
 // owner resolves the id or username of a consumer: to the file's consumer if it has one, else to a reference that Kong

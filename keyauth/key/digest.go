@@ -139,6 +139,14 @@ func (h *Hasher) Digests(key []byte) []Digest {
 	return append(digests, sha256.Sum256(key))
 }
 
+// Also returns what key may be stored under besides what Hash returns.
+func (h *Hasher) Also(key []byte) []Digest {
+	if len(h.peppers) == 0 {
+		return nil
+	}
+	return h.Digests(key)[1:]
+}
+
 // Hash returns what a new key is to be stored under.
 func (h *Hasher) Hash(key []byte) Stored {
 	if len(h.peppers) == 0 {

@@ -16,7 +16,7 @@ type Admin interface {
 	Credential(ctx context.Context, id string) (Credential, error)
 	// CredentialByDigest returns ErrNotFound when no key has this digest.
 	CredentialByDigest(ctx context.Context, d key.Digest) (Credential, error)
-	// CreateCredential stores c, which has an id and a digest. Its errors are *ConflictError and *ReferenceError.
+	// CreateCredential stores c, which has an id and a digest, if nobody has any of its digests. Its errors are *ConflictError and *ReferenceError.
 	CreateCredential(ctx context.Context, c Credential) error
 	// UpdateCredential changes a credential: change gets the present one, and nobody can write in between. An error of
 	// change is returned as it is, and nothing is written. The id stays.

@@ -26,7 +26,10 @@ func ReadAdminAPI(ctx context.Context, o AdminAPIOptions, hasher *key.Hasher) (c
 		if k.ID == "" || k.Key == "" {
 			return errors.New("a credential has no id or no key; is this Kong's Admin API?")
 		}
-		credentials = append(credentials, Credential{Entry: k.entry(time.Now()), Hash: hasher.Hash([]byte(k.Key)), Weak: key.Weakness(k.Key) != ""})
+		raw := []byte(k.Key)
+		credentials = append(credentials, Credential{
+			Entry: k.entry(time.Now()), Hash: hasher.Hash(raw), Weak: key.Weakness(k.Key) != "", Also: hasher.Also(raw),
+		})
 		return nil
 	})
 	if err != nil {

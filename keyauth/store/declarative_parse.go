@@ -209,7 +209,7 @@ func (p *declarative) hash(c *Credential, k kongKey) (err error) {
 	if isPlaceholder(n.Value) {
 		return errors.New("key: it is a placeholder of decK, ${{ env ... }} or DECK_..., that was not filled in; write the file with its values first: deck file render --populate-env-vars")
 	}
-	c.Hash = p.hasher.Hash([]byte(n.Value))
+	c.Hash, c.Also = p.hasher.Hash([]byte(n.Value)), p.hasher.Also([]byte(n.Value))
 	c.Weak = key.Weakness(n.Value) != ""
 	if c.Hint == "" {
 		c.Hint = key.Hint(n.Value)

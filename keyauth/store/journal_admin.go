@@ -335,8 +335,8 @@ func (a *JournalAdmin) DeleteConsumer(ctx context.Context, id string) error {
 	})
 }
 
-// Import stores everything given, in the place of what has the same ids. A key that exists under another id moves to the
-// new one.
+// Import stores everything given, in the place of what has the same ids. A key that exists under another id, or
+// with another pepper, moves to the new one.
 func (a *JournalAdmin) Import(ctx context.Context, consumers []Consumer, credentials []Credential) error {
 	return a.write(ctx, func(t *journalTable) (lines []line, err error) {
 		trial := newJournalTable() // finds conflicts among what is given
@@ -364,8 +364,12 @@ func (a *JournalAdmin) Import(ctx context.Context, consumers []Consumer, credent
 			if err := trial.checkCredential(Credential{Entry: Entry{ID: c.ID}, Hash: c.Hash}, ""); err != nil {
 				return nil, err
 			}
-			l := t.newKey(c)
-			lines = append(lines, l)
+			lines = append(lines, t.newKey(c))
+			for _, d := range c.Also { // behind the new one, so that no reader misses both
+				if old, ok := t.keys.Get(t.byDigest[d]); ok && old.ID != c.ID && !trial.has(old.ID) {
+					lines = append(lines, line{DeleteKey: &deleteKey{ID: old.ID, Hash: old.Hash}})
+				}
+			}
 			if err := trial.put(newKeyLine(c)); err != nil {
 				return nil, err
 			}

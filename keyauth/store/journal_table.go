@@ -109,6 +109,11 @@ func (t *journalTable) credential(id string) (Credential, bool) {
 	return full, true
 }
 
+func (t *journalTable) has(id string) bool {
+	_, ok := t.keys.Get(id)
+	return ok
+}
+
 // checkCredential tells whether c may be stored; was is the id of the one that it replaces, if any.
 func (t *journalTable) checkCredential(c Credential, was string) error {
 	if c.Consumer.ID != "" {
@@ -119,8 +124,10 @@ func (t *journalTable) checkCredential(c Credential, was string) error {
 	if _, ok := t.keys.Get(c.ID); ok && c.ID != was {
 		return &ConflictError{Entity: "key", Field: "id", Value: c.ID}
 	}
-	if other, ok := t.byDigest[c.Hash.Digest]; ok && other != was {
-		return &ConflictError{Entity: "key", Field: "key"}
+	for _, d := range append([]key.Digest{c.Hash.Digest}, c.Also...) {
+		if other, ok := t.byDigest[d]; ok && other != was {
+			return &ConflictError{Entity: "key", Field: "key"}
+		}
 	}
 	return nil
 }

@@ -77,7 +77,10 @@ type Consumer struct {
 type Credential struct {
 	Entry
 	Hash key.Stored
-	Weak bool // the key is so short that it could be guessed from its digest; only who reads keys in clear can say so
+
+	// Only who reads keys in clear can say these.
+	Weak bool         // the key is so short that it could be guessed from its digest
+	Also []key.Digest // what the same key is stored under with another pepper, or without one
 }
 
 // A Change names what a store no longer says as before. Zero fields do not apply.
