@@ -37,6 +37,10 @@ type stream struct {
 	n       int
 	err     error
 	readyFn func(fd uintptr) bool
+
+	src     []byte // what is left of the write under way
+	roomErr error
+	roomFn  func(fd uintptr) bool
 }
 
 // An awaited is a reply that Kong still owes.
@@ -54,7 +58,7 @@ func newStream(conn net.Conn, busy *atomic.Uint32) *stream {
 	if c, ok := conn.(syscall.Conn); ok {
 		if raw, err := c.SyscallConn(); err == nil {
 			s.raw = raw
-			s.readyFn = s.ready
+			s.readyFn, s.roomFn = s.ready, s.room
 		}
 	}
 	return s
@@ -79,7 +83,7 @@ func (s *stream) rest() {
 func (s *stream) ready(fd uintptr) bool {
 	s.busy.Store(isBusy)
 	for {
-		s.n, s.err = syscall.Read(int(fd), s.dst)
+		s.n, s.err = receive(fd, s.dst)
 		if s.err != syscall.EINTR {
 			break
 		}
@@ -240,12 +244,45 @@ func (s *stream) flush() error {
 	if len(s.out) == 0 {
 		return nil
 	}
-	_, err := s.conn.Write(s.out)
+	err := s.send(s.out)
 	if cap(s.out) > keepBuffer {
 		s.out = nil
 	}
 	s.out = s.out[:0]
 	return err
+}
+
+// send writes p whole.
+func (s *stream) send(p []byte) error {
+	if s.raw == nil {
+		_, err := s.conn.Write(p)
+		return err
+	}
+	s.src, s.roomErr = p, nil
+	err := s.raw.Write(s.roomFn)
+	s.src = nil
+	if err == nil && s.roomErr != nil {
+		err = os.NewSyscallError("write", s.roomErr)
+	}
+	return err
+}
+
+// room writes what there is room for and reports whether that was all, or no more can follow.
+func (s *stream) room(fd uintptr) bool {
+	for len(s.src) > 0 {
+		n, err := transmit(fd, s.src)
+		switch err {
+		case nil:
+			s.src = s.src[n:]
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return false
+		default:
+			s.roomErr = err
+			return true
+		}
+	}
+	return true
 }
 
 // await notes a reply to come.
