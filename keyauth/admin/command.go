@@ -193,7 +193,7 @@ func (s *server) run(ctx context.Context) error {
 		ReadHeaderTimeout: headerTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ConnContext: senderOf, TLSConfig: s.tls,
 	}
-	defer s.address.remove()
+	defer s.address.remove(s.address.socket())
 	var purging sync.WaitGroup
 	defer purging.Wait()
 	ctx, cancel := context.WithCancel(ctx)

@@ -444,6 +444,25 @@ func TestTerm(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(dir, "s"))
 }
 
+// A process that still finishes requests, when the next one listens already, leaves the next one's socket.
+func TestTermAfterTheNextOneHasStarted(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "ka")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	p := startProcess(t, filepath.Join(dir, "keys.jsonl"), socket)
+	next, err := net.Listen("unix", filepath.Join(dir, "next"))
+	require.NoError(t, err)
+	defer func() { _ = next.Close() }()
+	require.NoError(t, os.Rename(filepath.Join(dir, "next"), socket))
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, p.cmd.Wait())
+	c, err := net.Dial("unix", socket)
+	require.NoError(t, err)
+	_ = c.Close()
+}
+
 // Paths hold keys, so the log shows the route's pattern, and never what was asked for.
 func TestLogShowsNoKey(t *testing.T) {
 	t.Parallel()

@@ -86,9 +86,18 @@ func (a address) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// remove takes the socket's file away.
-func (a address) remove() {
-	if a.network == "unix" {
+// socket is the file that listen has made, or nil.
+func (a address) socket() fs.FileInfo {
+	if a.network != "unix" {
+		return nil
+	}
+	info, _ := os.Lstat(a.text)
+	return info
+}
+
+// remove takes the socket's file away, unless it is that of a process which listens there by now.
+func (a address) remove(made fs.FileInfo) {
+	if info := a.socket(); info != nil && made != nil && os.SameFile(info, made) {
 		_ = os.Remove(a.text) // a later listener replaces it anyway
 	}
 }
