@@ -106,7 +106,9 @@ func (p *declarative) bad(format string, args ...any) {
 
 func (p *declarative) consumer(field string, k kongConsumer) {
 	if k.ID == "" && k.Username == "" {
-		p.bad("%s: it has neither id nor username; give it one", field)
+		if k.CustomID == "" || len(k.Keys) > 0 {
+			p.bad("%s: it has neither id nor username, by which its keys could name it; write its id (deck gateway dump --with-id shows it), or a username", field)
+		}
 		return
 	}
 	c := Consumer{ID: k.ID, Username: k.Username, CustomID: k.CustomID, Tags: k.Tags, CreatedAt: k.CreatedAt, UpdatedAt: k.UpdatedAt}

@@ -83,6 +83,17 @@ func TestParseDeclarativeJSON(t *testing.T) {
 	assert.Equal(t, digest("x\ty"), credentials[0].Hash.Digest)
 }
 
+// A consumer that has nothing but a custom id is one to Kong. Without keys nothing is wanted of it here.
+func TestParseDeclarativeOfACustomID(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(kongYAML, "- username: bob", "- custom_id: c-1\n- custom_id: c-2\n  tags: [x]\n- username: bob", 1)
+	consumers, credentials, refused, err := store.ParseDeclarative([]byte(text), &hasher)
+	require.NoError(t, err)
+	require.NoError(t, refused)
+	assert.Len(t, consumers, 1)
+	assert.Len(t, credentials, 6)
+}
+
 // A ttl that Kong would read as an end in the seventies is left out, and the others work.
 func TestParseDeclarativeTTL(t *testing.T) {
 	t.Parallel()
@@ -102,7 +113,8 @@ func TestParseDeclarativeRefuses(t *testing.T) {
 		{"no YAML", "services:", "services: [", "it is neither YAML nor JSON: line"},
 		{"no format", "_format_version", "_format", "_format_version: want"},
 		{"format", `"3.0"`, `"4.0"`, "_format_version: want"},
-		{"nobody", "- username: bob", "- custom_id: b", "consumers[1]: it has neither id nor username"},
+		{"nobody", "- username: bob", "- custom_id: b", "consumers[1]: it has neither id nor username, by which its keys could name it; write its id"},
+		{"nothing", "- username: bob", "- tags: [b]", "consumers[1]: it has neither id nor username"},
 		{"twice", "username: bob", "username: alice", `consumers[1].username: "alice" stands in the file twice`},
 		{"no key", "key: top-by-name", "tags: []", "line 27: keyauth_credentials[0].key: it is missing"},
 		{"number", `"12345678901234567890"`, "12345678", "line 25: consumers[1].keyauth_credentials[0].key: want text"},
