@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -136,27 +135,5 @@ func (n jqNode) run(ctx context.Context, in values) (values, error) {
 	}
 	return values{{self, v}}, nil
 }
-
-// jqError says what went wrong so that it helps.
-func jqError(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	var halt *gojq.HaltError
-	if errors.As(err, &halt) {
-		if text, ok := halt.Value().(string); ok {
-			return fmt.Errorf("the program has halted: %s", shortened(text))
-		}
-		return errors.New("the program has halted")
-	}
-	text := quotedValue.ReplaceAllString(err.Error(), "$1")
-	if strings.HasPrefix(text, "expected a string for object key but got: null") {
-		return errors.New(text + `; // does not catch it: give the key a default first, as in [.id // ""]`)
-	}
-	return errors.New(text)
-}
-
-// quotedValue is how the library shows a value in an error. It may be a secret, and errors reach logs.
-var quotedValue = regexp.MustCompile(`\b(null|boolean|number|string|array|object) \((?:"(?:[^"\\]|\\.)*"?|[^()"]|"[^"]*")*\)`)
 
 var contentTypes = slices.Sorted(slices.Values([]string{"application/json", "application/octet-stream", "text/plain"})) // read-only
