@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"kong-go-plugins/internal/direct"
 )
 
 // errInterrupted ends the wait of an idle connection that is to be handed over. Nothing has been read.
@@ -19,6 +21,7 @@ var errInterrupted = errors.New("interrupted while idle")
 // It is used by one goroutine at a time.
 type stream struct {
 	conn net.Conn
+	to   *direct.Conn    // conn, for writes
 	raw  syscall.RawConn // nil when conn has no descriptor
 	busy *atomic.Uint32  // shared with the supervisor, see busyFlags
 
@@ -37,10 +40,6 @@ type stream struct {
 	n       int
 	err     error
 	readyFn func(fd uintptr) bool
-
-	src     []byte // what is left of the write under way
-	roomErr error
-	roomFn  func(fd uintptr) bool
 }
 
 // An awaited is a reply that Kong still owes.
@@ -51,14 +50,14 @@ type awaited struct {
 }
 
 func newStream(conn net.Conn, busy *atomic.Uint32) *stream {
-	s := &stream{conn: conn, busy: busy, buf: make([]byte, readBuffer), between: true}
+	s := &stream{conn: conn, to: direct.New(conn), busy: busy, buf: make([]byte, readBuffer), between: true}
 	if s.busy == nil {
 		s.busy = new(atomic.Uint32)
 	}
 	if c, ok := conn.(syscall.Conn); ok {
 		if raw, err := c.SyscallConn(); err == nil {
 			s.raw = raw
-			s.readyFn, s.roomFn = s.ready, s.room
+			s.readyFn = s.ready
 		}
 	}
 	return s
@@ -83,7 +82,7 @@ func (s *stream) rest() {
 func (s *stream) ready(fd uintptr) bool {
 	s.busy.Store(isBusy)
 	for {
-		s.n, s.err = receive(fd, s.dst)
+		s.n, s.err = direct.Receive(fd, s.dst)
 		if s.err != syscall.EINTR {
 			break
 		}
@@ -244,45 +243,12 @@ func (s *stream) flush() error {
 	if len(s.out) == 0 {
 		return nil
 	}
-	err := s.send(s.out)
+	_, err := s.to.Write(s.out)
 	if cap(s.out) > keepBuffer {
 		s.out = nil
 	}
 	s.out = s.out[:0]
 	return err
-}
-
-// send writes p whole.
-func (s *stream) send(p []byte) error {
-	if s.raw == nil {
-		_, err := s.conn.Write(p)
-		return err
-	}
-	s.src, s.roomErr = p, nil
-	err := s.raw.Write(s.roomFn)
-	s.src = nil
-	if err == nil && s.roomErr != nil {
-		err = os.NewSyscallError("write", s.roomErr)
-	}
-	return err
-}
-
-// room writes what there is room for and reports whether that was all, or no more can follow.
-func (s *stream) room(fd uintptr) bool {
-	for len(s.src) > 0 {
-		n, err := transmit(fd, s.src)
-		switch err {
-		case nil:
-			s.src = s.src[n:]
-		case syscall.EINTR:
-		case syscall.EAGAIN:
-			return false
-		default:
-			s.roomErr = err
-			return true
-		}
-	}
-	return true
 }
 
 // await notes a reply to come.
