@@ -322,6 +322,30 @@ func TestAFolderThatCannotBeListed(t *testing.T) {
 	assert.FileExists(t, file)
 }
 
+// What was adopted and is removed is lost at that time, and not only found out when it is read.
+func TestAnAdoptedFolderIsRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "spool")
+		a := openLog(t, dir, func(o *Options) { o.MaxBytes = 1 << 20 })
+		for range 200 { // several segments
+			a.Append([]byte(strings.Repeat("x", 1000)), time.Now(), false)
+		}
+		time.Sleep(time.Second)
+		a.Close(t.Context())
+		l := openLog(t, dir)
+		time.Sleep(time.Second)
+		assert.Equal(t, 200, l.Unread())
+		held := l.Read(5, 1<<20)
+		require.Len(t, held, 5)
+		require.NoError(t, os.RemoveAll(dir))
+		time.Sleep(3 * time.Second)
+		assert.Equal(t, map[string]int{IO: 195}, l.losses())
+		assert.Zero(t, l.Unread())
+		left, _ := l.Close(t.Context())
+		assert.Zero(t, left)
+	})
+}
+
 func TestASegmentIsRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -127,8 +128,9 @@ func (l *Log) syncFile(f *os.File) (ok bool) {
 	return err == nil
 }
 
-// look finds out whether our folder is still there.
+// look finds out whether our folder is still there, and those that were adopted.
 func (l *Log) look() {
+	l.lookAtAdopted()
 	l.mu.Lock()
 	lock, path := l.own.lock, l.own.path
 	l.mu.Unlock()
@@ -147,6 +149,38 @@ func (l *Log) look() {
 		l.mu.Unlock()
 		l.say("was removed while it was in use", fs.ErrNotExist)
 		kick(l.wake)
+	}
+}
+
+// lookAtAdopted gives up the segments of adopted folders that somebody has removed.
+func (l *Log) lookAtAdopted() {
+	l.mu.Lock()
+	adopted := slices.Clone(l.adopted)
+	l.mu.Unlock()
+	lost := 0
+	for _, f := range adopted {
+		for {
+			l.mu.Lock()
+			segments := f.segments
+			l.mu.Unlock()
+			if len(segments) == 0 {
+				break
+			}
+			first := segments[0].path
+			if _, err := os.Stat(first); !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			l.mu.Lock()
+			if len(f.segments) > 0 && f.segments[0].path == first {
+				n, _ := l.dropSegmentLocked(f, 0)
+				lost += n
+			}
+			l.mu.Unlock()
+		}
+	}
+	if lost > 0 {
+		l.lose(IO, lost)
+		kick(l.stir)
 	}
 }
 
