@@ -55,8 +55,9 @@ type Cache struct {
 	open    context.Context // until Close
 	end     context.CancelFunc
 
-	mu    sync.RWMutex // held for writing by changes, for reading by those who put an answer
-	epoch atomic.Uint64
+	mu     sync.RWMutex // held for writing by changes, for reading by those who put an answer
+	epoch  atomic.Uint64
+	missed atomic.Pointer[doubt] // nil: no changes
 
 	stats cacheCounters
 }
@@ -69,7 +70,25 @@ type remembered struct {
 	stale time.Time // the end, also while the store fails
 	retry time.Time // not asked for in the background before
 
-	failing bool // the last question failed
+	failing bool   // the last question failed
+	epoch   uint64 // of the last question
+}
+
+// A doubt is about all entries that were last asked for before an epoch: changes of them may have been missed.
+type doubt struct {
+	before uint64
+	end    time.Time // after it they are not used any more, also while the store fails
+}
+
+// about returns the end of an entry that is in doubt.
+func (d *doubt) about(r remembered) (end time.Time, is bool) {
+	if d == nil || r.epoch >= d.before {
+		return r.stale, false
+	}
+	if d.end.Before(r.stale) {
+		return d.end, true
+	}
+	return r.stale, true
 }
 
 // CacheStats count since the start.
@@ -142,6 +161,9 @@ type question func(context.Context) (Entry, error)
 func (c *Cache) get(ctx context.Context, d key.Digest, ask question) (Entry, error) {
 	now := time.Now()
 	r, ok := c.good.GetIfPresent(d)
+	if _, is := c.missed.Load().about(r); is {
+		ok = false
+	}
 	switch {
 	case ok && now.Before(r.until):
 		c.stats.hits.Add(1)
@@ -176,9 +198,11 @@ func (c *Cache) get(ctx context.Context, d key.Digest, ask question) (Entry, err
 		err = got.err
 	}
 	// Not r: it may have been revoked while the store was asked.
-	if r, ok := c.good.GetIfPresent(d); ok && time.Now().Before(r.stale) {
-		c.stats.stale.Add(1)
-		return *r.entry, nil
+	if r, ok := c.good.GetIfPresent(d); ok {
+		if end, _ := c.missed.Load().about(r); time.Now().Before(end) {
+			c.stats.stale.Add(1)
+			return *r.entry, nil
+		}
 	}
 	return Entry{}, err
 }
@@ -239,7 +263,9 @@ func (c *Cache) remember(d key.Digest, epoch uint64, e *Entry, err error) {
 			life = min(life, left)
 		}
 		life -= time.Duration(rand.Int64N(int64(life)/10 + 1)) // so that entries which came together do not end together
-		c.good.Set(d, remembered{entry: e, renew: now.Add(life / 5 * 4), until: now.Add(life), stale: now.Add(life + max(0, c.o.Stale))})
+		c.good.Set(d, remembered{
+			entry: e, renew: now.Add(life / 5 * 4), until: now.Add(life), stale: now.Add(life + max(0, c.o.Stale)), epoch: epoch,
+		})
 		c.bad.Invalidate(d)
 	case errors.Is(err, ErrNotFound):
 		c.good.Invalidate(d)
@@ -249,7 +275,10 @@ func (c *Cache) remember(d key.Digest, epoch uint64, e *Entry, err error) {
 	default:
 		c.stats.failures.Add(1)
 		if r, ok := c.good.GetIfPresent(d); ok {
-			r.retry, r.failing = now.Add(retryAfter), true
+			if end, is := c.missed.Load().about(r); is {
+				r.renew, r.until, r.stale = now, now, end
+			}
+			r.retry, r.failing, r.epoch = now.Add(retryAfter), true, epoch
 			c.good.Set(d, r)
 		}
 	}
@@ -269,8 +298,11 @@ func (c *Cache) postpone(d key.Digest, r remembered) {
 func (c *Cache) changed(ch Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.epoch.Add(1)
+	epoch := c.epoch.Add(1)
 	switch {
+	case ch.Missed:
+		c.missed.Store(&doubt{before: epoch, end: time.Now().Add(max(0, c.o.Stale))})
+		c.bad.InvalidateAll()
 	case ch.All:
 		c.good.InvalidateAll()
 		c.bad.InvalidateAll()

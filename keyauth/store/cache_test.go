@@ -372,6 +372,7 @@ func TestCacheFollowsChanges(t *testing.T) {
 			{"a wrong key", store.Change{Digest: digest("wrong")}, []bool{false, false, false, true}},
 			{"a consumer", store.Change{ConsumerID: "owner"}, []bool{false, false, true, true}},
 			{"anything", store.Change{All: true}, []bool{true, true, true, true}},
+			{"something, perhaps", store.Change{Missed: true}, []bool{true, true, true, true}},
 		} {
 			fill()
 			r.notify(tt.change)
@@ -381,6 +382,45 @@ func TestCacheFollowsChanges(t *testing.T) {
 				assert.Equal(t, tt.want[i], r.asked.Load() > before, "%s: %s", tt.name, k)
 			}
 		}
+	})
+}
+
+// After changes that may have been missed the store is asked first. Where it gives no answer, what was known counts for a while,
+// and it has been waited for once.
+func TestCacheOfAStoreThatMayHaveMissedChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRemote("a", "b")
+		c := cached(t, r, store.CacheOptions{Positive: time.Hour, Negative: time.Hour, Timeout: 2 * time.Second})
+		for _, k := range []string{"a", "b", "new"} {
+			_, _ = get(t, c, k)
+		}
+		r.remove("b")
+		r.put("new", store.Entry{ID: "new"})
+		r.notify(store.Change{Missed: true})
+		_, err := get(t, c, "b")
+		require.ErrorIs(t, err, store.ErrNotFound)
+		_, err = get(t, c, "new")
+		require.NoError(t, err)
+
+		_, err = get(t, c, "a")
+		require.NoError(t, err)
+		r.takes = time.Hour // it hangs
+		r.notify(store.Change{Missed: true})
+		start := time.Now()
+		for range 100 {
+			_, err = get(t, c, "a")
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 2*time.Second, time.Since(start))
+		r.notify(store.Change{Digest: digest("a")})
+		_, err = get(t, c, "a")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "it is known to have changed")
+
+		_, err = get(t, c, "new")
+		require.NoError(t, err)
+		time.Sleep(31*time.Second - time.Since(start))
+		_, err = get(t, c, "new")
+		require.Error(t, err, "the while is over")
 	})
 }
 

@@ -203,7 +203,7 @@ func (r *Redis) receive(ctx context.Context, f func(Change)) {
 	switch m := message.(type) {
 	case *redis.Subscription:
 		r.health.set(nil)
-		f(Change{All: true})
+		f(Change{Missed: true})
 	case *redis.Message:
 		f(parseChange(m.Payload))
 	}

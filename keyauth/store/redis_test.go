@@ -125,6 +125,30 @@ func TestRedisServerLost(t *testing.T) {
 	require.Eventually(t, func() bool { return r.Health() == nil && !has(c, "a") }, time.Minute, time.Millisecond)
 }
 
+// A server that has just come back may take subscriptions and not know its keys yet.
+func TestRedisServerThatIsNotReady(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	client := s.Client(t)
+	var told atomic.Int64
+	r := redisStore(t, store.RedisOptions{URL: "redis://" + s.Addr()})
+	mirror(t, r, nil, []store.Credential{credential("1", "a")})
+	c := store.NewCache(notified{r, &told}, store.CacheOptions{Positive: time.Hour, Stale: time.Hour, Timeout: patience})
+	t.Cleanup(func() { assert.NoError(t, c.Close()) })
+	require.Eventually(t, func() bool { return told.Load() > 0 }, time.Minute, time.Millisecond)
+	require.True(t, has(c, "a"))
+
+	name := "keyauth:key:" + strings.Split(hasher.Hash([]byte("a")).String(), ":")[2]
+	require.NoError(t, client.Del(t.Context(), name).Err())
+	require.NoError(t, client.LPush(t.Context(), name, "an error to who asks").Err())
+	before := told.Load()
+	require.NoError(t, client.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err())
+	require.Eventually(t, func() bool { return told.Load() > before }, time.Minute, time.Millisecond, "it has subscribed again")
+	assert.True(t, has(c, "a"))
+	require.NoError(t, client.Del(t.Context(), name).Err())
+	require.Eventually(t, func() bool { return !has(c, "a") }, time.Minute, time.Millisecond)
+}
+
 func TestRedisACLAndTLS(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)

@@ -88,6 +88,7 @@ type Change struct {
 	Digest     key.Digest // a key was made, changed or removed
 	ConsumerID string     // a consumer with this id or username was
 	All        bool       // anything may have been
+	Missed     bool       // changes may have been missed: what was known counts where the store cannot say more
 }
 
 // A Watcher is a store that learns of changes made by others. Notify is called before the store is first used, at most
