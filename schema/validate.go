@@ -49,6 +49,8 @@ type validator struct {
 	check  func(config []byte) error
 	found  int
 	others []string // names of other plugins
+
+	consumer int // line of what says that the configuration at hand is for one consumer, 0 when nothing does
 }
 
 // A laterValue stands for a value that a manifest takes from a Secret.
@@ -134,6 +136,9 @@ func (v *validator) plugins(n *yaml.Node, depth int) {
 	}
 	for _, e := range v.entries(n, "", depth) {
 		if e.value == nil || e.value.Kind != yaml.SequenceNode {
+			if e.key == "plugins" && e.value != nil && e.value.ShortTag() == "!!str" {
+				v.fail(e.node.Line, e.key, "expected an array")
+			}
 			continue
 		}
 		switch e.key {
@@ -145,7 +150,12 @@ func (v *validator) plugins(n *yaml.Node, depth int) {
 			}
 		case "services", "routes", "consumers", "consumer_groups":
 			for _, item := range e.value.Content {
+				outside := v.consumer
+				if e.key == "consumers" {
+					v.consumer = item.Line
+				}
 				v.plugins(item, depth+1)
+				v.consumer = outside
 			}
 		}
 	}
@@ -166,6 +176,7 @@ func (v *validator) entity(n *yaml.Node) {
 	v.found++
 	config := &entry{node: n}
 	partial := false
+	defer func(outside int) { v.consumer = outside }(v.consumer)
 	for _, e := range v.entries(n, "", 0) {
 		switch e.key {
 		case "config":
@@ -176,6 +187,10 @@ func (v *validator) entity(n *yaml.Node) {
 			v.boolean(e)
 		case "_config":
 			partial = true // decK adds a shared part
+		case "consumer":
+			if e.value != nil && e.value.ShortTag() != "!!null" {
+				v.consumer = e.node.Line
+			}
 		default:
 			v.unknown(e, entityKeys())
 		}
@@ -261,6 +276,9 @@ func (v *validator) ask(m map[string]any, places at, path string) {
 	for name := range later {
 		delete(known, name)
 	}
+	if v.consumer > 0 {
+		known["consumer_id"] = "a consumer" // beside the fields, as Kong tells a plugin
+	}
 	config, err := json.Marshal(known)
 	if err != nil {
 		return // the schema has let nothing pass that is not JSON
@@ -274,6 +292,8 @@ func (v *validator) ask(m map[string]any, places at, path string) {
 		name, _, _ = strings.Cut(name, "[")
 		unknown := slices.DeleteFunc(slices.Clone(e.Beside), func(name string) bool { return !later[name] })
 		switch {
+		case v.consumer > 0 && e.Field == "consumer":
+			v.fail(v.consumer, e.Field, "%s", e.Text)
 		case later[name]:
 		case len(unknown) > 0:
 			e.Text += fmt.Sprintf("; that is not certain, because %s is known only when the configuration is used", strings.Join(unknown, ", "))

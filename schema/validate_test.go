@@ -271,3 +271,32 @@ func TestValidateFileAsksThePlugin(t *testing.T) {
 		})
 	}
 }
+
+// What a configuration is for is told to the plugin as Kong does, and its objection stands where the file says so.
+func TestValidateFileKnowsAConsumersConfiguration(t *testing.T) {
+	p := schema.Plugin{Name: "small", Fields: []schema.Field{{Name: "size", Type: schema.Integer, Default: 5}}}
+	check := func(config []byte) error {
+		if strings.Contains(string(config), `"consumer_id":"`) {
+			return &schema.FieldError{Field: "consumer", Text: "is not possible"}
+		}
+		return nil
+	}
+	for _, c := range []struct{ name, file, want string }{
+		{"for everything", "plugins:\n- name: small\n", ""},
+		{"for a service", "plugins:\n- name: small\n  service: a\n  consumer: null\n", ""},
+		{"for a consumer", "plugins:\n- name: small\n  config: {size: 1}\n  consumer: bob\n- name: small\n", "f:5: consumer: is not possible"},
+		{"by id", "plugins:\n- name: small\n  consumer: {id: x}\n", "f:4: consumer: is not possible"},
+		{"within the consumer", "consumers:\n- username: bob\n  plugins:\n  - name: small\nservices:\n- name: a\n  plugins:\n  - name: small\n", "f:3: consumer: is not possible"},
+		{"the schema's mistakes come alone", "plugins:\n- name: small\n  config: {size: 1.5}\n  consumer: bob\n", "f:4: config.size: expected an integer"},
+		{"no list", "plugins: small\n", "f:2: plugins: expected an array"},
+		{"an empty list", "plugins:\n", "f:1: no plugin small in this file"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, p := range p.ValidateFile("small", "f", []byte("_format_version: \"3.0\"\n"+c.file), check) {
+				got = append(got, p.String())
+			}
+			assert.Equal(t, c.want, strings.Join(got, "\n"))
+		})
+	}
+}
