@@ -9,6 +9,7 @@ import (
 
 	"github.com/Kong/go-pdk"
 
+	"kong-go-plugins/datakit/fetch"
 	"kong-go-plugins/internal/pluginserver"
 )
 
@@ -94,6 +95,9 @@ func (p *Plan) questions(accessOnly bool) (ask [2][]pluginserver.Question) {
 		if !p.request["body"] || p.request["headers"] { // else it is among them already
 			early = append(early, pluginserver.AskVar(contentTypeVariable))
 		}
+		if p.serviceResponse["body"] {
+			early = append(early, pluginserver.AskVar(acceptEncodingVariable))
+		}
 	case !p.needsResponse && !accessOnly:
 		early = append(early, pluginserver.AskCtx(bufferingKey))
 	}
@@ -153,6 +157,9 @@ func (c *Config) handOver(kong *pdk.PDK, p *Plan, host *pdkHost, o *Outcome, grp
 		}
 		return
 	}
+	if p.serviceResponse["body"] {
+		acceptReadable(kong, o.Service.Headers)
+	}
 	o.State.plugin = host.plugin
 	if o.State.isEmpty() {
 		return
@@ -167,6 +174,25 @@ func (c *Config) handOver(kong *pdk.PDK, p *Plan, host *pdkHost, o *Outcome, grp
 		text = keptMarker
 	}
 	_ = kong.Ctx.SetShared(c.stateKey(), text)
+}
+
+// acceptReadable takes from what the client accepts the codings that the response phase cannot unpack: browsers accept
+// some that upstreams prefer. What the workflow itself has written stays.
+func acceptReadable(kong *pdk.PDK, written []Header) {
+	if _, own := find(written, "Accept-Encoding"); own {
+		return
+	}
+	accepted, err := pluginserver.Var(kong, acceptEncodingVariable)
+	if err != nil || accepted == "" {
+		return
+	}
+	readable := strings.Join(fetch.Readable([]string{accepted}), "")
+	if readable == "" {
+		readable = "identity"
+	}
+	if strings.ReplaceAll(readable, " ", "") != strings.ReplaceAll(accepted, " ", "") {
+		_ = pluginserver.SetServiceHeader(kong, "Accept-Encoding", readable)
+	}
 }
 
 // keptMarker stands for a state that is in this process.

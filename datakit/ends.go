@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"kong-go-plugins/datakit/fetch"
 )
 
 // requestValues are the outputs of the implicit node request.
@@ -60,12 +62,16 @@ func (p *Plan) responseValues(m Message) (values, error) {
 	}
 	out = append(out, portValue{"raw_body", string(m.Body)})
 	if p.serviceResponse["body"] {
-		plain, err := decoded(m.Body, headerOf(m.Header, "content-encoding"), p.maxBody)
+		coding := headerOf(m.Header, "content-encoding")
+		plain, err := decoded(m.Body, coding, p.maxBody)
 		if err != nil {
 			return nil, fmt.Errorf("the response's body: %w", err)
 		}
 		body, err := bodyValue(plain, headerOf(m.Header, "content-type"))
 		if err != nil {
+			if known := fetch.Readable([]string{coding}); coding != "" && len(known) == 0 {
+				return nil, fmt.Errorf("the response's body: is labelled %s, which is not unpacked; have the upstream send gzip, deflate, or no coding", shortened(coding))
+			}
 			return nil, fmt.Errorf("the response's body: %w", err)
 		}
 		out = append(out, portValue{"body", body})

@@ -146,6 +146,32 @@ func TestResponses(t *testing.T) {
 	assert.Equal(t, "\uFFFD", seen.Q["x"], "a byte that is not UTF-8 does no harm")
 }
 
+// A response whose body the workflow reads comes in a coding that can be undone, whatever else the client accepts.
+func TestAcceptedCodings(t *testing.T) {
+	const reads = "nodes:\n- {name: A, type: jq, jq: 'type', input: service_response.body, output: response.body}"
+	g := startGateway(t, nil, map[string]string{
+		"reads":  reads,
+		"own":    reads + "\n- {name: B, type: static, values: {h: {Accept-Encoding: zstd}}, outputs: {h: service_request.headers}}",
+		"others": "nodes:\n- {name: A, type: jq, jq: '{\"X-Status\": .}', input: service_response.status, output: response.headers}",
+	})
+	for i, c := range []struct{ path, accepted, want string }{
+		{"/reads/ok", "gzip, deflate, br, zstd", "gzip, deflate"},
+		{"/reads/ok", "br;q=1.0, gzip;q=0.8, *;q=0.1", "gzip;q=0.8"},
+		{"/reads/ok", "br", "identity"},
+		{"/reads/ok", "gzip,deflate", "gzip,deflate"},
+		{"/reads/ok", "", ""},
+		{"/own/ok", "br", "zstd"},
+		{"/others/ok", "br", "br"},
+	} {
+		headers := []string{"Accept-Encoding", c.accepted}
+		if c.accepted == "" {
+			headers = nil
+		}
+		assert.Equal(t, 200, g.Send("GET", c.path, "", headers...).Status)
+		assert.Equal(t, c.want, g.Upstream.Requests()[i].Header.Get("Accept-Encoding"), "%s %s", c.path, c.accepted)
+	}
+}
+
 // TestFlights holds the request path to its budget: round trips to Kong per event, the event itself included.
 func TestFlights(t *testing.T) {
 	g := startGateway(t, nil, map[string]string{
@@ -153,12 +179,14 @@ func TestFlights(t *testing.T) {
 		"whole":  "nodes:\n- {name: A, type: jq, jq: '{\"X-Q\": .method}', input: request, output: service_request.headers}",
 		"late":   "nodes:\n- {name: A, type: jq, jq: '{\"X-Q\": .[\"Content-Type\"]}', input: service_response.headers, output: response.headers}",
 		"static": "nodes:\n- {name: A, type: static, values: {h: {X-Q: 1, X-R: 2}}, outputs: {h: service_request.headers}}",
+		"body":   "nodes:\n- {name: A, type: jq, jq: 'type', input: service_response.body, output: response.body}",
 	})
 	for name, want := range map[string]map[string]int{
 		"query": {"access": 2, "response": 0}, "whole": {"access": 2, "response": 0}, "static": {"access": 2, "response": 0}, "late": {"access": 2, "response": 2},
+		"body": {"access": 2},
 	} {
 		for range 2 {
-			r := g.Send("GET", "/"+name+"/ok?q=1", "")
+			r := g.Send("GET", "/"+name+"/ok?q=1", "", "Accept-Encoding", "gzip, br")
 			require.Less(t, r.Status, 600)
 			for phase, n := range want {
 				assert.LessOrEqual(t, g.Flights(r, "datakit", phase), n, "%s %s: %v", name, phase, g.Calls(r, phase))

@@ -46,6 +46,19 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+func TestCodingsOfAResponse(t *testing.T) {
+	t.Parallel()
+	p := mustCompile(t, "- {name: A, type: jq, jq: '.', input: service_response.body, output: response.body}")
+	answer := func(coding, body string) *Outcome {
+		h := &testHost{response: Message{Header: map[string][]string{"content-type": {"application/json"}, "content-encoding": {coding}}, Body: []byte(body), Size: int64(len(body))}}
+		return p.Response(t.Context(), h, nil)
+	}
+	assert.Equal(t, "{}", string(answer("identity", "{}").Response.Body))
+	assert.ErrorContains(t, answer("br", "\x0b\x00").Failure, "the response's body: is labelled br, which is not unpacked; have the upstream send gzip, deflate, or no coding")
+	assert.ErrorContains(t, answer("gzip", "{}").Failure, "is labelled gzip and is not")
+	assert.ErrorContains(t, answer("identity", "{").Failure, "the response's body: not JSON")
+}
+
 func TestHeaderNames(t *testing.T) {
 	t.Parallel()
 	received := map[string][]string{"x-extra": {"1"}, "authorization": {"t"}, "path": {"/a"}, "set-cookie": {"a", "b"}, "x-bad": {"\xff"}}

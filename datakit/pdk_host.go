@@ -57,6 +57,7 @@ func requestQuestions(want Ports) []pluginserver.Question {
 // Variables of nginx.
 const (
 	contentTypeVariable    = "http_content_type"
+	acceptEncodingVariable = "http_accept_encoding"
 	requestIDVariable      = "kong_request_id"
 	traceVariable          = "http_x_datakit_debug_trace"
 	traceParentVariable    = "http_traceparent"

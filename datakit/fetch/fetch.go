@@ -238,7 +238,7 @@ func sentHeader(h http.Header) http.Header {
 		delete(sent, name)
 	}
 	if accepted, ok := sent["Accept-Encoding"]; ok {
-		if accepted = unpackable(accepted); len(accepted) > 0 {
+		if accepted = Readable(accepted); len(accepted) > 0 {
 			sent["Accept-Encoding"] = accepted
 		} else {
 			delete(sent, "Accept-Encoding")
@@ -252,8 +252,8 @@ func sentHeader(h http.Header) http.Header {
 	return sent
 }
 
-// unpackable leaves the codings that read undoes. A gateway often passes on what a browser accepts.
-func unpackable(lists []string) (kept []string) {
+// Readable leaves the codings of Accept-Encoding that are undone here. A gateway often passes on what a browser accepts.
+func Readable(lists []string) (kept []string) {
 	for _, list := range lists {
 		for item := range strings.SplitSeq(list, ",") {
 			coding, _, _ := strings.Cut(item, ";")
