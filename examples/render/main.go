@@ -38,20 +38,24 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("render", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard)
 	to := flags.String("to", "", "print the form for this `tool`: admin, konnect, kic, deck or terraform")
 	write := flags.Bool("write", false, "write all forms, each into a file beside the given one")
-	flags.Usage = func() {
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintln(stderr, "usage: render -to TOOL FILE...\n       render -write FILE...")
+		flags.SetOutput(stderr)
 		flags.PrintDefaults()
-	}
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
-	} else if err != nil {
-		return 2
+	case err != nil:
+	case flags.NArg() == 0:
+		err = errors.New("a file is missing: name a kong.yml")
+	case (*to == "") == !*write:
+		err = errors.New("give either -to and a tool, or -write")
 	}
-	if flags.NArg() == 0 || (*to == "") == !*write {
-		flags.Usage()
+	if err != nil {
+		fmt.Fprintf(stderr, "render: %v; -help lists the flags\n", err)
 		return 2
 	}
 	for _, file := range flags.Args() {

@@ -240,8 +240,10 @@ func TestCommand(t *testing.T) {
 		status int
 		says   string
 	}{
-		{nil, 2, "usage: render"},
-		{[]string{"-to", "kic"}, 2, "usage: render"},
+		{nil, 2, "render: a file is missing: name a kong.yml; -help lists the flags\n"},
+		{[]string{"-to", "kic"}, 2, "a file is missing"},
+		{[]string{"kong.yml"}, 2, "give either -to and a tool, or -write"},
+		{[]string{"-x"}, 2, "flag provided but not defined: -x; -help lists the flags\n"},
 		{[]string{"-to", "helm", "../configure/moesif-users/kong.yml"}, 1, "-to helm: no such tool"},
 		{[]string{"-to", "kic", "missing.yml"}, 1, "render: missing.yml: "},
 		{[]string{"-to", "kic", "../../docker/Dockerfile"}, 1, "expected a map"},
