@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/console"
 )
 
@@ -30,7 +31,7 @@ const maxSocketPath = 107
 type started struct {
 	settings  settings
 	gateway   *kongdev.Gateway
-	collector *kongdev.Collector
+	collector *collector.Collector
 	admin     *kongdev.Loopback // nil = none
 	console   *console.Console  // nil = none
 	consoleAt net.Listener
@@ -45,7 +46,7 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 	if err != nil {
 		return nil, err
 	}
-	st := &started{settings: s, collector: kongdev.NewCollector(), notes: config.Notes}
+	st := &started{settings: s, collector: collector.New(), notes: config.Notes}
 	defer func() {
 		if err != nil {
 			_ = st.close()

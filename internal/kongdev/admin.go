@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/schema"
 )
 
@@ -17,6 +18,15 @@ import (
 const readOnly = "kongdev's Admin API is read-only: change the configuration file and start kongdev again"
 
 const controlPrefix = "/kongdev/collector/"
+
+// Names of package collector's, for tests that start one beside a gateway.
+type (
+	Collector = collector.Collector
+	Fault     = collector.Fault
+)
+
+// NewCollector is collector.New.
+func NewCollector() *Collector { return collector.New() }
 
 // admin is the part of Kong's Admin API that reads. A new one is made for each
 // configuration that is served.
@@ -26,14 +36,14 @@ type admin struct {
 	nodeID    string
 	proxy     string
 	stats     func() Stats
-	collector *Collector // nil = none
+	collector *collector.Collector // nil = none
 }
 
 // AdminHandler returns Kong's Admin API for what the gateway runs, reading only,
 // in the shapes of Kong's JSON. Below /kongdev it tells more: /kongdev/stats
 // has the gateway's counters and /kongdev/events what the collector received
-// (which may be nil). What can be changed is the collector; see ControlHandler.
-func (g *Gateway) AdminHandler(collector *Collector) http.Handler {
+// (which may be nil). What can be changed is the collector; see its ControlHandler.
+func (g *Gateway) AdminHandler(collector *collector.Collector) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := &admin{config: g.Config(), infos: g.Infos(), nodeID: g.nodeID, proxy: g.URL(), stats: g.Stats, collector: collector}
 		a.ServeHTTP(w, r)

@@ -2,6 +2,7 @@ package kongdev
 
 import (
 	"encoding/json"
+	"kong-go-plugins/internal/kongdev/collector"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -15,7 +16,7 @@ func testAdmin(t *testing.T) *admin {
 	d, err := Parse("kong.yml", []byte(wholeFile))
 	require.NoError(t, err)
 	return &admin{
-		config: d, nodeID: "n", proxy: "http://127.0.0.1:8000", collector: NewCollector(),
+		config: d, nodeID: "n", proxy: "http://127.0.0.1:8000", collector: collector.New(),
 		infos: map[string]PluginInfo{"tplug": {
 			Name: "tplug", Version: "1.2.3", Priority: 7,
 			Schema: json.RawMessage(`{"name":"tplug","fields":[{"config":{"type":"record","fields":[{"message":{"type":"string"}},{"unset":{"type":"string"}}]}}]}`),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/collector"
 )
 
 // What a console remembers; older things are forgotten.
@@ -41,7 +42,7 @@ type Console struct {
 	lineCount int64   // ever
 	plans     []plan  // in the order of the configuration
 	gateway   *kongdev.Gateway
-	collector *kongdev.Collector
+	collector *collector.Collector
 	viewers   int
 }
 
@@ -86,7 +87,7 @@ func (c *Console) Log(l kongdev.LogLine) {
 // Attach tells the console what else to show: a running gateway and its
 // collector, which may be nil. It returns at once, has the gateway's workflows
 // drawn, and follows the collector until ctx ends; wait then returns.
-func (c *Console) Attach(ctx context.Context, g *kongdev.Gateway, collector *kongdev.Collector) (wait func()) {
+func (c *Console) Attach(ctx context.Context, g *kongdev.Gateway, collector *collector.Collector) (wait func()) {
 	c.mu.Lock()
 	c.gateway, c.collector = g, collector
 	c.version++
@@ -100,7 +101,7 @@ func (c *Console) Attach(ctx context.Context, g *kongdev.Gateway, collector *kon
 }
 
 // follow takes over the collector's events until ctx ends.
-func (c *Console) follow(ctx context.Context, collector *kongdev.Collector) {
+func (c *Console) follow(ctx context.Context, collector *collector.Collector) {
 	for seen := 0; ; {
 		all, err := collector.Wait(ctx, seen+1)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/collector"
 )
 
 func TestMain(m *testing.M) {
@@ -71,7 +72,7 @@ type rig struct {
 	*kongdev.Gateway
 	t         *testing.T
 	console   *Console
-	collector *kongdev.Collector
+	collector *collector.Collector
 	served    *kongdev.Loopback
 }
 
@@ -103,7 +104,7 @@ plugins:
 - {name: guard, config: {api_key: config-secret}}
 `+plugins))
 	require.NoError(t, err)
-	r := &rig{t: t, console: New(), collector: kongdev.NewCollector()}
+	r := &rig{t: t, console: New(), collector: collector.New()}
 	r.console.fetch = 10 * time.Millisecond
 	r.Gateway, err = kongdev.Start(context.Background(), kongdev.Options{
 		Config: config, Prefix: dir, OnTrace: r.console.Trace, TraceBytes: TraceBytes, OnLog: r.console.Log,

@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/collector"
 )
 
 // Patience is how long anything may take before the test fails.
@@ -56,8 +57,8 @@ type Options struct {
 // A Gateway is a running gateway with its plugins. It ends with the test.
 type Gateway struct {
 	*kongdev.Gateway
-	Upstream  *Upstream          // behind http://echo.kongdev
-	Collector *kongdev.Collector // behind http://collector.kongdev
+	Upstream  *Upstream            // behind http://echo.kongdev
+	Collector *collector.Collector // behind http://collector.kongdev
 
 	t      testing.TB
 	prefix string
@@ -75,7 +76,7 @@ func Start(t testing.TB, o Options) *Gateway {
 	config, err := kongdev.Parse("kong.yml", []byte(o.Config))
 	require.NoError(t, err)
 	g := &Gateway{
-		t: t, prefix: prefix, Upstream: newUpstream(), Collector: kongdev.NewCollector(), log: &buffer{}, traces: newTraces(),
+		t: t, prefix: prefix, Upstream: newUpstream(), Collector: collector.New(), log: &buffer{}, traces: newTraces(),
 		client: &http.Client{
 			Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -111,7 +112,7 @@ func Start(t testing.TB, o Options) *Gateway {
 	t.Cleanup(func() {
 		g.client.CloseIdleConnections()
 		g.Upstream.SetFault(UpstreamFault{}) // lets hanging requests go
-		g.Collector.SetFault(kongdev.Fault{})
+		g.Collector.SetFault(collector.Fault{})
 		_ = g.Close()
 		if !o.Unknown {
 			assert.Empty(t, g.Stats().NotImplemented, "calls that kongdev does not have")

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
@@ -148,7 +148,7 @@ plugins: [{name: moesif, config: {application_id: a, api_endpoint: "http://colle
 // The collector refuses twice; no client notices, and every event arrives.
 func TestCollectorFaults(t *testing.T) {
 	g := kongdevtest.Start(t, kongdevtest.Options{Config: moesifConfig})
-	g.Collector.SetFault(kongdev.Fault{Status: 503, Times: 2})
+	g.Collector.SetFault(collector.Fault{Status: 503, Times: 2})
 	for _, path := range []string{"/1", "/2", "/3"} {
 		r := g.Send("GET", path, "")
 		assert.Equal(t, 200, r.Status)

@@ -1,4 +1,4 @@
-package kongdev
+package collector
 
 import (
 	"io"
@@ -42,7 +42,7 @@ func TestCollectorFiles(t *testing.T) {
 		require.NoError(t, os.Chtimes(file, time.Time{}, time.Unix(int64(at), 0)))
 	}
 	write(config, `{"sample_rate":1}`, 1)
-	c := NewCollector()
+	c := New()
 	s := httptest.NewServer(c)
 	defer s.Close()
 	require.ErrorContains(t, c.UseFiles(config, rules, nil), "no such file or directory; name another file with -collector-rules")
@@ -75,7 +75,7 @@ func TestCollectorFiles(t *testing.T) {
 }
 
 func TestCollectorControl(t *testing.T) {
-	c := NewCollector()
+	c := New()
 	s := httptest.NewServer(c)
 	defer s.Close()
 	control := httptest.NewServer(c.ControlHandler("/c/"))
@@ -116,7 +116,7 @@ func TestCollectorControl(t *testing.T) {
 }
 
 func TestCollectorTellsRepeats(t *testing.T) {
-	c := NewCollector()
+	c := New()
 	s := httptest.NewServer(c)
 	defer s.Close()
 	event := func(id string) string { return strings.Replace(goodEvent, "{", `{"transaction_id":"`+id+`",`, 1) }

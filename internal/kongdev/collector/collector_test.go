@@ -1,4 +1,4 @@
-package kongdev
+package collector
 
 import (
 	"bytes"
@@ -90,7 +90,7 @@ func TestCollectorRequests(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := NewCollector()
+			c := New()
 			srv := httptest.NewServer(c)
 			defer srv.Close()
 			resp := post(t, srv.URL+tt.path, tt.body, tt.headers...)
@@ -105,7 +105,7 @@ func TestCollectorRequests(t *testing.T) {
 }
 
 func TestCollectorKeepsWhatWasSent(t *testing.T) {
-	c := NewCollector()
+	c := New()
 	srv := httptest.NewServer(c)
 	defer srv.Close()
 	post(t, srv.URL+"/v1/events/batch", gzipped("["+goodEvent+"]"), "Content-Encoding", "gzip", "User-Agent", "me/1")
@@ -121,7 +121,7 @@ func TestCollectorKeepsWhatWasSent(t *testing.T) {
 }
 
 func TestCollectorWait(t *testing.T) {
-	c := NewCollector()
+	c := New()
 	srv := httptest.NewServer(c)
 	defer srv.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -150,7 +150,7 @@ func TestCollectorWait(t *testing.T) {
 }
 
 func TestCollectorFaults(t *testing.T) {
-	c := NewCollector()
+	c := New()
 	srv := httptest.NewServer(c)
 	defer srv.Close()
 	url, body := srv.URL+"/v1/events/batch", "["+goodEvent+"]"
@@ -183,7 +183,7 @@ func TestCollectorFaults(t *testing.T) {
 }
 
 func TestCollectorHangsUntilTheClientOrTheFaultEnds(t *testing.T) {
-	c := NewCollector()
+	c := New()
 	srv := httptest.NewServer(c)
 	defer srv.Close()
 	url, body := srv.URL+"/v1/events/batch", "["+goodEvent+"]"
@@ -220,7 +220,7 @@ func TestCollectorHangsUntilTheClientOrTheFaultEnds(t *testing.T) {
 }
 
 func TestCollectorConfigAndRules(t *testing.T) {
-	c := NewCollector()
+	c := New()
 	srv := httptest.NewServer(c)
 	defer srv.Close()
 	c.SetConfig(`{"sample_rate":50}`, "c2")
@@ -239,7 +239,7 @@ func TestCollectorConfigAndRules(t *testing.T) {
 }
 
 func TestCollectorForgetsTheOldest(t *testing.T) {
-	c := NewCollector()
+	c := New()
 	event := json.RawMessage(goodEvent)
 	for i := range 3 {
 		c.keep(Batch{Events: 1, Bytes: maxKeptBytes / 2, UserAgent: fmt.Sprint(i)}, []json.RawMessage{event})
@@ -258,7 +258,7 @@ func FuzzCollector(f *testing.F) {
 	f.Add([]byte(deflated("[]")), "deflate")
 	f.Add([]byte(`[{"request":{"time":1}}]`), "identity")
 	f.Fuzz(func(t *testing.T, body []byte, encoding string) {
-		c := NewCollector()
+		c := New()
 		r := httptest.NewRequest(http.MethodPost, "/v1/events/batch", bytes.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("X-Moesif-Application-Id", "app")

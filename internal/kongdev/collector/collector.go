@@ -1,4 +1,6 @@
-package kongdev
+// Package collector stands in for Moesif's event collector, for development and tests. It knows nothing of the gateway:
+// it is an http.Handler that plugins reach as they reach the real one.
+package collector
 
 import (
 	"bytes"
@@ -76,8 +78,8 @@ func (f Fault) any() bool { return f.Status != 0 || f.Hang || f.Cut }
 // version.
 type tagged struct{ body, tag string }
 
-// NewCollector returns a Collector without events.
-func NewCollector() *Collector {
+// New returns a Collector without events.
+func New() *Collector {
 	return &Collector{
 		arrived: make(chan struct{}),
 		config:  tagged{`{"sample_rate":100,"user_sample_rate":{},"company_sample_rate":{}}`, "kongdev-config-1"},
