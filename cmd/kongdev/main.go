@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/echo"
 )
 
 func main() {
@@ -97,7 +98,7 @@ func parseFlags(args []string, stderr io.Writer) (settings, error) {
 		fmt.Fprint(stderr, usage)
 		f.SetOutput(stderr)
 		f.PrintDefaults()
-		fmt.Fprint(stderr, moreUsage, "  ", strings.ReplaceAll(kongdev.EchoHelp, "\n", "\n  "), "\n")
+		fmt.Fprint(stderr, moreUsage, "  ", strings.ReplaceAll(echo.Help, "\n", "\n  "), "\n")
 		return s, err
 	} else if err != nil {
 		return fail("%w", err)

@@ -15,6 +15,7 @@ import (
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/console"
+	"kong-go-plugins/internal/kongdev/echo"
 )
 
 // readyTimeout is how long a plugin server may take until it listens. Kong
@@ -62,8 +63,8 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 	if err != nil {
 		return nil, err
 	}
-	echo := kongdev.NewEcho()
-	addresses, err := st.serveBuiltIn(map[string]http.Handler{"echo.kongdev": echo, "collector.kongdev": st.collector})
+	upstream := echo.New()
+	addresses, err := st.serveBuiltIn(map[string]http.Handler{"echo.kongdev": upstream, "collector.kongdev": st.collector})
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 	}
 	options := kongdev.Options{
 		Config: config, Listen: s.listen, Workers: s.workers, Prefix: prefix, Plugins: servers, Infos: infos,
-		Hosts: map[string]http.Handler{"echo.kongdev": echo, "collector.kongdev": st.collector},
+		Hosts: map[string]http.Handler{"echo.kongdev": upstream, "collector.kongdev": st.collector},
 		Log:   stderr, LogLevel: s.logLevel,
 	}
 	var tree func(*kongdev.LiveTrace)

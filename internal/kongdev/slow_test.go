@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/echo"
 )
 
 // say sends bytes as they are.
@@ -63,7 +65,7 @@ func TestSlowBody(t *testing.T) {
 		"Content-Length: 10005\r\n\r\n" + strings.Repeat("x", bodyBuffer+1808): {"a", "b", "c", "d", "e"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			g := startPiped(t, oneService, NewEcho())
+			g := startPiped(t, oneService, echo.New())
 			c := g.clients.dial()
 			start := time.Now()
 			say(t, c, "POST / HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nConnection: close\r\n"+begin)
@@ -88,7 +90,7 @@ func TestSlowBody(t *testing.T) {
 // A client that takes nothing of its answer for a minute loses its connection.
 func TestClientThatTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := startPiped(t, oneService, NewEcho())
+		g := startPiped(t, oneService, echo.New())
 		c := g.clients.dial()
 		start := time.Now()
 		say(t, c, "GET /bytes/100000000 HTTP/1.1\r\nHost: x\r\n\r\n")

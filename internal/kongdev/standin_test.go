@@ -2,6 +2,7 @@ package kongdev
 
 import (
 	"context"
+	"kong-go-plugins/internal/kongdev/echo"
 	"net/http"
 	"os"
 	"strings"
@@ -22,7 +23,7 @@ func startFile(t *testing.T, config string, onEvent func(c *fakeConn, phase stri
 	dir, err := os.MkdirTemp("", "kd")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	o := Options{Config: d, Prefix: dir, LogLevel: "debug", Hosts: map[string]http.Handler{"echo.kongdev": NewEcho()}}
+	o := Options{Config: d, Prefix: dir, LogLevel: "debug", Hosts: map[string]http.Handler{"echo.kongdev": echo.New()}}
 	b := &bench{t: t, log: &syncBuffer{}}
 	o.Log = b.log
 	if onEvent != nil {

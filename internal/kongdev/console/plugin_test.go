@@ -19,6 +19,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/collector"
+	"kong-go-plugins/internal/kongdev/echo"
 )
 
 func TestMain(m *testing.M) {
@@ -109,7 +110,7 @@ plugins:
 	r.Gateway, err = kongdev.Start(context.Background(), kongdev.Options{
 		Config: config, Prefix: dir, OnTrace: r.console.Trace, TraceBytes: TraceBytes, OnLog: r.console.Log,
 		Plugins: []kongdev.PluginServer{{Name: "guard", QueryCmd: bin + " -dump", StartCmd: bin + " -kong-prefix " + dir, GraphCmd: graph}},
-		Hosts:   map[string]http.Handler{"echo.kongdev": kongdev.NewEcho()},
+		Hosts:   map[string]http.Handler{"echo.kongdev": echo.New()},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })

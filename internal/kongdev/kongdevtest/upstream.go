@@ -7,7 +7,7 @@ import (
 	"slices"
 	"sync"
 
-	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/echo"
 )
 
 // An Upstream is kongdev's built-in one (its paths are those of kongdev -help), which remembers what it was asked and
@@ -41,7 +41,7 @@ type UpstreamFault struct {
 const maxRequests = 10000
 
 func newUpstream() *Upstream {
-	return &Upstream{echo: kongdev.NewEcho(), changed: make(chan struct{})}
+	return &Upstream{echo: echo.New(), changed: make(chan struct{})}
 }
 
 // Requests are what has arrived, oldest first.

@@ -1,4 +1,5 @@
-package kongdev
+// Package echo is the gateway's built-in upstream.
+package echo
 
 import (
 	"compress/gzip"
@@ -13,13 +14,13 @@ import (
 
 // Bounds of the built-in upstream.
 const (
-	maxEchoDelay  = time.Minute
-	maxEchoBytes  = 1 << 30
-	maxEchoEvents = 10_000
+	maxDelay  = time.Minute
+	maxBytes  = 1 << 30
+	maxEvents = 10_000
 )
 
-// EchoHelp lists what the built-in upstream serves, one path a line.
-const EchoHelp = `/delay/MS        echoes after MS milliseconds
+// Help lists what the built-in upstream serves, one path a line.
+const Help = `/delay/MS        echoes after MS milliseconds
 /status/N        answers with status N
 /stream[/N[/MS]] N server-sent events (5), MS milliseconds apart (200)
 /gzip            echoes, compressed
@@ -30,10 +31,10 @@ const EchoHelp = `/delay/MS        echoes after MS milliseconds
 /cut             half a response, then the connection is cut
 anything else    echoes method, uri, headers and the body's length as JSON`
 
-// NewEcho returns the built-in upstream, which services reach as
-// http://echo.kongdev; see EchoHelp. What it echoes has the form of the
+// New returns the built-in upstream, which services reach as
+// http://echo.kongdev; see Help. What it echoes has the form of the
 // upstream in the recordings of real gateways.
-func NewEcho() http.Handler {
+func New() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{rest...}", func(w http.ResponseWriter, r *http.Request) { echo(w, r, w) })
 	mux.HandleFunc("/missing", func(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +54,7 @@ func NewEcho() http.Handler {
 	mux.HandleFunc("/status/{n}", echoStatus)
 	mux.HandleFunc("/delay/{ms}", func(w http.ResponseWriter, r *http.Request) {
 		ms, err := strconv.Atoi(r.PathValue("ms"))
-		if err != nil || ms < 0 || !pause(r, min(time.Duration(ms)*time.Millisecond, maxEchoDelay)) {
+		if err != nil || ms < 0 || !pause(r, min(time.Duration(ms)*time.Millisecond, maxDelay)) {
 			answerJSON(w, http.StatusBadRequest, `{"err":"use /delay/MILLISECONDS"}`)
 			return
 		}
@@ -129,8 +130,8 @@ func echoStatus(w http.ResponseWriter, r *http.Request) {
 
 func echoBytes(w http.ResponseWriter, r *http.Request) {
 	n, err := strconv.ParseInt(r.PathValue("n"), 10, 64)
-	if err != nil || n < 0 || n > maxEchoBytes {
-		answerJSON(w, http.StatusBadRequest, fmt.Sprintf(`{"err":"use /bytes/N with N from 0 to %d"}`, maxEchoBytes))
+	if err != nil || n < 0 || n > maxBytes {
+		answerJSON(w, http.StatusBadRequest, fmt.Sprintf(`{"err":"use /bytes/N with N from 0 to %d"}`, maxBytes))
 		return
 	}
 	drain(r)
@@ -155,8 +156,8 @@ func echoStream(w http.ResponseWriter, r *http.Request) {
 	if s := r.PathValue("ms"); s != "" && err == nil {
 		gap, err = strconv.Atoi(s)
 	}
-	if err != nil || n < 0 || n > maxEchoEvents || gap < 0 {
-		answerJSON(w, http.StatusBadRequest, fmt.Sprintf(`{"err":"use /stream/N/MS with N up to %d"}`, maxEchoEvents))
+	if err != nil || n < 0 || n > maxEvents || gap < 0 {
+		answerJSON(w, http.StatusBadRequest, fmt.Sprintf(`{"err":"use /stream/N/MS with N up to %d"}`, maxEvents))
 		return
 	}
 	drain(r)
@@ -164,7 +165,7 @@ func echoStream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-cache")
 	flush := http.NewResponseController(w)
 	for i := range n {
-		if i > 0 && !pause(r, min(time.Duration(gap)*time.Millisecond, maxEchoDelay)) {
+		if i > 0 && !pause(r, min(time.Duration(gap)*time.Millisecond, maxDelay)) {
 			return
 		}
 		if _, err := fmt.Fprintf(w, "data: {\"n\":%d}\n\n", i); err != nil {

@@ -1,4 +1,4 @@
-package kongdev
+package echo
 
 import (
 	"bufio"
@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,10 +15,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev"
 )
 
 func TestEcho(t *testing.T) {
-	srv, err := ServeLoopback(NewEcho())
+	srv, err := kongdev.ServeLoopback(New())
 	require.NoError(t, err)
 	defer srv.Close()
 	tests := []struct {
@@ -65,7 +66,7 @@ func TestEchoShowsTheRequest(t *testing.T) {
 		req.Header["X-Two"] = []string{"1", "2"}
 		req.Host = "orders.test"
 		w := httptest.NewRecorder()
-		NewEcho().ServeHTTP(w, req)
+		New().ServeHTTP(w, req)
 		var body io.Reader = w.Body
 		if w.Header().Get("Content-Encoding") == "gzip" {
 			var err error
@@ -87,7 +88,7 @@ func TestEchoShowsTheRequest(t *testing.T) {
 }
 
 func TestEchoStreamsOneEventAtATime(t *testing.T) {
-	srv, err := ServeLoopback(NewEcho())
+	srv, err := kongdev.ServeLoopback(New())
 	require.NoError(t, err)
 	defer srv.Close()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -105,18 +106,18 @@ func TestEchoStreamsOneEventAtATime(t *testing.T) {
 
 func TestEchoDelays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, start := NewEcho(), time.Now()
+		h, start := New(), time.Now()
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/delay/1500", nil))
 		assert.Equal(t, 1500*time.Millisecond, time.Since(start))
 		start = time.Now()
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/delay/999999999", nil))
-		assert.Equal(t, maxEchoDelay, time.Since(start), "bounded")
+		assert.Equal(t, maxDelay, time.Since(start), "bounded")
 	})
 }
 
 func TestEchoCutsTheConnection(t *testing.T) {
-	srv, err := ServeLoopback(NewEcho())
+	srv, err := kongdev.ServeLoopback(New())
 	require.NoError(t, err)
 	defer srv.Close()
 	resp, err := http.Get(srv.URL() + "/cut")
@@ -127,22 +128,8 @@ func TestEchoCutsTheConnection(t *testing.T) {
 	assert.Error(t, err)
 }
 
-func TestEchoHelpNamesEveryPath(t *testing.T) {
+func TestHelpNamesEveryPath(t *testing.T) {
 	for _, path := range []string{"/delay/", "/status/", "/stream", "/gzip", "/bytes/", "/text", "/ok", "/missing", "/cut"} {
-		assert.Contains(t, "\n"+EchoHelp, "\n"+path)
+		assert.Contains(t, "\n"+Help, "\n"+path)
 	}
-}
-
-func TestListenSaysWhatToDo(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer taken.Close()
-	addr := taken.Addr().String()
-	_, err = Listen("proxy", "-listen", addr)
-	require.EqualError(t, err, "proxy: address "+addr+" is in use by another process; stop it or choose another address with -listen")
-	_, err = Listen("proxy", "-listen", "192.0.2.1:80")
-	require.ErrorContains(t, err, "this machine has no address 192.0.2.1:80; choose another with -listen")
-	_, err = Listen("admin", "-admin", "nonsense")
-	require.ErrorContains(t, err, `admin: cannot listen on "nonsense"`)
-	require.ErrorContains(t, err, "give -admin as host:port, like 127.0.0.1:0")
 }
