@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // setHeader is ngx.header[name] = values: underscores become dashes, no values
@@ -41,7 +43,7 @@ func checkLength(name string, values []string) error {
 	}
 	for _, v := range values {
 		if _, err := strconv.ParseUint(v, 10, 63); err != nil {
-			return raise("failed to set header")
+			return lua.Raise("failed to set header")
 		}
 	}
 	return nil
@@ -58,7 +60,7 @@ func (q *request) applyReply(r *kongReply) {
 	q.status = r.status
 	length := false
 	if r.headers != nil {
-		for name, v := range r.headers.fields {
+		for name, v := range r.headers.Fields {
 			values, _ := headerValues(name, v, true) // checked before
 			q.setHeader(name, values...)
 			if n := strings.ToLower(strings.ReplaceAll(name, "_", "-")); n == "content-length" {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // nginx's limits for clients, as Kong leaves them.
@@ -128,7 +130,7 @@ func (q *request) refuse(status int) {
 		status, heading, more = http.StatusBadRequest, "400 Bad Request", "<center>The plain HTTP request was sent to HTTPS port</center>\r\n"
 	}
 	q.answer(&kongReply{status, []byte("<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + heading + "</h1></center>\r\n" +
-		more + "<hr><center>openresty</center>\r\n</body>\r\n</html>\r\n"), newFields(map[string]value{"Content-Type": "text/html"})})
+		more + "<hr><center>openresty</center>\r\n</body>\r\n</html>\r\n"), lua.NewFields(map[string]lua.Value{"Content-Type": "text/html"})})
 }
 
 // nginxPages are the titles of nginx's own pages for what Kong has none for.
@@ -247,5 +249,5 @@ func clientHost(host string) string {
 
 // inboundVersion is the client's HTTP version as Lua writes the number.
 func (q *request) inboundVersion() string {
-	return formatNumber(float64(q.in.ProtoMajor)+float64(q.in.ProtoMinor)/10, 14)
+	return lua.FormatNumber(float64(q.in.ProtoMajor)+float64(q.in.ProtoMinor)/10, 14)
 }

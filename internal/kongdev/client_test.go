@@ -12,6 +12,8 @@ import (
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A client that goes away is a 499 in the log, and no plugin's fault.
@@ -62,7 +64,7 @@ func TestExitStatus(t *testing.T) {
 		_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 		require.NoError(t, err)
 		answer, _ := io.ReadAll(c)
-		assert.Contains(t, string(answer), "HTTP/1.1 "+formatNumber(float64(status), 10))
+		assert.Contains(t, string(answer), "HTTP/1.1 "+lua.FormatNumber(float64(status), 10))
 		_ = c.Close()
 	}
 }

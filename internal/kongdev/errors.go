@@ -6,13 +6,15 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A kongReply is an answer that Kong or a plugin gives instead of the upstream.
 type kongReply struct {
 	status  int
 	body    []byte
-	headers *table // may be nil
+	headers *lua.Table // may be nil
 }
 
 var statusMessages = map[int]string{ // read-only; Kong's texts
@@ -105,9 +107,9 @@ func page(contentType, message, requestID string) (string, bool) {
 // errorReply is kong.response.error: a page whose type follows the Accept
 // header. message is a text, a table (sent as JSON inside the page) or nil for
 // the status's own text.
-func (q *request) errorReply(status int, message value, headers *table) (*kongReply, error) {
+func (q *request) errorReply(status int, message lua.Value, headers *lua.Table) (*kongReply, error) {
 	if status < 400 || status > 599 {
-		return nil, raise("code must be a number between 400 and 599")
+		return nil, lua.Raise("code must be a number between 400 and 599")
 	}
 	var text string
 	switch m := message.(type) {
@@ -115,36 +117,36 @@ func (q *request) errorReply(status int, message value, headers *table) (*kongRe
 		text = statusMessage(status)
 	case string:
 		text = m
-	case *table:
-		text = string(appendJSON(nil, m))
+	case *lua.Table:
+		text = string(lua.AppendJSON(nil, m))
 	default:
-		return nil, raise("message must be a nil, a string or a table")
+		return nil, lua.Raise("message must be a nil, a string or a table")
 	}
-	all := &table{fields: map[string]value{}}
+	all := &lua.Table{Fields: map[string]lua.Value{}}
 	if headers != nil {
-		for name, v := range headers.fields {
+		for name, v := range headers.Fields {
 			if _, err := headerValues(name, v, true); err != nil {
 				return nil, err
 			}
-			all.fields[name] = v
+			all.Fields[name] = v
 		}
 	}
 	contentType := pageType(q.headers.values("accept"))
 	if q.isGRPC() {
 		contentType = grpcType
 	}
-	switch v := all.fields["Content-Type"].(type) {
+	switch v := all.Fields["Content-Type"].(type) {
 	case string:
 		contentType = v
-	case *table:
-		if contentType = typeJSON; len(v.list) > 0 {
-			contentType, _ = v.list[0].(string)
+	case *lua.Table:
+		if contentType = typeJSON; len(v.List) > 0 {
+			contentType, _ = v.List[0].(string)
 		}
 	}
-	all.fields["Content-Type"] = contentType
+	all.Fields["Content-Type"] = contentType
 	body, ok := page(contentType, text, q.id)
 	if !ok {
-		return nil, raise("bad argument #1 to 'fmt' (string expected, got nil): no template found for MIME type %s", contentType)
+		return nil, lua.Raise("bad argument #1 to 'fmt' (string expected, got nil): no template found for MIME type %s", contentType)
 	}
 	return &kongReply{status, []byte(body), all}, nil
 }
@@ -169,34 +171,34 @@ func (q *request) unexpected(status int) *kongReply {
 		if q.isGRPC() {
 			return &kongReply{status: status, body: []byte(message)}
 		}
-		text := appendJSON(nil, newFields(map[string]value{"message": message}))
-		return &kongReply{status, text, newFields(map[string]value{"Content-Type": typeJSON})}
+		text := lua.AppendJSON(nil, lua.NewFields(map[string]lua.Value{"message": message}))
+		return &kongReply{status, text, lua.NewFields(map[string]lua.Value{"Content-Type": typeJSON})}
 	}
 	contentType := pageType(accept)
 	body, _ := page(contentType, message, q.id)
-	return &kongReply{status, []byte(body), newFields(map[string]value{"Content-Type": contentType})}
+	return &kongReply{status, []byte(body), lua.NewFields(map[string]lua.Value{"Content-Type": contentType})}
 }
 
 // delayedReply is what Kong makes of a delayed_response that a plugin put into
 // the request's context: its own error page around the message.
 func (q *request) delayedReply() (*kongReply, error) {
-	d, ok := q.ctx.delayed.(*table)
+	d, ok := q.ctx.delayed.(*lua.Table)
 	if !ok {
-		return nil, raise("attempt to index local 'dr' (a %s value)", luaType(q.ctx.delayed))
+		return nil, lua.Raise("attempt to index local 'dr' (a %s value)", lua.TypeOf(q.ctx.delayed))
 	}
-	status, ok := d.get("status_code").(float64)
+	status, ok := d.Get("status_code").(float64)
 	if !ok {
-		return nil, raise("code must be a number")
+		return nil, lua.Raise("code must be a number")
 	}
-	message := d.get("content")
-	if t, ok := message.(*table); ok {
-		if m := t.get("message"); m != nil {
+	message := d.Get("content")
+	if t, ok := message.(*lua.Table); ok {
+		if m := t.Get("message"); m != nil {
 			message = m
 		}
 	}
-	headers, ok := d.get("headers").(*table)
-	if !ok && d.get("headers") != nil {
-		return nil, raise("headers must be a nil or table")
+	headers, ok := d.Get("headers").(*lua.Table)
+	if !ok && d.Get("headers") != nil {
+		return nil, lua.Raise("headers must be a nil or table")
 	}
 	return q.errorReply(int(status), message, headers)
 }

@@ -3,6 +3,8 @@ package kongdev
 import (
 	"slices"
 	"sync"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A fieldWriter is told the fields of an object, in the order of their names,
@@ -11,7 +13,7 @@ type fieldWriter interface {
 	text(name, v string)
 	number(name string, v float64)
 	flag(name string, v bool)
-	value(name string, v value)        // no field when v is nil
+	value(name string, v lua.Value)    // no field when v is nil
 	headers(name string, l headerList) // nginx-Lua's view of all of them: a repeated one is a list
 
 	// What is told between open and close is in an object of its own, between
@@ -27,37 +29,37 @@ type fieldWriter interface {
 }
 
 // tableOf is the table of the fields that write tells.
-func tableOf(write func(fieldWriter)) *table {
-	t := newFields(map[string]value{})
+func tableOf(write func(fieldWriter)) *lua.Table {
+	t := lua.NewFields(map[string]lua.Value{})
 	write(&tableWriter{t: t})
 	return t
 }
 
 // A tableWriter puts fields into a table.
 type tableWriter struct {
-	t       *table
-	outside []*table // those that t is in
+	t       *lua.Table
+	outside []*lua.Table // those that t is in
 }
 
 func (w *tableWriter) text(name, v string)               { w.value(name, v) }
 func (w *tableWriter) number(name string, v float64)     { w.value(name, v) }
 func (w *tableWriter) flag(name string, v bool)          { w.value(name, v) }
 func (w *tableWriter) headers(name string, l headerList) { w.value(name, l.table(len(l))) }
-func (w *tableWriter) open(name string)                  { w.enter(name, newFields(map[string]value{})) }
-func (w *tableWriter) openList(name string)              { w.enter(name, newList()) }
+func (w *tableWriter) open(name string)                  { w.enter(name, lua.NewFields(map[string]lua.Value{})) }
+func (w *tableWriter) openList(name string)              { w.enter(name, lua.NewList()) }
 func (w *tableWriter) closeList()                        { w.close() }
 
-func (w *tableWriter) value(name string, v value) {
+func (w *tableWriter) value(name string, v lua.Value) {
 	switch {
 	case v == nil:
-	case w.t.array:
-		w.t.list = append(w.t.list, v)
+	case w.t.Array:
+		w.t.List = append(w.t.List, v)
 	default:
-		w.t.fields[name] = v
+		w.t.Fields[name] = v
 	}
 }
 
-func (w *tableWriter) enter(name string, t *table) {
+func (w *tableWriter) enter(name string, t *lua.Table) {
 	w.value(name, t)
 	w.t, w.outside = t, append(w.outside, w.t)
 }
@@ -73,7 +75,7 @@ func (w *tableWriter) once(name string, _ any, write func(fieldWriter)) {
 	w.close()
 }
 
-// A jsonPrinter prints fields as appendJSON prints a table of them, without
+// A jsonPrinter prints fields as lua.AppendJSON prints a table of them, without
 // making one. It is an object's inside that it prints; its user adds the braces.
 type jsonPrinter struct {
 	out     []byte
@@ -94,20 +96,20 @@ func (p *jsonPrinter) name(name string) {
 
 func (p *jsonPrinter) text(name, v string) {
 	p.name(name)
-	p.out = appendJSONString(p.out, v)
+	p.out = lua.AppendJSONString(p.out, v)
 }
 
 func (p *jsonPrinter) number(name string, v float64) {
 	p.name(name)
-	p.out = appendJSONNumber(p.out, v)
+	p.out = lua.AppendJSONNumber(p.out, v)
 }
 
 func (p *jsonPrinter) flag(name string, v bool) { p.value(name, v) }
 
-func (p *jsonPrinter) value(name string, v value) {
+func (p *jsonPrinter) value(name string, v lua.Value) {
 	if v != nil {
 		p.name(name)
-		p.out = appendJSON(p.out, v)
+		p.out = lua.AppendJSON(p.out, v)
 	}
 }
 
@@ -119,11 +121,11 @@ func (p *jsonPrinter) headers(name string, l headerList) {
 			continue
 		}
 		p.name("")
-		p.out = append(appendJSONString(p.out, l[i].key), ':')
+		p.out = append(lua.AppendJSONString(p.out, l[i].key), ':')
 		if !slices.ContainsFunc(l[i+1:], named) {
-			p.out = appendJSONString(p.out, l[i].value)
+			p.out = lua.AppendJSONString(p.out, l[i].value)
 		} else {
-			p.out = appendJSON(p.out, l.values(l[i].key))
+			p.out = lua.AppendJSON(p.out, l.values(l[i].key))
 		}
 	}
 	p.close()

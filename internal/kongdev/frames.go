@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A Frame is one frame between the gateway and a plugin server, or the opening
@@ -138,9 +140,9 @@ func receiveError(err error) error {
 // sendError is a failed send: Kong asserts on it, so it is a Lua error.
 func sendError(err error) error {
 	if errors.Is(err, net.ErrClosed) {
-		return &luaError{"closed"}
+		return &lua.Error{Text: "closed"}
 	}
-	return &luaError{socketText(err)}
+	return &lua.Error{Text: socketText(err)}
 }
 
 func socketText(err error) string {

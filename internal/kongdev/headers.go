@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A header is one line of a request or a response. key is its name as lookups
@@ -103,8 +105,8 @@ func (l headerList) canonical() http.Header {
 }
 
 // table is nginx-Lua's view of the first max lines: a repeated header is a list.
-func (l headerList) table(max int) *table {
-	t := &table{fields: make(map[string]value, len(l))}
+func (l headerList) table(max int) *lua.Table {
+	t := &lua.Table{Fields: make(map[string]lua.Value, len(l))}
 	for i := range l {
 		if i >= max {
 			break
@@ -115,14 +117,14 @@ func (l headerList) table(max int) *table {
 }
 
 // addField adds one value to a table of single values and lists.
-func addField(t *table, key string, v value) {
-	switch old := t.fields[key].(type) {
+func addField(t *lua.Table, key string, v lua.Value) {
+	switch old := t.Fields[key].(type) {
 	case nil:
-		t.fields[key] = v
-	case *table:
-		old.list = append(old.list, v)
+		t.Fields[key] = v
+	case *lua.Table:
+		old.List = append(old.List, v)
 	default:
-		t.fields[key] = newList(old, v)
+		t.Fields[key] = lua.NewList(old, v)
 	}
 }
 
@@ -159,30 +161,30 @@ func cleanName(s string) string {
 // headerValues is what Kong makes of a header value given by a plugin: the
 // values to send ("" becomes a space), or the error of its argument check.
 // inMap is set for the functions that take a table of headers.
-func headerValues(name string, v value, inMap bool) ([]string, error) {
+func headerValues(name string, v lua.Value, inMap bool) ([]string, error) {
 	switch v := v.(type) {
 	case string:
 		return []string{blankToSpace(v)}, nil
 	case float64, bool:
-		return []string{luaString(v)}, nil
-	case *table:
+		return []string{lua.ToString(v)}, nil
+	case *lua.Table:
 		var out []string
-		for _, item := range v.list {
+		for _, item := range v.List {
 			if item == nil {
 				break
 			}
 			s, ok := item.(string)
 			if !ok {
-				return nil, raise("invalid header value in array %q: got %s, expected string", name, luaType(item))
+				return nil, lua.Raise("invalid header value in array %q: got %s, expected string", name, lua.TypeOf(item))
 			}
 			out = append(out, blankToSpace(s))
 		}
 		return out, nil
 	}
 	if inMap {
-		return nil, raise("invalid header value for %q: got %s, expected string, number, boolean or array of strings", name, luaType(v))
+		return nil, lua.Raise("invalid header value for %q: got %s, expected string, number, boolean or array of strings", name, lua.TypeOf(v))
 	}
-	return nil, raise("invalid header value for %q: got %s, expected array of string, string, number or boolean", name, luaType(v))
+	return nil, lua.Raise("invalid header value for %q: got %s, expected array of string, string, number or boolean", name, lua.TypeOf(v))
 }
 
 func blankToSpace(s string) string {

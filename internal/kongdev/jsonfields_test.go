@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
 
@@ -40,5 +41,5 @@ plugins:
 	require.NoError(t, err)
 	require.NoError(t, d.CompletePlugins(map[string]schema.Plugin{"p": declared}))
 	assert.Equal(t, `{"big":9007199254740992,"free":{"a":{},"b":[{},1,{"c":{}}]},"freemap":{"k":{}},"frees":[{},{"d":{}}],"list":[],"map":{"x":[]},`+
-		`"pi":3.141592653589793,"rec":{"free":{},"list":[],"n":50},"set":["b","a"]}`, string(appendJSON(nil, d.Plugins[0].Config)))
+		`"pi":3.141592653589793,"rec":{"free":{},"list":[],"n":50},"set":["b","a"]}`, string(lua.AppendJSON(nil, d.Plugins[0].Config)))
 }

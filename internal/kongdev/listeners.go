@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A listenSpec is one entry of Kong's proxy_listen.
@@ -196,15 +198,15 @@ func (q *request) scheme() string {
 // matched route's; nil when it is.
 func (q *request) refuseProtocol(r *Route) *kongReply {
 	has := func(p string) bool { return slices.Contains(r.Protocols, p) }
-	fail := func(status int, text string, headers map[string]value) *kongReply {
-		reply, _ := q.errorReply(status, text, newFields(headers)) // the status is one of ours
+	fail := func(status int, text string, headers map[string]lua.Value) *kongReply {
+		reply, _ := q.errorReply(status, text, lua.NewFields(headers)) // the status is one of ours
 		return reply
 	}
 	if has("https") && !has("http") && !q.isSecure() {
 		if r.HTTPSRedirectStatusCode == http.StatusUpgradeRequired || r.HTTPSRedirectStatusCode == 0 {
-			return fail(426, "Please use HTTPS protocol", map[string]value{"Connection": "Upgrade", "Upgrade": "TLS/1.2, HTTP/1.1"})
+			return fail(426, "Please use HTTPS protocol", map[string]lua.Value{"Connection": "Upgrade", "Upgrade": "TLS/1.2, HTTP/1.1"})
 		}
-		return &kongReply{status: r.HTTPSRedirectStatusCode, headers: newFields(map[string]value{"Location": "https://" + q.host + q.uri})}
+		return &kongReply{status: r.HTTPSRedirectStatusCode, headers: lua.NewFields(map[string]lua.Value{"Location": "https://" + q.host + q.uri})}
 	}
 	if !has("grpc") && !has("grpcs") {
 		return nil
@@ -214,9 +216,9 @@ func (q *request) refuseProtocol(r *Route) *kongReply {
 	case !strings.HasPrefix(contentType, "application/grpc"):
 		return fail(415, "Non-gRPC request matched gRPC route", nil)
 	case q.in.ProtoMajor != 2:
-		return fail(426, "Please use HTTP2 protocol", map[string]value{"connection": "Upgrade", "upgrade": "HTTP/2"})
+		return fail(426, "Please use HTTP2 protocol", map[string]lua.Value{"connection": "Upgrade", "upgrade": "HTTP/2"})
 	case !has("grpc") && !q.isSecure():
-		return &kongReply{status: 200, headers: newFields(map[string]value{
+		return &kongReply{status: 200, headers: lua.NewFields(map[string]lua.Value{
 			"content-type": "application/grpc", "grpc-status": 1.0, "grpc-message": "gRPC request matched gRPCs route",
 		})}
 	}

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // The small messages of Kong's pluginsocket.proto. They are written by hand
@@ -13,7 +15,7 @@ import (
 // textArg reads field 1 of a String or ByteString.
 func textArg(msg []byte) (string, error) {
 	var s string
-	err := eachField(msg, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
+	err := lua.EachField(msg, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
 		if num == 1 && typ == protowire.BytesType {
 			s = string(b)
 		}
@@ -25,7 +27,7 @@ func textArg(msg []byte) (string, error) {
 // intArg reads field 1 of an Int or Bool.
 func intArg(msg []byte) (int, error) {
 	var i int
-	err := eachField(msg, func(num protowire.Number, typ protowire.Type, n uint64, _ []byte) error {
+	err := lua.EachField(msg, func(num protowire.Number, typ protowire.Type, n uint64, _ []byte) error {
 		if num == 1 && typ == protowire.VarintType {
 			i = int(int32(n))
 		}
@@ -35,13 +37,13 @@ func intArg(msg []byte) (int, error) {
 }
 
 // pairArg reads a KV.
-func pairArg(msg []byte) (key string, v value, err error) {
-	err = eachField(msg, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (err error) {
+func pairArg(msg []byte) (key string, v lua.Value, err error) {
+	err = lua.EachField(msg, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) (err error) {
 		switch {
 		case num == 1 && typ == protowire.BytesType:
 			key = string(b)
 		case num == 2 && typ == protowire.BytesType:
-			v, err = decodeValue(b)
+			v, err = lua.DecodeValue(b)
 		}
 		return err
 	})
@@ -50,7 +52,7 @@ func pairArg(msg []byte) (key string, v value, err error) {
 
 // textAndInt reads a message of a string (1) and a number (2): Target and ConsumerSpec.
 func textAndInt(msg []byte) (s string, i int, err error) {
-	err = eachField(msg, func(num protowire.Number, typ protowire.Type, n uint64, b []byte) error {
+	err = lua.EachField(msg, func(num protowire.Number, typ protowire.Type, n uint64, b []byte) error {
 		switch {
 		case num == 1 && typ == protowire.BytesType:
 			s = string(b)
@@ -66,18 +68,18 @@ func textAndInt(msg []byte) (s string, i int, err error) {
 type exitArgs struct {
 	status  int
 	body    []byte
-	headers *table
+	headers *lua.Table
 }
 
 func decodeExit(msg []byte) (a exitArgs, err error) {
-	err = eachField(msg, func(num protowire.Number, typ protowire.Type, n uint64, b []byte) (err error) {
+	err = lua.EachField(msg, func(num protowire.Number, typ protowire.Type, n uint64, b []byte) (err error) {
 		switch {
 		case num == 1 && typ == protowire.VarintType:
 			a.status = int(int32(n))
 		case num == 2 && typ == protowire.BytesType:
 			a.body = append([]byte(nil), b...)
 		case num == 3 && typ == protowire.BytesType:
-			a.headers, err = decodeStruct(b, 0)
+			a.headers, err = lua.DecodeStruct(b)
 		}
 		return err
 	})
@@ -86,33 +88,33 @@ func decodeExit(msg []byte) (a exitArgs, err error) {
 
 // decodeAuthenticate reads AuthenticateArgs as the tables Kong keeps: every
 // text field is there, empty or not, and tags is a list.
-func decodeAuthenticate(msg []byte) (consumer, credential value, err error) {
-	err = eachField(msg, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
+func decodeAuthenticate(msg []byte) (consumer, credential lua.Value, err error) {
+	err = lua.EachField(msg, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
 		if typ != protowire.BytesType {
 			return nil
 		}
 		switch num {
 		case 1:
-			c := newFields(map[string]value{"id": "", "created_at": 0.0, "username": "", "custom_id": "", "tags": newList()})
+			c := lua.NewFields(map[string]lua.Value{"id": "", "created_at": 0.0, "username": "", "custom_id": "", "tags": lua.NewList()})
 			consumer = c
-			return eachField(b, func(num protowire.Number, typ protowire.Type, n uint64, b []byte) error {
+			return lua.EachField(b, func(num protowire.Number, typ protowire.Type, n uint64, b []byte) error {
 				switch {
 				case num == 2 && typ == protowire.VarintType:
-					c.fields["created_at"] = float64(int64(n))
+					c.Fields["created_at"] = float64(int64(n))
 				case num == 5 && typ == protowire.BytesType:
-					tags := c.fields["tags"].(*table)
-					tags.list = append(tags.list, string(b))
+					tags := c.Fields["tags"].(*lua.Table)
+					tags.List = append(tags.List, string(b))
 				case typ == protowire.BytesType && (num == 1 || num == 3 || num == 4):
-					c.fields[[]string{1: "id", 3: "username", 4: "custom_id"}[num]] = string(b)
+					c.Fields[[]string{1: "id", 3: "username", 4: "custom_id"}[num]] = string(b)
 				}
 				return nil
 			})
 		case 2:
-			c := newFields(map[string]value{"id": "", "consumer_id": ""})
+			c := lua.NewFields(map[string]lua.Value{"id": "", "consumer_id": ""})
 			credential = c
-			return eachField(b, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
+			return lua.EachField(b, func(num protowire.Number, typ protowire.Type, _ uint64, b []byte) error {
 				if typ == protowire.BytesType && (num == 1 || num == 2) {
-					c.fields[[]string{1: "id", 2: "consumer_id"}[num]] = string(b)
+					c.Fields[[]string{1: "id", 2: "consumer_id"}[num]] = string(b)
 				}
 				return nil
 			})
@@ -123,16 +125,16 @@ func decodeAuthenticate(msg []byte) (consumer, credential value, err error) {
 }
 
 // encodeText is a String; anything but a string or nil cannot be encoded.
-func encodeText(v value) ([]byte, error) {
+func encodeText(v lua.Value) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return nil, nil
 	case string:
 		return appendText(nil, 1, v), nil
 	case float64:
-		return appendText(nil, 1, formatNumber(v, 14)), nil
+		return appendText(nil, 1, lua.FormatNumber(v, 14)), nil
 	}
-	return nil, raise("bad argument #2 to 'encode' (string expected for field 'v', got %s)", luaType(v))
+	return nil, lua.Raise("bad argument #2 to 'encode' (string expected for field 'v', got %s)", lua.TypeOf(v))
 }
 
 func appendText(dst []byte, num protowire.Number, s string) []byte {
@@ -156,18 +158,4 @@ func encodeNumber(f float64) []byte {
 		return nil
 	}
 	return protowire.AppendFixed64([]byte{0x09}, math.Float64bits(f))
-}
-
-func luaType(v value) string {
-	switch v.(type) {
-	case nil:
-		return "nil"
-	case bool:
-		return "boolean"
-	case float64:
-		return "number"
-	case string:
-		return "string"
-	}
-	return "table"
 }

@@ -5,11 +5,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // variable is an nginx variable, nil when nginx has none of that name or it
 // has no value.
-func (q *request) variable(name string) value {
+func (q *request) variable(name string) lua.Value {
 	name = strings.ToLower(name)
 	prefix, rest, _ := strings.Cut(name, "_")
 	switch prefix {
@@ -34,7 +36,7 @@ func (q *request) variable(name string) value {
 		}
 		return q.upstreamVar(rest)
 	}
-	text := func(s string) value {
+	text := func(s string) lua.Value {
 		if s == "" {
 			return nil
 		}
@@ -145,7 +147,7 @@ func (q *request) variable(name string) value {
 }
 
 // upstreamVar are the variables of Kong's nginx configuration and of nginx's proxy.
-func (q *request) upstreamVar(name string) value {
+func (q *request) upstreamVar(name string) lua.Value {
 	switch name {
 	case "scheme":
 		return q.upstreamScheme
@@ -180,7 +182,7 @@ func (q *request) upstreamVar(name string) value {
 
 func seconds(ms int64) string { return strconv.FormatFloat(float64(ms)/1000, 'f', 3, 64) }
 
-func responseVar(l headerList, name string) value {
+func responseVar(l headerList, name string) lua.Value {
 	if v, ok := headerVar(l, name); ok {
 		return v
 	}
@@ -188,7 +190,7 @@ func responseVar(l headerList, name string) value {
 }
 
 // argVar is the first argument of that name, not decoded; names ignore case.
-func argVar(query, name string) value {
+func argVar(query, name string) lua.Value {
 	for part := range strings.SplitSeq(query, "&") {
 		if key, v, ok := strings.Cut(part, "="); ok && strings.EqualFold(key, name) {
 			return v
@@ -197,7 +199,7 @@ func argVar(query, name string) value {
 	return nil
 }
 
-func cookieVar(l headerList, name string) value {
+func cookieVar(l headerList, name string) lua.Value {
 	for _, line := range l.values("cookie") {
 		for part := range strings.SplitSeq(line, ";") {
 			if key, v, ok := strings.Cut(strings.TrimSpace(part), "="); ok && strings.EqualFold(key, name) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A clientConn is what nginx's variables tell about a client's connection.
@@ -49,7 +51,7 @@ func countOnConnection(r *http.Request) (*clientConn, int64) {
 }
 
 // connectionVar are the variables of the client's connection.
-func (q *request) connectionVar(name string) (value, bool) {
+func (q *request) connectionVar(name string) (lua.Value, bool) {
 	switch name {
 	case "connection":
 		return strconv.FormatInt(q.client.serial, 10), true
@@ -82,7 +84,7 @@ func (q *request) connectionVar(name string) (value, bool) {
 }
 
 // remoteUser is the name in Basic credentials.
-func (q *request) remoteUser() value {
+func (q *request) remoteUser() lua.Value {
 	auth, _ := q.headers.get("authorization")
 	kind, code, _ := strings.Cut(auth, " ")
 	plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(code))
@@ -93,7 +95,7 @@ func (q *request) remoteUser() value {
 }
 
 // tlsVersion is ngx.ssl.get_tls1_version_str, as ssl_protocol.
-func tlsVersion(s *tls.ConnectionState) value {
+func tlsVersion(s *tls.ConnectionState) lua.Value {
 	if s == nil || s.Version == 0 {
 		return nil
 	}
@@ -101,12 +103,12 @@ func tlsVersion(s *tls.ConnectionState) value {
 }
 
 // tlsVar are the ssl_ variables, without the prefix. All are nil without TLS.
-func (q *request) tlsVar(name string) value {
+func (q *request) tlsVar(name string) lua.Value {
 	s := q.in.TLS
 	if s == nil {
 		return nil
 	}
-	text := func(t string) value {
+	text := func(t string) lua.Value {
 		if t == "" {
 			return nil
 		}

@@ -1,6 +1,10 @@
 package kongdev
 
-import "maps"
+import (
+	"maps"
+
+	"kong-go-plugins/internal/kongdev/lua"
+)
 
 // A pdkMethod is one call that plugins can make. phases is Kong's own check;
 // inLog tells which calls work in the log phase, where nginx's request is gone
@@ -38,7 +42,7 @@ func allMethods() map[string]pdkMethod {
 
 // The usual shapes of a call.
 
-func textCall(f func(q *request) (value, error)) func(*event, []byte) ([]byte, error) {
+func textCall(f func(q *request) (lua.Value, error)) func(*event, []byte) ([]byte, error) {
 	return func(ev *event, _ []byte) ([]byte, error) {
 		v, err := f(ev.req)
 		if err != nil {
@@ -59,7 +63,7 @@ func intCall(f func(q *request) (int, error)) func(*event, []byte) ([]byte, erro
 }
 
 // namedCall takes a String and answers with a text.
-func namedCall(f func(q *request, name string) (value, error)) func(*event, []byte) ([]byte, error) {
+func namedCall(f func(q *request, name string) (lua.Value, error)) func(*event, []byte) ([]byte, error) {
 	return func(ev *event, args []byte) ([]byte, error) {
 		name, err := textArg(args)
 		if err != nil {
@@ -74,7 +78,7 @@ func namedCall(f func(q *request, name string) (value, error)) func(*event, []by
 }
 
 // tableCall takes an Int, the most entries to return, and answers with a Struct.
-func tableCall(what string, f func(q *request, max int) *table) func(*event, []byte) ([]byte, error) {
+func tableCall(what string, f func(q *request, max int) *lua.Table) func(*event, []byte) ([]byte, error) {
 	return func(ev *event, args []byte) ([]byte, error) {
 		max, err := intArg(args)
 		if err != nil {
@@ -82,13 +86,13 @@ func tableCall(what string, f func(q *request, max int) *table) func(*event, []b
 		}
 		if ev.req.phase != phaseLog { // there the saved table is returned as it is
 			if max < 1 {
-				return nil, raise("%s must be >= 1", what)
+				return nil, lua.Raise("%s must be >= 1", what)
 			}
 			if max > 1000 {
-				return nil, raise("%s must be <= 1000", what)
+				return nil, lua.Raise("%s must be <= 1000", what)
 			}
 		}
-		return appendStruct(nil, f(ev.req, max)), nil
+		return lua.AppendStruct(nil, f(ev.req, max)), nil
 	}
 }
 
@@ -104,7 +108,7 @@ func setCall(f func(q *request, s string) error) func(*event, []byte) ([]byte, e
 }
 
 // pairCall takes a KV and answers nothing.
-func pairCall(f func(q *request, key string, v value) error) func(*event, []byte) ([]byte, error) {
+func pairCall(f func(q *request, key string, v lua.Value) error) func(*event, []byte) ([]byte, error) {
 	return func(ev *event, args []byte) ([]byte, error) {
 		key, v, err := pairArg(args)
 		if err != nil {
@@ -115,9 +119,9 @@ func pairCall(f func(q *request, key string, v value) error) func(*event, []byte
 }
 
 // structCall takes a Struct and answers nothing.
-func structCall(f func(q *request, t *table) error) func(*event, []byte) ([]byte, error) {
+func structCall(f func(q *request, t *lua.Table) error) func(*event, []byte) ([]byte, error) {
 	return func(ev *event, args []byte) ([]byte, error) {
-		t, err := decodeStruct(args, 0)
+		t, err := lua.DecodeStruct(args)
 		if err != nil {
 			return nil, err
 		}

@@ -5,12 +5,14 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // clientMethods are kong.client and kong.router.
 var clientMethods = map[string]pdkMethod{ // read-only
-	"kong.client.get_ip":             {anyPhase, false, textCall(func(q *request) (value, error) { return q.clientIP, nil })},
-	"kong.client.get_forwarded_ip":   {anyPhase, false, textCall(func(q *request) (value, error) { return q.clientIP, nil })},
+	"kong.client.get_ip":             {anyPhase, false, textCall(func(q *request) (lua.Value, error) { return q.clientIP, nil })},
+	"kong.client.get_forwarded_ip":   {anyPhase, false, textCall(func(q *request) (lua.Value, error) { return q.clientIP, nil })},
 	"kong.client.get_port":           {anyPhase, false, intCall(func(q *request) (int, error) { return q.clientTCP, nil })},
 	"kong.client.get_forwarded_port": {anyPhase, false, intCall(func(q *request) (int, error) { return q.clientTCP, nil })},
 	"kong.client.get_credential": {authAndLater, true, func(ev *event, _ []byte) ([]byte, error) {
@@ -26,12 +28,12 @@ var clientMethods = map[string]pdkMethod{ // read-only
 			return nil, err
 		}
 		if consumer == nil && credential == nil {
-			return nil, raise("either credential or consumer must be provided")
+			return nil, lua.Raise("either credential or consumer must be provided")
 		}
 		ev.req.ctx.consumer, ev.req.ctx.credential = consumer, credential
 		return nil, nil
 	}},
-	"kong.client.get_protocol": {authAndLater, true, textCall(func(q *request) (value, error) {
+	"kong.client.get_protocol": {authAndLater, true, textCall(func(q *request) (lua.Value, error) {
 		r := q.route()
 		switch {
 		case r == nil:
@@ -73,18 +75,18 @@ var (
 
 // encodeEntity writes a table as a message; other fields are left out, a field
 // of the wrong type is a Lua error.
-func encodeEntity(v value, fields map[string]entityField) ([]byte, error) {
+func encodeEntity(v lua.Value, fields map[string]entityField) ([]byte, error) {
 	if v == nil {
 		return nil, nil
 	}
-	t, ok := v.(*table)
+	t, ok := v.(*lua.Table)
 	if !ok {
-		return nil, raise("bad argument #2 to 'encode' (table expected, got %s)", luaType(v))
+		return nil, lua.Raise("bad argument #2 to 'encode' (table expected, got %s)", lua.TypeOf(v))
 	}
 	var out []byte
 	for _, name := range [...]string{"id", "created_at", "username", "custom_id", "consumer_id", "tags"} {
 		f, known := fields[name]
-		v := t.get(name)
+		v := t.Get(name)
 		if !known || v == nil {
 			continue
 		}
@@ -99,16 +101,16 @@ func encodeEntity(v value, fields map[string]entityField) ([]byte, error) {
 				out = appendInt(out, f.num, int64(v))
 				continue
 			}
-		case *table:
+		case *lua.Table:
 			if f.kind == "list" {
-				for _, item := range v.list {
+				for _, item := range v.List {
 					s, _ := item.(string)
 					out = protowire.AppendString(protowire.AppendTag(out, f.num, protowire.BytesType), s)
 				}
 				continue
 			}
 		}
-		return nil, raise("bad argument #2 to 'encode' (%s expected for field '%s', got %s)", f.kind, name, luaType(v))
+		return nil, lua.Raise("bad argument #2 to 'encode' (%s expected for field '%s', got %s)", f.kind, name, lua.TypeOf(v))
 	}
 	return out, nil
 }
@@ -119,7 +121,7 @@ func loadConsumer(ev *event, args []byte) ([]byte, error) {
 		return nil, err
 	}
 	if !isUUID(id) && byName == 0 {
-		return nil, raise("cannot load a consumer with an id that is not a uuid")
+		return nil, lua.Raise("cannot load a consumer with an id that is not a uuid")
 	}
 	consumers := ev.req.gen.config.Consumers
 	i := slices.IndexFunc(consumers, func(c *Consumer) bool { return isUUID(id) && c.ID == strings.ToLower(id) })
@@ -132,8 +134,8 @@ func loadConsumer(ev *event, args []byte) ([]byte, error) {
 	return encodeEntity(consumerTable(consumers[i]), consumerFields)
 }
 
-func consumerTable(c *Consumer) *table {
-	t := map[string]value{"id": c.ID, "created_at": float64(c.CreatedAt)}
+func consumerTable(c *Consumer) *lua.Table {
+	t := map[string]lua.Value{"id": c.ID, "created_at": float64(c.CreatedAt)}
 	if c.Username != "" {
 		t["username"] = c.Username
 	}
@@ -143,7 +145,7 @@ func consumerTable(c *Consumer) *table {
 	if c.Tags != nil {
 		t["tags"] = stringList(c.Tags)
 	}
-	return newFields(t)
+	return lua.NewFields(t)
 }
 
 func encodeRoute(r *Route) []byte {

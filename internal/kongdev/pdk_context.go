@@ -1,46 +1,50 @@
 package kongdev
 
-import "strings"
+import (
+	"strings"
+
+	"kong-go-plugins/internal/kongdev/lua"
+)
 
 // contextMethods are kong.ctx.shared and kong.nginx.
 var contextMethods = map[string]pdkMethod{ // read-only
-	"kong.ctx.shared.set": {anyPhase, true, pairCall(func(q *request, key string, v value) error {
+	"kong.ctx.shared.set": {anyPhase, true, pairCall(func(q *request, key string, v lua.Value) error {
 		q.shared.set(key, v)
 		return nil
 	})},
-	"kong.ctx.shared.get": {anyPhase, true, valueCall(func(q *request, key string) value { return q.shared.get(key) })},
-	"kong.nginx.set_ctx": {anyPhase, true, pairCall(func(q *request, key string, v value) error {
+	"kong.ctx.shared.get": {anyPhase, true, valueCall(func(q *request, key string) lua.Value { return q.shared.get(key) })},
+	"kong.nginx.set_ctx": {anyPhase, true, pairCall(func(q *request, key string, v lua.Value) error {
 		q.setContext(key, v)
 		return nil
 	})},
-	"kong.nginx.get_ctx": {anyPhase, true, valueCall(func(q *request, key string) value { return q.context(key) })},
-	"kong.nginx.get_var": {anyPhase, false, namedCall(func(q *request, name string) (value, error) { return q.variable(name), nil })},
-	"kong.nginx.get_tls1_version_str": {anyPhase, true, textCall(func(q *request) (value, error) {
+	"kong.nginx.get_ctx": {anyPhase, true, valueCall(func(q *request, key string) lua.Value { return q.context(key) })},
+	"kong.nginx.get_var": {anyPhase, false, namedCall(func(q *request, name string) (lua.Value, error) { return q.variable(name), nil })},
+	"kong.nginx.get_tls1_version_str": {anyPhase, true, textCall(func(q *request) (lua.Value, error) {
 		if q.phase == phaseLog { // in its timer there is no connection
 			return nil, nil
 		}
 		return tlsVersion(q.in.TLS), nil
 	})},
-	"kong.nginx.get_subsystem": {anyPhase, true, textCall(func(*request) (value, error) { return "http", nil })},
+	"kong.nginx.get_subsystem": {anyPhase, true, textCall(func(*request) (lua.Value, error) { return "http", nil })},
 	"kong.nginx.req_start_time": {anyPhase, true, func(ev *event, _ []byte) ([]byte, error) {
 		return encodeNumber(float64(ev.req.start) / 1000), nil
 	}},
 }
 
 // valueCall takes a String and answers with a Value.
-func valueCall(f func(q *request, key string) value) func(*event, []byte) ([]byte, error) {
+func valueCall(f func(q *request, key string) lua.Value) func(*event, []byte) ([]byte, error) {
 	return func(ev *event, args []byte) ([]byte, error) {
 		key, err := textArg(args)
 		if err != nil {
 			return nil, err
 		}
-		return appendValue(nil, f(ev.req, key)), nil
+		return lua.AppendValue(nil, f(ev.req, key)), nil
 	}
 }
 
 // setContext is ngx.ctx[key] = v. Some keys are Kong's own, and plugins use
 // that: buffered_proxying switches buffering, delayed_response answers.
-func (q *request) setContext(key string, v value) {
+func (q *request) setContext(key string, v lua.Value) {
 	switch key {
 	case "buffered_proxying":
 		q.ctx.bufferedProxying = v
@@ -58,7 +62,7 @@ func (q *request) setContext(key string, v value) {
 		q.ctx.unexpected = truthy(v)
 	default:
 		if q.ctx.extra == nil {
-			q.ctx.extra = map[string]value{}
+			q.ctx.extra = map[string]lua.Value{}
 		}
 		if v == nil {
 			delete(q.ctx.extra, key)
@@ -69,11 +73,11 @@ func (q *request) setContext(key string, v value) {
 }
 
 // context is ngx.ctx[key].
-func (q *request) context(key string) value {
+func (q *request) context(key string) lua.Value {
 	if v, set := q.ctx.extra[key]; set {
 		return v
 	}
-	flag := func(b bool) value {
+	flag := func(b bool) lua.Value {
 		if b {
 			return true
 		}
@@ -141,7 +145,7 @@ func (q *request) context(key string) value {
 }
 
 // duration is a number of milliseconds that may not be known yet.
-func duration(ms int64) value {
+func duration(ms int64) lua.Value {
 	if ms < 0 {
 		return nil
 	}
@@ -149,7 +153,7 @@ func duration(ms int64) value {
 }
 
 // balancerData is what Kong keeps about the target from routing on.
-func (q *request) balancerData() value {
+func (q *request) balancerData() lua.Value {
 	if !q.ctx.hasBalancerData {
 		return nil
 	}
@@ -164,7 +168,7 @@ func (q *request) balancerData() value {
 	if s := q.service(); s != nil {
 		retries, connect, write, read = s.Retries, s.ConnectTimeout, s.WriteTimeout, s.ReadTimeout
 	}
-	return newFields(map[string]value{
+	return lua.NewFields(map[string]lua.Value{
 		"scheme": q.upstreamScheme, "type": kind, "host": q.target.host, "port": float64(q.target.port), "try_count": float64(len(q.tries)),
 		"retries": float64(retries), "connect_timeout": float64(connect), "send_timeout": float64(write), "read_timeout": float64(read),
 		"tries": q.triesTable(),

@@ -3,6 +3,8 @@ package kongdev
 import (
 	"errors"
 	"strings"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // logMethods are kong.log.
@@ -17,7 +19,7 @@ var logMethods = map[string]pdkMethod{ // read-only
 	"kong.log.serialize": {phaseLog, true, func(ev *event, _ []byte) ([]byte, error) {
 		return ev.req.logOnce.message(), nil
 	}},
-	"kong.log.set_serialize_value": {contextPhases, true, pairCall(func(q *request, key string, v value) error {
+	"kong.log.set_serialize_value": {contextPhases, true, pairCall(func(q *request, key string, v lua.Value) error {
 		if q.phase != phaseLog { // there it is too late, and no error
 			q.serializeValues = append(q.serializeValues, serializeValue{key, v})
 		}
@@ -28,22 +30,22 @@ var logMethods = map[string]pdkMethod{ // read-only
 // logCall writes a line: the arguments up to the first that Lua lost, joined.
 func logCall(level int) func(*event, []byte) ([]byte, error) {
 	return func(ev *event, args []byte) ([]byte, error) {
-		list, err := decodeList(args, 0)
+		list, err := lua.DecodeList(args)
 		if err != nil {
 			return nil, err
 		}
 		if level > ev.req.gw.log.level {
 			return nil, nil
 		}
-		if len(list.list) == 0 || list.list[0] == nil { // a nil, or false, ends Lua's argument list
+		if len(list.List) == 0 || list.List[0] == nil { // a nil, or false, ends Lua's argument list
 			return nil, errors.New("bad argument #1 to 'select' (index out of range)")
 		}
 		var text strings.Builder
-		for _, v := range list.list {
+		for _, v := range list.List {
 			if v == nil {
 				break
 			}
-			text.WriteString(luaString(v))
+			text.WriteString(lua.ToString(v))
 		}
 		ev.req.gw.log.printf(level, "[%s] %s, request_id: %q", ev.conf.plugin.Name, text.String(), ev.req.id)
 		return nil, nil

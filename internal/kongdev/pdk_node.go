@@ -4,11 +4,13 @@ import (
 	"os"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // nodeMethods are kong.node and kong.ip.
 var nodeMethods = map[string]pdkMethod{ // read-only
-	"kong.node.get_id":           {anyPhase, true, textCall(func(q *request) (value, error) { return q.gw.nodeID, nil })},
+	"kong.node.get_id":           {anyPhase, true, textCall(func(q *request) (lua.Value, error) { return q.gw.nodeID, nil })},
 	"kong.node.get_memory_stats": {anyPhase, true, memoryStats},
 	// Kong trusts no address unless trusted_ips is set.
 	"kong.ip.is_trusted": {anyPhase, true, func(_ *event, args []byte) ([]byte, error) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // defaultMax is nginx-Lua's limit for headers and query arguments where Kong
@@ -12,30 +14,30 @@ import (
 const defaultMax = 100
 
 var requestMethods = map[string]pdkMethod{ // read-only
-	"kong.request.get_scheme":           {requestPhases, false, textCall(func(q *request) (value, error) { return q.scheme(), nil })},
-	"kong.request.get_host":             {requestPhases, false, textCall(func(q *request) (value, error) { return q.host, nil })},
+	"kong.request.get_scheme":           {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.scheme(), nil })},
+	"kong.request.get_host":             {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.host, nil })},
 	"kong.request.get_port":             {anyPhase, false, intCall(func(q *request) (int, error) { return q.port, nil })},
-	"kong.request.get_forwarded_scheme": {requestPhases, false, textCall(func(q *request) (value, error) { return q.scheme(), nil })},
-	"kong.request.get_forwarded_host":   {requestPhases, false, textCall(func(q *request) (value, error) { return q.host, nil })},
+	"kong.request.get_forwarded_scheme": {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.scheme(), nil })},
+	"kong.request.get_forwarded_host":   {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.host, nil })},
 	"kong.request.get_forwarded_port":   {requestPhases, false, intCall(func(q *request) (int, error) { return q.port, nil })},
 	"kong.request.get_http_version": {requestPhases, false, func(ev *event, _ []byte) ([]byte, error) {
 		return encodeNumber(float64(ev.req.in.ProtoMajor) + float64(ev.req.in.ProtoMinor)/10), nil
 	}},
-	"kong.request.get_method":          {requestPhases, false, textCall(func(q *request) (value, error) { return q.method, nil })},
-	"kong.request.get_path":            {requestPhases, false, textCall(func(q *request) (value, error) { return normalizePath(requestPath(q.in)), nil })},
-	"kong.request.get_path_with_query": {requestPhases, false, textCall(func(q *request) (value, error) { return q.uri, nil })},
-	"kong.request.get_raw_query":       {requestPhases, false, textCall(func(q *request) (value, error) { return q.args, nil })},
-	"kong.request.get_query_arg": {requestPhases, false, namedCall(func(q *request, name string) (value, error) {
-		return firstValue(parseArgs(q.args, defaultMax).fields[name]), nil
+	"kong.request.get_method":          {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.method, nil })},
+	"kong.request.get_path":            {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return normalizePath(requestPath(q.in)), nil })},
+	"kong.request.get_path_with_query": {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.uri, nil })},
+	"kong.request.get_raw_query":       {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.args, nil })},
+	"kong.request.get_query_arg": {requestPhases, false, namedCall(func(q *request, name string) (lua.Value, error) {
+		return firstValue(parseArgs(q.args, defaultMax).Fields[name]), nil
 	})},
-	"kong.request.get_query": {requestPhases, false, tableCall("max_args", func(q *request, max int) *table { return parseArgs(q.args, max) })},
-	"kong.request.get_header": {requestPhases, true, namedCall(func(q *request, name string) (value, error) {
+	"kong.request.get_query": {requestPhases, false, tableCall("max_args", func(q *request, max int) *lua.Table { return parseArgs(q.args, max) })},
+	"kong.request.get_header": {requestPhases, true, namedCall(func(q *request, name string) (lua.Value, error) {
 		if q.phase == phaseLog {
 			return firstValue(lookup(q.headers.table(defaultMax), name)), nil
 		}
 		return requestHeader(q, name), nil
 	})},
-	"kong.request.get_headers": {requestPhases, true, tableCall("max_headers", func(q *request, max int) *table {
+	"kong.request.get_headers": {requestPhases, true, tableCall("max_headers", func(q *request, max int) *lua.Table {
 		if q.phase == phaseLog {
 			max = defaultMax
 		}
@@ -47,26 +49,26 @@ var requestMethods = map[string]pdkMethod{ // read-only
 
 // lookup finds a name in a table of headers as nginx-Lua does: as it is, then
 // in lower case with dashes for underscores.
-func lookup(t *table, name string) value {
-	if v := t.fields[name]; v != nil {
+func lookup(t *lua.Table, name string) lua.Value {
+	if v := t.Fields[name]; v != nil {
 		return v
 	}
-	return t.fields[strings.ReplaceAll(strings.ToLower(name), "_", "-")]
+	return t.Fields[strings.ReplaceAll(strings.ToLower(name), "_", "-")]
 }
 
-func firstValue(v value) value {
-	if t, ok := v.(*table); ok {
-		if len(t.list) == 0 {
+func firstValue(v lua.Value) lua.Value {
+	if t, ok := v.(*lua.Table); ok {
+		if len(t.List) == 0 {
 			return nil
 		}
-		return t.list[0]
+		return t.List[0]
 	}
 	return v
 }
 
 // requestHeader is kong.request.get_header: the nginx variable, read again when
 // it may be several values joined.
-func requestHeader(q *request, name string) value {
+func requestHeader(q *request, name string) lua.Value {
 	joined, ok := headerVar(q.headers, strings.ReplaceAll(name, "-", "_"))
 	if !ok {
 		return nil
@@ -112,8 +114,8 @@ func sameButDashes(key, name string) bool {
 
 // parseArgs is ngx.req.get_uri_args: an argument without "=" is true, a
 // repeated one a list, one without a name is left out.
-func parseArgs(query string, max int) *table {
-	t := &table{fields: map[string]value{}}
+func parseArgs(query string, max int) *lua.Table {
+	t := &lua.Table{Fields: map[string]lua.Value{}}
 	n := 0
 	for part := range strings.SplitSeq(query, "&") {
 		key, v, hasValue := strings.Cut(part, "=")
@@ -123,7 +125,7 @@ func parseArgs(query string, max int) *table {
 		if n++; n > max {
 			break
 		}
-		var arg value = true
+		var arg lua.Value = true
 		if hasValue {
 			arg = unescapeArg(v)
 		}
@@ -155,7 +157,7 @@ func unescapeArg(s string) string {
 func getRawBody(ev *event, _ []byte) ([]byte, error) {
 	b := &ev.req.body
 	if err := b.load(); err != nil {
-		return nil, &luaError{err.Error()}
+		return nil, &lua.Error{Text: err.Error()}
 	}
 	if b.file != "" {
 		return protowire.AppendString([]byte{0x12}, b.file), nil

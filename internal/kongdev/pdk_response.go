@@ -1,17 +1,19 @@
 package kongdev
 
+import "kong-go-plugins/internal/kongdev/lua"
+
 var responseMethods = map[string]pdkMethod{ // read-only
 	"kong.response.get_status": {responsePhases, true, intCall(func(q *request) (int, error) { return q.status, nil })},
-	"kong.response.get_header": {responsePhases, true, namedCall(func(q *request, name string) (value, error) {
+	"kong.response.get_header": {responsePhases, true, namedCall(func(q *request, name string) (lua.Value, error) {
 		return firstValue(lookup(q.responseTable(defaultMax), name)), nil
 	})},
-	"kong.response.get_headers": {responsePhases, true, tableCall("max_headers", func(q *request, max int) *table {
+	"kong.response.get_headers": {responsePhases, true, tableCall("max_headers", func(q *request, max int) *lua.Table {
 		if q.phase == phaseLog {
 			max = defaultMax
 		}
 		return q.responseTable(max)
 	})},
-	"kong.response.get_source": {responsePhases, true, textCall(func(q *request) (value, error) { return q.source(), nil })},
+	"kong.response.get_source": {responsePhases, true, textCall(func(q *request) (lua.Value, error) { return q.source(), nil })},
 	"kong.response.set_status": {setterPhases, false, func(ev *event, args []byte) ([]byte, error) {
 		status, err := intArg(args)
 		if err != nil {
@@ -23,7 +25,7 @@ var responseMethods = map[string]pdkMethod{ // read-only
 		ev.req.status = status
 		return nil, nil
 	}},
-	"kong.response.set_header": {setterPhases, false, pairCall(func(q *request, name string, v value) error {
+	"kong.response.set_header": {setterPhases, false, pairCall(func(q *request, name string, v lua.Value) error {
 		values, err := headerValues(name, v, false)
 		if err == nil {
 			err = checkLength(name, values)
@@ -33,7 +35,7 @@ var responseMethods = map[string]pdkMethod{ // read-only
 		}
 		return err
 	})},
-	"kong.response.add_header": {setterPhases, false, pairCall(func(q *request, name string, v value) error {
+	"kong.response.add_header": {setterPhases, false, pairCall(func(q *request, name string, v lua.Value) error {
 		values, err := headerValues(name, v, false)
 		if err == nil {
 			err = checkLength(name, values)
@@ -50,11 +52,11 @@ var responseMethods = map[string]pdkMethod{ // read-only
 		q.setHeader(name)
 		return nil
 	})},
-	"kong.response.set_headers": {setterPhases, false, structCall(func(q *request, t *table) error {
+	"kong.response.set_headers": {setterPhases, false, structCall(func(q *request, t *lua.Table) error {
 		if err := checkHeaders(t); err != nil {
 			return err
 		}
-		for name, v := range t.fields {
+		for name, v := range t.Fields {
 			values, _ := headerValues(name, v, true)
 			if err := checkLength(name, values); err != nil {
 				return err
@@ -83,13 +85,13 @@ var responseMethods = map[string]pdkMethod{ // read-only
 
 func checkStatus(status int) error {
 	if status < 100 || status > 599 {
-		return raise("code must be a number between 100 and 599")
+		return lua.Raise("code must be a number between 100 and 599")
 	}
 	return nil
 }
 
-func checkHeaders(t *table) error {
-	for name, v := range t.fields {
+func checkHeaders(t *lua.Table) error {
+	for name, v := range t.Fields {
 		if _, err := headerValues(name, v, true); err != nil {
 			return err
 		}
@@ -112,9 +114,9 @@ func (q *request) source() string {
 
 // responseTable is ngx.resp.get_headers: nginx adds the connection header
 // itself.
-func (q *request) responseTable(max int) *table {
+func (q *request) responseTable(max int) *lua.Table {
 	t := q.response.table(max)
-	t.fields["connection"] = q.connection()
+	t.Fields["connection"] = q.connection()
 	return t
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // rawHead sends a request as it is and returns the answer's head.
@@ -85,9 +87,9 @@ func TestRefusedResponseArguments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ev := newTestEvent(t, phaseAccess)
 			_, err := ev.call(tt.method, pdkMethods[tt.method], tt.args)
-			var raised *luaError
+			var raised *lua.Error
 			require.ErrorAs(t, err, &raised)
-			assert.Equal(t, tt.text, raised.text)
+			assert.Equal(t, tt.text, raised.Text)
 		})
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // newTestEvent is an event of a request that no gateway serves.
@@ -46,13 +48,13 @@ func FuzzCall(f *testing.F) {
 		name := names[int(method)%len(names)]
 		ev := newTestEvent(t, phases[int(at)%len(phases)])
 		_, err := ev.call(name, pdkMethods[name], args)
-		var raised *luaError
+		var raised *lua.Error
 		var exit *exitSignal
 		if err != nil && !errors.As(err, &raised) && !errors.As(err, &exit) {
 			t.Fatalf("%s: %T %v", name, err, err)
 		}
 		if serialized, err := ev.req.serialize(); err == nil {
-			_ = appendJSON(nil, serialized)
+			_ = lua.AppendJSON(nil, serialized)
 		}
 		_, _ = ev.req.delayedReply()
 	})
@@ -126,7 +128,7 @@ func TestPhases(t *testing.T) {
 func TestVariables(t *testing.T) {
 	q := newTestEvent(t, phaseAccess).req
 	q.headers = append(q.headers, header{"api-key", "api-key", "three"}, header{"api_key", "api_key", "four"}, header{"Cookie", "cookie", "a=1; b=2"})
-	tests := map[string]value{
+	tests := map[string]lua.Value{
 		"http_api_key": "three, four", "http_API_KEY": "three, four", "http_missing": nil, "args": "a=1&flag", "arg_a": "1", "arg_flag": nil,
 		"cookie_b": "2", "is_args": "?", "request_uri": "/x?a=1&flag", "uri": "/x", "request_method": "POST", "kong_request_id": q.id, "bogus_var": nil,
 		"content_length": "4", "host": "example.com", "scheme": "http", "ssl_protocol": nil, "upstream_addr": nil, "upstream_uri": "/x",
@@ -141,7 +143,7 @@ func TestVariables(t *testing.T) {
 func TestRequestHeader(t *testing.T) {
 	q := newTestEvent(t, phaseAccess).req
 	q.headers = append(q.headers, header{"X-Two", "x-two", "1"}, header{"X-Two", "x-two", "2"}, header{"X-Comma", "x-comma", "a, b"})
-	for name, want := range map[string]value{"X-TWO": "1", "x_two": "1", "x-comma": "a, b", "x-none": nil, "Host": "example.com"} {
+	for name, want := range map[string]lua.Value{"X-TWO": "1", "x_two": "1", "x-comma": "a, b", "x-none": nil, "Host": "example.com"} {
 		assert.Equal(t, want, requestHeader(q, name), name)
 	}
 }
@@ -186,7 +188,7 @@ func TestOtherPhases(t *testing.T) {
 			r := b.get("/")
 			assert.Equal(t, tt.status, r.StatusCode)
 			assert.Contains(t, r.body, tt.body)
-			assert.Contains(t, <-logged, `"status":`+formatNumber(float64(tt.status), 10))
+			assert.Contains(t, <-logged, `"status":`+lua.FormatNumber(float64(tt.status), 10))
 		})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // upstreamMethods are kong.service and what is below it.
@@ -26,25 +28,25 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 			return nil, err
 		}
 		if port < 0 || port > 65535 {
-			return nil, raise("port must be an integer between 0 and 65535: given %d", port)
+			return nil, lua.Raise("port must be an integer between 0 and 65535: given %d", port)
 		}
 		ev.req.upstreamHost = host
 		if !ev.req.ctx.hasBalancerData {
-			return nil, raise("attempt to index field 'balancer_data' (a nil value)")
+			return nil, lua.Raise("attempt to index field 'balancer_data' (a nil value)")
 		}
 		ev.req.target = target{host, port}
 		return nil, nil
 	}},
 	"kong.service.request.set_scheme": {balancerPhases, false, setCall(func(q *request, s string) error {
 		if s != "http" && s != "https" {
-			return raise("invalid scheme: %s", s)
+			return lua.Raise("invalid scheme: %s", s)
 		}
 		q.upstreamScheme = s
 		return nil
 	})},
 	"kong.service.request.set_path": {balancerPhases, false, setCall(func(q *request, s string) error {
 		if !strings.HasPrefix(s, "/") {
-			return raise("path must start with /")
+			return lua.Raise("path must start with /")
 		}
 		q.upstreamPath = escapePath(s)
 		return nil
@@ -53,7 +55,7 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 		q.args = cleanQuery(s)
 		return nil
 	})},
-	"kong.service.request.set_query": {upstreamPhases, false, structCall(func(q *request, t *table) error {
+	"kong.service.request.set_query": {upstreamPhases, false, structCall(func(q *request, t *lua.Table) error {
 		args, err := encodeArgs(t)
 		if err == nil {
 			q.args = args
@@ -62,25 +64,25 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 	})},
 	"kong.service.request.set_method": {upstreamPhases, false, setCall(func(q *request, s string) error {
 		if !slices.Contains(settableMethods, s) {
-			return raise("invalid method: %s", s)
+			return lua.Raise("invalid method: %s", s)
 		}
 		q.method = s
 		return nil
 	})},
-	"kong.service.request.set_header": {balancerPhases, false, pairCall(func(q *request, name string, v value) error {
+	"kong.service.request.set_header": {balancerPhases, false, pairCall(func(q *request, name string, v lua.Value) error {
 		values, err := headerValues(name, v, false)
 		if err == nil {
 			q.setUpstreamHeader(name, v, values)
 		}
 		return err
 	})},
-	"kong.service.request.add_header": {upstreamPhases, false, pairCall(func(q *request, name string, v value) error {
+	"kong.service.request.add_header": {upstreamPhases, false, pairCall(func(q *request, name string, v lua.Value) error {
 		values, err := headerValues(name, v, false)
 		if err != nil {
 			return err
 		}
-		if _, list := v.(*table); list { // Kong puts it into the list of values as it is
-			return raise("attempt to use a table as a header value: %q", name)
+		if _, list := v.(*lua.Table); list { // Kong puts it into the list of values as it is
+			return lua.Raise("attempt to use a table as a header value: %q", name)
 		}
 		key := strings.ToLower(name)
 		q.setUpstreamHeader(name, v, append(q.headers.values(key), values...))
@@ -90,19 +92,19 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 		q.headers.remove(strings.ToLower(name))
 		return nil
 	})},
-	"kong.service.request.set_headers": {upstreamPhases, false, structCall(func(q *request, t *table) error {
+	"kong.service.request.set_headers": {upstreamPhases, false, structCall(func(q *request, t *lua.Table) error {
 		if err := checkHeaders(t); err != nil {
 			return err
 		}
-		for _, name := range slices.Sorted(maps.Keys(t.fields)) {
-			values, _ := headerValues(name, t.fields[name], true)
-			q.setUpstreamHeader(name, t.fields[name], values)
+		for _, name := range slices.Sorted(maps.Keys(t.Fields)) {
+			values, _ := headerValues(name, t.Fields[name], true)
+			q.setUpstreamHeader(name, t.Fields[name], values)
 		}
 		return nil
 	})},
 	"kong.service.request.set_raw_body": {balancerPhases, false, setCall(func(q *request, s string) error {
 		if err := q.body.load(); err != nil {
-			return &luaError{err.Error()}
+			return &lua.Error{Text: err.Error()}
 		}
 		q.body.replace([]byte(s))
 		q.headers.set("Content-Length", strconv.Itoa(len(s)))
@@ -115,7 +117,7 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 		}
 		return q.buffered.status, nil
 	})},
-	"kong.service.response.get_header": {servicePhases, true, namedCall(func(q *request, name string) (value, error) {
+	"kong.service.response.get_header": {servicePhases, true, namedCall(func(q *request, name string) (lua.Value, error) {
 		if !q.buffered.done && q.phase == phaseLog {
 			return nil, errTimer
 		}
@@ -134,9 +136,9 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 		case err != nil:
 			return nil, err
 		case max < 1:
-			return nil, raise("max_headers must be >= 1")
+			return nil, lua.Raise("max_headers must be >= 1")
 		case max > 1000:
-			return nil, raise("max_headers must be <= 1000")
+			return nil, lua.Raise("max_headers must be <= 1000")
 		case !ev.req.buffered.done && ev.req.phase == phaseLog:
 			return nil, errTimer
 		}
@@ -144,7 +146,7 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 	}},
 	"kong.service.response.get_raw_body": {servicePhases, true, func(ev *event, _ []byte) ([]byte, error) {
 		if !truthy(ev.req.ctx.bufferedProxying) {
-			return nil, raise("service body is only available with buffered proxying (see: kong.service.request.enable_buffering function)")
+			return nil, lua.Raise("service body is only available with buffered proxying (see: kong.service.request.enable_buffering function)")
 		}
 		return appendText(nil, 1, string(ev.req.buffered.body)), nil
 	}},
@@ -157,13 +159,13 @@ var settableMethods = []string{ // read-only
 
 // setUpstreamHeader is ngx.req.set_header with Kong's care for Host. A list for
 // Host becomes the text of a Lua table, which upstreams refuse.
-func (q *request) setUpstreamHeader(name string, v value, values []string) {
+func (q *request) setUpstreamHeader(name string, v lua.Value, values []string) {
 	if name == "" || strings.EqualFold(name, ":authority") {
 		return // the second is for gRPC only
 	}
 	q.headers.set(cleanName(name), values...)
 	if strings.EqualFold(name, "host") {
-		q.upstreamHost = luaString(v)
+		q.upstreamHost = lua.ToString(v)
 		host, _ := q.headers.get("host")
 		q.host = clientHost(host)
 	}
@@ -171,26 +173,26 @@ func (q *request) setUpstreamHeader(name string, v value, values []string) {
 
 // encodeArgs makes a query of a table: each argument encoded, all in order of
 // their text.
-func encodeArgs(t *table) (string, error) {
+func encodeArgs(t *lua.Table) (string, error) {
 	var out []string
-	for key, v := range t.fields {
+	for key, v := range t.Fields {
 		var parts []string
-		items := []value{v}
-		if list, ok := v.(*table); ok {
-			if len(list.fields) > 0 {
-				return "", raise("attempt to use table as query arg value")
+		items := []lua.Value{v}
+		if list, ok := v.(*lua.Table); ok {
+			if len(list.Fields) > 0 {
+				return "", lua.Raise("attempt to use table as query arg value")
 			}
-			items = list.list
+			items = list.List
 		}
 		for _, item := range items {
 			switch item := item.(type) {
 			case nil:
 			case bool:
 				parts = append(parts, escapeArg(key))
-			case *table:
-				return "", raise("attempt to use table as query arg value")
+			case *lua.Table:
+				return "", lua.Raise("attempt to use table as query arg value")
 			default:
-				parts = append(parts, escapeArg(key)+"="+escapeArg(luaString(item)))
+				parts = append(parts, escapeArg(key)+"="+escapeArg(lua.ToString(item)))
 			}
 		}
 		out = append(out, strings.Join(parts, "&"))

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A phase is one of Kong's, as a bit; a set of them says where a call is allowed.
@@ -73,7 +75,7 @@ func (ev *event) call(name string, m pdkMethod, args []byte) ([]byte, error) {
 		return nil, errNotImplemented
 	}
 	if m.phases&q.phase == 0 {
-		return nil, raise("function cannot be called in %s phase (only in: %s)", q.phase.names(), m.phases.names())
+		return nil, lua.Raise("function cannot be called in %s phase (only in: %s)", q.phase.names(), m.phases.names())
 	}
 	if q.phase == phaseLog && !m.inLog {
 		return nil, errTimer
@@ -82,8 +84,8 @@ func (ev *event) call(name string, m pdkMethod, args []byte) ([]byte, error) {
 }
 
 var (
-	errNotImplemented = &rpcError{text: "not in kongdev yet"}                 // read-only
-	errTimer          = &luaError{"API disabled in the context of ngx.timer"} // read-only
+	errNotImplemented = &rpcError{text: "not in kongdev yet"}                        // read-only
+	errTimer          = &lua.Error{Text: "API disabled in the context of ngx.timer"} // read-only
 )
 
 // A serverError is a failed event that Kong answers with a 500 of its own.
@@ -101,7 +103,7 @@ func (*exitSignal) Error() string { return "exit" }
 const maxRepeats = 100
 
 // handleEvent runs one event, again whenever the server closes the connection.
-// It returns nil, *luaError or *startError (raised), *exitSignal or *serverError.
+// It returns nil, *lua.Error or *startError (raised), *exitSignal or *serverError.
 func (q *request) handleEvent(conf *pluginConfig, name string) error {
 	w, log := q.worker, q.gw.log
 	if conf.plugin.socket == "" {
@@ -177,7 +179,7 @@ func reason(err error) string {
 // takes back what it saved of the request, and a coroutine that is used again
 // still finds it.
 func leakNote(err error) string {
-	var raised *luaError
+	var raised *lua.Error
 	if !errors.As(err, &raised) {
 		return ""
 	}
@@ -245,9 +247,9 @@ func (q *request) accessPhase() {
 			q.ctx.exit, _ = q.errorReply(500, nil, nil)
 		default:
 			q.ctx.unexpected = true
-			q.ctx.delayed = newFields(map[string]value{
+			q.ctx.delayed = lua.NewFields(map[string]lua.Value{
 				"status_code": 500.0,
-				"content":     newFields(map[string]value{"message": unexpectedError}),
+				"content":     lua.NewFields(map[string]lua.Value{"message": unexpectedError}),
 			})
 			q.ctx.exit = nil
 		}

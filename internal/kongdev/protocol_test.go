@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // Each wait on a plugin server's socket ends after 60 seconds, as a time-out.
@@ -44,7 +46,7 @@ func TestSocketTimeout(t *testing.T) {
 
 		start = time.Now()
 		err = c.writeFrame("step_reply", "kong.x", []byte("abc"))
-		assert.Equal(t, &luaError{"timeout"}, err, "Kong asserts that a send succeeds")
+		assert.Equal(t, &lua.Error{Text: "timeout"}, err, "Kong asserts that a send succeeds")
 		assert.Equal(t, time.Minute, time.Since(start))
 	})
 }

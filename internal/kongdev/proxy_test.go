@@ -20,6 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // withUpstream replaces the recorded upstream.
@@ -49,8 +51,8 @@ func TestUpstreamRequest(t *testing.T) {
 		assert.Equal(t, "/a%20b/c?x=%41&y", got.uri)
 		assert.Equal(t, "hello", got.body)
 		h := got.header
-		assert.Equal(t, strings.TrimPrefix(b.Config().Services[0].Host, "")+":"+formatNumber(float64(b.Config().Services[0].Port), 10), got.host)
-		port := formatNumber(float64(b.listeners[0].Addr().(*net.TCPAddr).Port), 10)
+		assert.Equal(t, strings.TrimPrefix(b.Config().Services[0].Host, "")+":"+lua.FormatNumber(float64(b.Config().Services[0].Port), 10), got.host)
+		port := lua.FormatNumber(float64(b.listeners[0].Addr().(*net.TCPAddr).Port), 10)
 		for name, want := range map[string]string{
 			"X-Forwarded-For": "10.0.0.1, 127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "127.0.0.1", "X-Forwarded-Port": port,
 			"X-Forwarded-Path": "/a%20b/./c", "X-Real-Ip": "127.0.0.1", "Via": "1.1 kong/3.9.1", "Connection": "keep-alive", "Content-Length": "5",

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"encoding/binary"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A request is what nginx and Kong hold for one client request. One goroutine
@@ -80,29 +82,29 @@ type request struct {
 // nginxContext is ngx.ctx: what Kong keeps for the request, and what plugins
 // put beside it.
 type nginxContext struct {
-	consumer, credential        value
-	bufferedProxying            value
-	delayed                     value      // delayed_response as a plugin set it
+	consumer, credential        lua.Value
+	bufferedProxying            lua.Value
+	delayed                     lua.Value  // delayed_response as a plugin set it
 	exit                        *kongReply // Kong's own delayed response
 	exited, proxied, unexpected bool
 	pluginID                    string
 	hasBalancerData             bool
-	extra                       map[string]value
+	extra                       map[string]lua.Value
 }
 
 // sharedContext is kong.ctx.shared. The log handlers of a request use the same one.
 type sharedContext struct {
 	mu     sync.Mutex
-	values map[string]value
+	values map[string]lua.Value
 }
 
-func (s *sharedContext) get(key string) value {
+func (s *sharedContext) get(key string) lua.Value {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.values[key]
 }
 
-func (s *sharedContext) set(key string, v value) {
+func (s *sharedContext) set(key string, v lua.Value) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v == nil {
@@ -110,7 +112,7 @@ func (s *sharedContext) set(key string, v value) {
 		return
 	}
 	if s.values == nil {
-		s.values = map[string]value{}
+		s.values = map[string]lua.Value{}
 	}
 	s.values[key] = v
 }
@@ -197,13 +199,13 @@ func (q *request) route() *Route     { return q.match.route }
 func (q *request) service() *Service { return q.match.service }
 
 func (q *request) consumerID() string {
-	t, _ := q.ctx.consumer.(*table)
-	id, _ := t.get("id").(string)
+	t, _ := q.ctx.consumer.(*lua.Table)
+	id, _ := t.Get("id").(string)
 	return id
 }
 
 // truthy is Lua's idea of a condition.
-func truthy(v value) bool { return v != nil && v != false }
+func truthy(v lua.Value) bool { return v != nil && v != false }
 
 // randomID is 32 hexadecimal digits, unguessable enough for a request id.
 func randomID() string {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // An rpc is one worker's line to one plugin server. Its sequence counter is
@@ -26,7 +28,7 @@ const (
 // call sends one command and, for an event, serves the PDK calls that the
 // plugin makes until it ends. It returns the whole RpcReturn.
 //
-// Errors: *rpcError is returned by Kong's code, *luaError raised, *exitSignal
+// Errors: *rpcError is returned by Kong's code, *lua.Error raised, *exitSignal
 // is the plugin's own Exit. The connection goes back to the pool only after a
 // complete command. Where Kong abandons it until the request ends, it is given
 // to ev.req; a connection that failed is closed at once.
@@ -69,7 +71,7 @@ func (r *rpc) call(field protowire.Number, command []byte, ev *event) ([]byte, e
 		return nil, err
 	}
 	if got != seq {
-		return nil, raise("assertion failed! the plugin server answered sequence %d to call %d", got, seq)
+		return nil, lua.Raise("assertion failed! the plugin server answered sequence %d to call %d", got, seq)
 	}
 	return reply, nil
 }
@@ -120,7 +122,7 @@ func (r *rpc) serve(c *pluginConn, ev *event) error {
 
 // parseReturn reads an RpcReturn: its sequence and instance_status.
 func parseReturn(msg []byte) (seq int64, status []byte, err error) {
-	err = eachField(msg, func(num protowire.Number, typ protowire.Type, n uint64, b []byte) error {
+	err = lua.EachField(msg, func(num protowire.Number, typ protowire.Type, n uint64, b []byte) error {
 		switch {
 		case num == 1 && typ == protowire.VarintType:
 			seq = int64(n)
@@ -141,10 +143,10 @@ func (r *rpc) startInstance(conf *pluginConfig, seq int64) (int32, error) {
 		return 0, err
 	}
 	if status == nil {
-		return 0, raise("attempt to index field 'instance_status' (a nil value): the plugin server answered StartInstance without a status")
+		return 0, lua.Raise("attempt to index field 'instance_status' (a nil value): the plugin server answered StartInstance without a status")
 	}
 	var id int32
-	err = eachField(status, func(num protowire.Number, typ protowire.Type, n uint64, _ []byte) error {
+	err = lua.EachField(status, func(num protowire.Number, typ protowire.Type, n uint64, _ []byte) error {
 		if num == 2 && typ == protowire.VarintType {
 			id = int32(n)
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A serialized is the answer to kong.log.serialize for one request, made when
@@ -41,18 +43,18 @@ func (q *request) appendLogEntry(dst []byte) []byte {
 	if err != nil { // logPhase has looked before
 		return dst
 	}
-	return appendJSON(dst, t)
+	return lua.AppendJSON(dst, t)
 }
 
 // A serializeValue is what kong.log.set_serialize_value was called with.
 type serializeValue struct {
 	key string
-	v   value
+	v   lua.Value
 }
 
 // serialize is what kong.log.serialize shows. It fails when a value of
 // set_serialize_value does not fit in.
-func (q *request) serialize() (*table, error) {
+func (q *request) serialize() (*lua.Table, error) {
 	t := tableOf(q.logEntry)
 	for _, s := range q.serializeValues {
 		if err := setPath(t, s.key, s.v); err != nil {
@@ -64,10 +66,10 @@ func (q *request) serialize() (*table, error) {
 
 // logEntry tells what Kong itself shows in kong.log.serialize.
 func (q *request) logEntry(w fieldWriter) {
-	if c, ok := q.ctx.credential.(*table); ok {
+	if c, ok := q.ctx.credential.(*lua.Table); ok {
 		w.open("authenticated_entity")
-		w.value("consumer_id", c.get("consumer_id"))
-		w.value("id", c.get("id"))
+		w.value("consumer_id", c.Get("consumer_id"))
+		w.value("id", c.Get("id"))
 		w.close()
 	}
 	w.text("client_ip", q.clientIP)
@@ -172,7 +174,7 @@ func (l headerList) redacted(max int) headerList {
 // setPath sets a value at a path of names with dots between, and makes the
 // tables on its way. Kong raises when something else stands in the way. The
 // first byte of the path is never a dot between names.
-func setPath(t *table, path string, v value) error {
+func setPath(t *lua.Table, path string, v lua.Value) error {
 	start := 0
 	for i := 1; i < len(path); i++ {
 		if path[i] != '.' {
@@ -180,33 +182,33 @@ func setPath(t *table, path string, v value) error {
 		}
 		name := path[start:i]
 		start = i + 1
-		next, ok := t.fields[name].(*table)
+		next, ok := t.Fields[name].(*lua.Table)
 		switch {
 		case ok:
-			next = &table{list: slices.Clone(next.list), fields: maps.Clone(next.fields), array: next.array}
-			if next.fields == nil {
-				next.fields = map[string]value{}
+			next = &lua.Table{List: slices.Clone(next.List), Fields: maps.Clone(next.Fields), Array: next.Array}
+			if next.Fields == nil {
+				next.Fields = map[string]lua.Value{}
 			}
-		case t.fields[name] != nil:
-			return raise("The key '%s' could not be used as a serialize value. Subkey '%s' is not a table. It's %s", path, name, luaString(t.fields[name]))
+		case t.Fields[name] != nil:
+			return lua.Raise("The key '%s' could not be used as a serialize value. Subkey '%s' is not a table. It's %s", path, name, lua.ToString(t.Fields[name]))
 		default:
-			next = newFields(map[string]value{})
+			next = lua.NewFields(map[string]lua.Value{})
 		}
-		t.fields[name] = next
+		t.Fields[name] = next
 		t = next
 	}
 	if v == nil {
-		delete(t.fields, path[start:])
+		delete(t.Fields, path[start:])
 	} else {
-		t.fields[path[start:]] = v
+		t.Fields[path[start:]] = v
 	}
 	return nil
 }
 
-func (q *request) triesTable() *table {
-	list := newList()
+func (q *request) triesTable() *lua.Table {
+	list := lua.NewList()
 	for _, t := range q.tries {
-		list.list = append(list.list, tableOf(t.fields))
+		list.List = append(list.List, tableOf(t.fields))
 	}
 	return list
 }
@@ -227,16 +229,16 @@ func (t *try) fields(w fieldWriter) {
 	}
 }
 
-func stringList(list []string) *table {
-	t := newList()
+func stringList(list []string) *lua.Table {
+	t := lua.NewList()
 	for _, s := range list {
-		t.list = append(t.list, s)
+		t.List = append(t.List, s)
 	}
 	return t
 }
 
 // listed is a list of texts; nil for none.
-func listed(list []string) value {
+func listed(list []string) lua.Value {
 	if list == nil {
 		return nil
 	}
@@ -244,7 +246,7 @@ func listed(list []string) value {
 }
 
 // named is a text that can be missing.
-func named(s string) value {
+func named(s string) lua.Value {
 	if s == "" {
 		return nil
 	}
@@ -255,11 +257,11 @@ func named(s string) value {
 func (r *Route) fields(w fieldWriter) {
 	w.number("created_at", float64(r.CreatedAt))
 	if r.Headers != nil {
-		headers := map[string]value{}
+		headers := map[string]lua.Value{}
 		for name, values := range r.Headers {
 			headers[name] = stringList(values)
 		}
-		w.value("headers", newFields(headers))
+		w.value("headers", lua.NewFields(headers))
 	}
 	w.value("hosts", listed(r.Hosts))
 	w.number("https_redirect_status_code", float64(r.HTTPSRedirectStatusCode))

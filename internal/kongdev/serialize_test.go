@@ -6,13 +6,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // The log entry says the same when it is printed at once and when plugins have added values, for which it becomes a table.
 func TestLogEntryForms(t *testing.T) {
 	q := newTestEvent(t, phaseLog).req
-	q.ctx.consumer = newFields(map[string]value{"id": "c", "tags": newList("a", "b")})
-	q.ctx.credential = newFields(map[string]value{"id": "k", "consumer_id": "c"})
+	q.ctx.consumer = lua.NewFields(map[string]lua.Value{"id": "c", "tags": lua.NewList("a", "b")})
+	q.ctx.credential = lua.NewFields(map[string]lua.Value{"id": "k", "consumer_id": "c"})
 	for _, h := range [][2]string{{"Cookie", "a=1"}, {"Authorization", "Basic x"}, {"Cookie", "b=\"2\""}, {"authorization", "Basic y"}} {
 		q.headers.add(h[0], h[1])
 	}
@@ -25,7 +27,7 @@ func TestLogEntryForms(t *testing.T) {
 		text := string(q.appendLogEntry(nil))
 		table, err := q.serialize()
 		require.NoError(t, err)
-		assert.JSONEq(t, string(appendJSON(nil, table)), text)
+		assert.JSONEq(t, string(lua.AppendJSON(nil, table)), text)
 		for _, part := range []string{`"cookie":["a=1","b=\"2\""]`, `"authorization":"REDACTED"`, `"set-cookie":["a","b"]`, `"connection":"close"`, `"consumer_id":"c"`, `"state":"failed"`} {
 			assert.Contains(t, text, part)
 		}

@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // newFakeBench is a gateway whose plugin is a function of the test.
@@ -368,7 +370,7 @@ func TestReload(t *testing.T) {
 	})
 }
 
-func procDir(pid int) string { return filepath.Join("/proc", formatNumber(float64(pid), 10)) }
+func procDir(pid int) string { return filepath.Join("/proc", lua.FormatNumber(float64(pid), 10)) }
 
 func mustKV(k, v string) proto.Message {
 	kv := &kong_plugin_protocol.KV{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
 
@@ -61,7 +62,7 @@ func buildStandIn(e *PluginEntity, d *Declarative) (h standInHandlers, err error
 	}
 	config, err := s.schema().Complete(e.Config) // done already for a loaded file; entities made in Go may lack defaults
 	if err == nil {
-		h, err = s.build(appendJSON(nil, config), d)
+		h, err = s.build(lua.AppendJSON(nil, config), d)
 	}
 	if err != nil {
 		return h, fmt.Errorf("%s:%d: plugin %q: %w", e.File, e.Line, e.Name, err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
 
@@ -59,8 +60,8 @@ func buildACL(config json.RawMessage, d *Declarative) (h standInHandlers, err er
 			}
 		}
 		if !known {
-			consumer, _ := q.ctx.consumer.(*table)
-			id, _ := consumer.get("id").(string)
+			consumer, _ := q.ctx.consumer.(*lua.Table)
+			id, _ := consumer.Get("id").(string)
 			if id == "" {
 				return q.refuseStandIn(http.StatusUnauthorized, "Unauthorized")
 			}
@@ -83,12 +84,12 @@ func buildACL(config json.RawMessage, d *Declarative) (h standInHandlers, err er
 }
 
 // textsOf is a Lua list of texts.
-func textsOf(v value) (texts []string, ok bool) {
-	t, ok := v.(*table)
+func textsOf(v lua.Value) (texts []string, ok bool) {
+	t, ok := v.(*lua.Table)
 	if !ok {
 		return nil, false
 	}
-	for _, item := range t.list {
+	for _, item := range t.List {
 		if text, ok := item.(string); ok {
 			texts = append(texts, text)
 		}
@@ -98,7 +99,7 @@ func textsOf(v value) (texts []string, ok bool) {
 
 // refuseStandIn answers the request with an error of Kong's.
 func (q *request) refuseStandIn(status int, message string) error {
-	reply, _ := q.errorReply(status, message, newFields(nil)) // the status is one of ours
+	reply, _ := q.errorReply(status, message, lua.NewFields(nil)) // the status is one of ours
 	q.ctx.exited = true
 	return &exitSignal{reply}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
 
@@ -83,7 +84,7 @@ func buildAuth(config json.RawMessage, d *Declarative) (h standInHandlers, err e
 			if c.Realm != "" {
 				challenge = fmt.Sprintf("Key realm=\"%s\"", c.Realm)
 			}
-			reply, _ := q.errorReply(http.StatusUnauthorized, refusal, newFields(map[string]value{"WWW-Authenticate": challenge})) // the status is one of ours
+			reply, _ := q.errorReply(http.StatusUnauthorized, refusal, lua.NewFields(map[string]lua.Value{"WWW-Authenticate": challenge})) // the status is one of ours
 			q.ctx.exited = true
 			return &exitSignal{reply}
 		}
@@ -96,15 +97,15 @@ func buildAuth(config json.RawMessage, d *Declarative) (h standInHandlers, err e
 func (c authConfig) authenticate(q *request, keys map[string]knownKey) (known knownKey, refusal string) {
 	headers, query := q.headers.table(defaultMax), parseArgs(q.args, defaultMax)
 	for _, name := range c.KeyNames {
-		var v value
+		var v lua.Value
 		if c.InHeader {
 			v = lookup(headers, name)
 		}
 		if v == nil && c.InQuery {
-			v = query.fields[name]
+			v = query.Fields[name]
 		}
 		switch v := v.(type) {
-		case *table:
+		case *lua.Table:
 			return known, "Duplicate API key found"
 		case string:
 			if c.Hide {
@@ -144,11 +145,11 @@ func (q *request) setConsumer(c *Consumer, credential *Credential) {
 		set("X-Anonymous-Consumer", "true")
 		return
 	}
-	fields := map[string]value{"id": credential.ID, "key": credential.Fields["key"], "created_at": float64(c.CreatedAt), "consumer": newFields(map[string]value{"id": c.ID})}
+	fields := map[string]lua.Value{"id": credential.ID, "key": credential.Fields["key"], "created_at": float64(c.CreatedAt), "consumer": lua.NewFields(map[string]lua.Value{"id": c.ID})}
 	if len(credential.Tags) > 0 {
 		fields["tags"] = stringList(credential.Tags)
 	}
-	q.ctx.credential = newFields(fields)
+	q.ctx.credential = lua.NewFields(fields)
 	set("X-Credential-Identifier", credential.ID)
 	set("X-Anonymous-Consumer", "")
 }

@@ -3,6 +3,7 @@ package kongdev
 import (
 	"encoding/json"
 
+	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
 
@@ -42,7 +43,7 @@ func buildTerminate(config json.RawMessage, _ *Declarative) (h standInHandlers, 
 		c.Message = terminateTexts[c.Status]
 	}
 	var body []byte
-	headers := map[string]value{}
+	headers := map[string]lua.Value{}
 	switch {
 	case c.Body != nil:
 		body = []byte(*c.Body)
@@ -50,15 +51,15 @@ func buildTerminate(config json.RawMessage, _ *Declarative) (h standInHandlers, 
 			headers["Content-Type"] = c.ContentType
 		}
 	case c.Message != "":
-		body = appendJSON(nil, map[string]any{"message": c.Message})
+		body = lua.AppendJSON(nil, map[string]any{"message": c.Message})
 		headers["Content-Type"] = typeJSON
 	}
 	h.access = func(q *request) error {
-		if c.Trigger != "" && lookup(q.headers.table(defaultMax), c.Trigger) == nil && parseArgs(q.args, defaultMax).fields[c.Trigger] == nil {
+		if c.Trigger != "" && lookup(q.headers.table(defaultMax), c.Trigger) == nil && parseArgs(q.args, defaultMax).Fields[c.Trigger] == nil {
 			return nil
 		}
 		q.ctx.exited = true
-		return &exitSignal{&kongReply{c.Status, body, newFields(headers)}}
+		return &exitSignal{&kongReply{c.Status, body, lua.NewFields(headers)}}
 	}
 	return h, nil
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A Trace is what happened for one request so far. Times are counted from
@@ -145,9 +147,9 @@ func (l *LiveTrace) answered(q *request, logs int) {
 		if s := q.service(); s != nil {
 			t.Service = nameOr(s.Name, s.ID)
 		}
-		if c, ok := q.ctx.consumer.(*table); ok {
-			id, _ := c.get("id").(string)
-			name, _ := c.get("username").(string)
+		if c, ok := q.ctx.consumer.(*lua.Table); ok {
+			id, _ := c.Get("id").(string)
+			name, _ := c.Get("username").(string)
 			t.Consumer = nameOr(name, id)
 		}
 		l.pending += logs

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A plugin is an external plugin as its dump described it.
@@ -51,7 +53,7 @@ func (c *pluginConfig) json(seq int64) []byte {
 	config["__ws_id"] = WorkspaceID
 	config["__key__"] = strings.Join([]string{"plugins", e.Name, route, service, consumer, "", WorkspaceID}, ":")
 	config["__seq__"] = seq
-	return appendJSON(nil, config)
+	return lua.AppendJSON(nil, config)
 }
 
 // A scope is the part of an entity's key that choosing a configuration looks at.

@@ -1,10 +1,8 @@
-package kongdev
+package lua
 
 import (
 	"encoding/json"
 	"math"
-	"slices"
-	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -35,13 +33,13 @@ func TestValueLosses(t *testing.T) {
 		require.NoError(t, err)
 		data, err := proto.Marshal(in)
 		require.NoError(t, err)
-		v, err := decodeValue(data)
+		v, err := DecodeValue(data)
 		require.NoError(t, err)
 		var out structpb.Value
-		require.NoError(t, proto.Unmarshal(appendValue(nil, v), &out))
+		require.NoError(t, proto.Unmarshal(AppendValue(nil, v), &out))
 		assert.Equal(t, tt.kept, out.AsInterface(), "%v", tt.in)
 	}
-	assert.Equal(t, []byte{0x08, 0x01}, appendValue(nil, nil), "nil is null with the number 1")
+	assert.Equal(t, []byte{0x08, 0x01}, AppendValue(nil, nil), "nil is null with the number 1")
 }
 
 func TestDeepValueIsRefused(t *testing.T) {
@@ -52,7 +50,7 @@ func TestDeepValueIsRefused(t *testing.T) {
 	}
 	data, err := proto.Marshal(v)
 	require.NoError(t, err)
-	_, err = decodeValue(data)
+	_, err = DecodeValue(data)
 	require.ErrorContains(t, err, "nested too deeply")
 }
 
@@ -62,15 +60,15 @@ func FuzzValue(f *testing.F) {
 	f.Add([]byte{0x2a, 0x1b, 0x0a, 0x07, 0x0a, 0x01, 0x7a, 0x12, 0x02, 0x08, 0x00, 0x0a, 0x07, 0x0a, 0x01, 0x78, 0x12, 0x02, 0x20, 0x01})
 	f.Add([]byte{0x32, 0x10, 0x0a, 0x03, 0x1a, 0x01, 0x61, 0x0a, 0x09, 0x11, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		v, err := decodeValue(data)
+		v, err := DecodeValue(data)
 		if err != nil || v == nil {
 			return
 		}
-		sent := appendValue(nil, v)
-		again, err := decodeValue(sent)
+		sent := AppendValue(nil, v)
+		again, err := DecodeValue(sent)
 		require.NoError(t, err)
-		require.Equal(t, sent, appendValue(nil, again))
-		require.NotPanics(t, func() { appendJSON(nil, v) })
+		require.Equal(t, sent, AppendValue(nil, again))
+		require.NotPanics(t, func() { AppendJSON(nil, v) })
 	})
 }
 
@@ -86,7 +84,7 @@ func TestFormatNumber(t *testing.T) {
 		{math.Inf(1), 14, "inf"}, {math.NaN(), 14, "nan"}, {1.0 / 3, 14, "0.33333333333333"},
 	}
 	for _, tt := range tests {
-		assert.Equal(t, tt.want, formatNumber(tt.f, tt.digits))
+		assert.Equal(t, tt.want, FormatNumber(tt.f, tt.digits))
 	}
 }
 
@@ -95,14 +93,14 @@ func TestAppendJSON(t *testing.T) {
 		in   any
 		want string
 	}{
-		{newList(), `[]`}, {&table{}, `{}`}, {newFields(nil), `{}`},
+		{NewList(), `[]`}, {&Table{}, `{}`}, {NewFields(nil), `{}`},
 		{map[string]any{"b": 1, "a": nil, "c": []any{}}, `{"b":1,"c":[]}`},
 		{"a/b\"\\\x01\x7f\n\xff", `"a/b\"\\\u0001\u007f\n` + "\xff\""},
 		{[]string{"x"}, `["x"]`},
 		{int64(7), `7`}, {true, `true`}, {nil, `null`},
 	}
 	for _, tt := range tests {
-		assert.Equal(t, tt.want, string(appendJSON(nil, tt.in)))
+		assert.Equal(t, tt.want, string(AppendJSON(nil, tt.in)))
 	}
 }
 
@@ -113,81 +111,7 @@ func FuzzJSONString(f *testing.F) {
 			return
 		}
 		var back string
-		require.NoError(t, json.Unmarshal(appendJSONString(nil, s), &back))
+		require.NoError(t, json.Unmarshal(AppendJSONString(nil, s), &back))
 		require.Equal(t, s, back)
-	})
-}
-
-func TestHeaderList(t *testing.T) {
-	l := headerList{}
-	l.add("A", "1")
-	l.add("B", "2")
-	l.add("a", "3")
-	l.set("A", "x")
-	assert.Equal(t, headerList{{"A", "a", "x"}, {"B", "b", "2"}}, l)
-	l.set("B", "1", "2")
-	l.set("C", "c")
-	assert.Equal(t, []string{"1", "2"}, l.values("b"))
-	l.set("b")
-	assert.Equal(t, headerList{{"A", "a", "x"}, {"C", "c", "c"}}, l)
-	assert.Equal(t, len("A: x\r\nC: c\r\n"), l.size())
-	assert.Equal(t, map[string]value{"a": "x"}, l.table(1).fields)
-}
-
-// set leaves exactly the given values, and the other headers as they were.
-func FuzzHeaderSet(f *testing.F) {
-	f.Add("A,B,A", "a", "1,2")
-	f.Fuzz(func(t *testing.T, names, name, values string) {
-		var l headerList
-		for n := range strings.SplitSeq(names, ",") {
-			l.add(n, "old "+n)
-		}
-		others := slices.DeleteFunc(slices.Clone(l), func(h header) bool { return h.key == strings.ToLower(name) })
-		var want []string
-		if values != "" {
-			want = strings.Split(values, ",")
-		}
-		l.set(name, want...)
-		require.Equal(t, want, l.values(strings.ToLower(name)))
-		l.remove(strings.ToLower(name))
-		require.Equal(t, others, l)
-	})
-}
-
-func TestParseArgs(t *testing.T) {
-	tests := []struct {
-		query string
-		max   int
-		want  map[string]value
-	}{
-		{"", 100, map[string]value{}},
-		{"a=1&a=2&b", 100, map[string]value{"a": newList("1", "2"), "b": true}},
-		{"a=&=x&&b+c=%41+%zz", 100, map[string]value{"a": "", "b c": "A %zz"}},
-		{"a=1&b=2&c=3", 2, map[string]value{"a": "1", "b": "2"}},
-		{"a=b=c", 100, map[string]value{"a": "b=c"}},
-	}
-	for _, tt := range tests {
-		assert.Equal(t, tt.want, parseArgs(tt.query, tt.max).fields, tt.query)
-	}
-}
-
-func TestEncodeArgs(t *testing.T) {
-	got, err := encodeArgs(newFields(map[string]value{"q": newList("1", "2"), "r": "x y", "f": true, "n": 1.5}))
-	require.NoError(t, err)
-	assert.Equal(t, "f&n=1.5&q=1&q=2&r=x%20y", got)
-	_, err = encodeArgs(newFields(map[string]value{"q": newFields(map[string]value{"a": "b"})}))
-	require.Error(t, err)
-}
-
-// What set_query writes, get_query reads.
-func FuzzQuery(f *testing.F) {
-	f.Add("a", "x y&=%")
-	f.Fuzz(func(t *testing.T, key, v string) {
-		if key == "" {
-			return
-		}
-		query, err := encodeArgs(newFields(map[string]value{key: v}))
-		require.NoError(t, err)
-		require.Equal(t, map[string]value{key: v}, parseArgs(query, 10).fields)
 	})
 }

@@ -1,4 +1,4 @@
-package kongdev
+package lua
 
 import (
 	"fmt"
@@ -8,40 +8,40 @@ import (
 	"strconv"
 )
 
-// appendJSON prints v as Kong's cjson does: numbers with 16 digits, bytes as
+// AppendJSON prints v as Kong's cjson does: numbers with 16 digits, bytes as
 // they are, control characters escaped, slashes not. Besides Lua values it
 // takes what a configuration file decodes to (int, []any, map[string]any). Nil
 // fields of a map are left out, as Lua has none. Fields come in the order of
 // their names, where Kong's order is random.
-func appendJSON(dst []byte, v any) []byte {
+func AppendJSON(dst []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:
 		return append(dst, "null"...)
 	case bool:
 		return strconv.AppendBool(dst, v)
 	case int:
-		return appendJSONNumber(dst, float64(v))
+		return AppendJSONNumber(dst, float64(v))
 	case int64:
-		return appendJSONNumber(dst, float64(v))
+		return AppendJSONNumber(dst, float64(v))
 	case uint64:
-		return appendJSONNumber(dst, float64(v))
+		return AppendJSONNumber(dst, float64(v))
 	case float64:
-		return appendJSONNumber(dst, v)
+		return AppendJSONNumber(dst, v)
 	case string:
-		return appendJSONString(dst, v)
+		return AppendJSONString(dst, v)
 	case []string:
 		return appendJSONList(dst, v)
 	case []any:
 		return appendJSONList(dst, v)
 	case map[string]any:
 		return appendJSONFields(dst, v)
-	case *table:
-		if v.isList() || v.array && len(v.fields) == 0 {
-			return appendJSONList(dst, v.list)
+	case *Table:
+		if v.isList() || v.Array && len(v.Fields) == 0 {
+			return appendJSONList(dst, v.List)
 		}
-		return appendJSONFields(dst, v.fields)
+		return appendJSONFields(dst, v.Fields)
 	}
-	return appendJSONString(dst, fmt.Sprint(v))
+	return AppendJSONString(dst, fmt.Sprint(v))
 }
 
 func appendJSONList[T any](dst []byte, list []T) []byte {
@@ -50,7 +50,7 @@ func appendJSONList[T any](dst []byte, list []T) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendJSON(dst, v)
+		dst = AppendJSON(dst, v)
 	}
 	return append(dst, ']')
 }
@@ -67,9 +67,9 @@ func appendJSONFields(dst []byte, fields map[string]any) []byte {
 			dst = append(dst, ',')
 		}
 		first = false
-		dst = appendJSONString(dst, key)
+		dst = AppendJSONString(dst, key)
 		dst = append(dst, ':')
-		dst = appendJSON(dst, v)
+		dst = AppendJSON(dst, v)
 	}
 	return append(dst, '}')
 }
@@ -82,7 +82,8 @@ var plainInJSON = func() (plain [256]bool) { // read-only
 	return plain
 }()
 
-func appendJSONString(dst []byte, s string) []byte {
+// AppendJSONString is AppendJSON for a text.
+func AppendJSONString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := range len(s) {
@@ -113,10 +114,11 @@ func appendJSONString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-func appendJSONNumber(dst []byte, f float64) []byte { return appendNumber(dst, f, 16) }
+// AppendJSONNumber is AppendJSON for a number.
+func AppendJSONNumber(dst []byte, f float64) []byte { return appendNumber(dst, f, 16) }
 
-// formatNumber is C's %.<digits>g.
-func formatNumber(f float64, digits int) string { return string(appendNumber(nil, f, digits)) }
+// FormatNumber is C's %.<digits>g.
+func FormatNumber(f float64, digits int) string { return string(appendNumber(nil, f, digits)) }
 
 func appendNumber(dst []byte, f float64, digits int) []byte {
 	if f == math.Trunc(f) && math.Abs(f) < 1e14 {
