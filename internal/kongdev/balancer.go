@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // A target is where a request goes: a name or an address, and a port.
@@ -35,7 +37,7 @@ func newBalancers(d *Declarative) map[string]*balancer {
 	for _, u := range d.Upstreams {
 		b := &balancer{hostHeader: u.HostHeader}
 		for _, t := range u.Targets {
-			host, port := splitHostPort(t.Target)
+			host, port := uri.SplitHostPort(t.Target)
 			if port == 0 {
 				port = 8000 // Kong's default for a target
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // nginx's limits for clients, as Kong leaves them.
@@ -60,7 +61,7 @@ func wellFormed(method, target string) bool {
 	if method == http.MethodConnect { // its target is no path
 		return true
 	}
-	path := originForm(target)
+	path := uri.OriginForm(target)
 	if end := strings.IndexAny(path, "?#"); end >= 0 {
 		path = path[:end]
 	}
@@ -72,7 +73,7 @@ func wellFormed(method, target string) bool {
 		if !escaped {
 			break
 		}
-		if len(after) < 2 || unhex(after[0]) < 0 || unhex(after[1]) < 0 {
+		if len(after) < 2 || uri.Unhex(after[0]) < 0 || uri.Unhex(after[1]) < 0 {
 			return false
 		}
 		rest = after
@@ -90,26 +91,6 @@ func wellFormed(method, target string) bool {
 		}
 	}
 	return !strings.Contains(path, "%00")
-}
-
-// originForm is a request target without the scheme and host that clients may
-// put before it, as in nginx's $request_uri.
-func originForm(target string) string {
-	if strings.HasPrefix(target, "/") {
-		return target
-	}
-	_, rest, absolute := strings.Cut(target, "://")
-	if !absolute {
-		return target
-	}
-	at := strings.IndexAny(rest, "/?")
-	switch {
-	case at < 0:
-		return "/"
-	case rest[at] == '?':
-		return "/" + rest[at:]
-	}
-	return rest[at:]
 }
 
 // refuse answers a request that nginx refuses. Some statuses have no page of

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // syncBuffer is a log that a test can read while it is written.
@@ -77,7 +79,7 @@ type bench struct {
 
 // recordedConfig is the gateway configuration of the recordings 01 to 16.
 func recordedConfig(upstream string) *Declarative {
-	host, port := splitHostPort(strings.TrimPrefix(upstream, "http://"))
+	host, port := uri.SplitHostPort(strings.TrimPrefix(upstream, "http://"))
 	up := &Service{
 		ID: "dea4c45f-3d88-5461-8ebd-05ae5bbbf87a", Name: "up", Protocol: "http", Host: host, Port: port, Retries: 5,
 		ConnectTimeout: 60000, ReadTimeout: 60000, WriteTimeout: 60000, Enabled: true, CreatedAt: 1795286202, UpdatedAt: 1795286202,

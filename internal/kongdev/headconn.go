@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // A headConn is a client's connection with HTTP/1 on it. It reads the heads of
@@ -352,7 +354,7 @@ func (s *chunkScanner) scan(b []byte) (used int, _ chunksState) {
 		c := b[i]
 		switch s.state {
 		case size:
-			d := unhex(c)
+			d := uri.Unhex(c)
 			switch {
 			case d >= 0 && s.size < 1<<58:
 				s.size, s.digit = s.size<<4|int64(d), true

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 var routeFields = []string{ // read-only
@@ -186,7 +188,7 @@ func checkRouteHost(h string) string {
 		return "invalid wildcard: must have at most one wildcard"
 	}
 	if strings.Contains(h, "*") && !strings.HasPrefix(h, "*.") && !strings.HasSuffix(h, ".*") {
-		if host, _ := splitHostPort(h); !strings.HasSuffix(host, ".*") {
+		if host, _ := uri.SplitHostPort(h); !strings.HasSuffix(host, ".*") {
 			return "invalid wildcard: must be placed at leftmost or rightmost label"
 		}
 	}
@@ -228,7 +230,7 @@ func (l *loader) checkRoutePath(p string) string {
 			return text
 		}
 	}
-	if n := normalizePath(p); n != p {
+	if n := uri.NormalizePath(p); n != p {
 		return fmt.Sprintf("non-normalized path, consider use '%s' instead", n)
 	}
 	return ""
@@ -247,7 +249,7 @@ func regexpError(err error) string {
 // anything with special characters was a regular expression.
 func migratePath(p string) string {
 	if literalPath.MatchString(p) {
-		return normalizePath(p)
+		return uri.NormalizePath(p)
 	}
 	return "~" + percentCode.ReplaceAllStringFunc(p, func(m string) string {
 		n, _ := strconv.ParseUint(m[1:], 16, 8)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // variable is an nginx variable, nil when nginx has none of that name or it
@@ -53,7 +54,7 @@ func (q *request) variable(name string) lua.Value {
 	case "request_uri":
 		return q.uri
 	case "uri", "document_uri":
-		return unescapePath(normalizePath(requestPath(q.in)))
+		return unescapePath(uri.NormalizePath(requestPath(q.in)))
 	case "args", "query_string":
 		return text(q.args)
 	case "is_args":
@@ -126,7 +127,7 @@ func (q *request) variable(name string) lua.Value {
 	case "document_root", "realpath_root":
 		return "/usr/local/kong/html"
 	case "request_filename":
-		return "/usr/local/kong/html" + unescapePath(normalizePath(requestPath(q.in)))
+		return "/usr/local/kong/html" + unescapePath(uri.NormalizePath(requestPath(q.in)))
 	case "request_completion":
 		return ""
 	case "limit_rate":

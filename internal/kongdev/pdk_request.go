@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // defaultMax is nginx-Lua's limit for headers and query arguments where Kong
@@ -24,7 +25,7 @@ var requestMethods = map[string]pdkMethod{ // read-only
 		return encodeNumber(float64(ev.req.in.ProtoMajor) + float64(ev.req.in.ProtoMinor)/10), nil
 	}},
 	"kong.request.get_method":          {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.method, nil })},
-	"kong.request.get_path":            {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return normalizePath(requestPath(q.in)), nil })},
+	"kong.request.get_path":            {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return uri.NormalizePath(requestPath(q.in)), nil })},
 	"kong.request.get_path_with_query": {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.uri, nil })},
 	"kong.request.get_raw_query":       {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.args, nil })},
 	"kong.request.get_query_arg": {requestPhases, false, namedCall(func(q *request, name string) (lua.Value, error) {
@@ -144,8 +145,8 @@ func unescapeArg(s string) string {
 		c := s[i]
 		if c == '+' {
 			c = ' '
-		} else if c == '%' && i+2 < len(s) && unhex(s[i+1]) >= 0 && unhex(s[i+2]) >= 0 {
-			c = byte(unhex(s[i+1])<<4 | unhex(s[i+2]))
+		} else if c == '%' && i+2 < len(s) && uri.Unhex(s[i+1]) >= 0 && uri.Unhex(s[i+2]) >= 0 {
+			c = byte(uri.Unhex(s[i+1])<<4 | uri.Unhex(s[i+2]))
 			i += 2
 		}
 		out = append(out, c)

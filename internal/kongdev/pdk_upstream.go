@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // upstreamMethods are kong.service and what is below it.
@@ -48,7 +49,7 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 		if !strings.HasPrefix(s, "/") {
 			return lua.Raise("path must start with /")
 		}
-		q.upstreamPath = escapePath(s)
+		q.upstreamPath = uri.EscapePath(s)
 		return nil
 	})},
 	"kong.service.request.set_raw_query": {upstreamPhases, false, setCall(func(q *request, s string) error {

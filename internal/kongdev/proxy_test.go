@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // withUpstream replaces the recorded upstream.
@@ -30,7 +31,7 @@ func withUpstream(t *testing.T, h http.HandlerFunc) func(*Options) {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return func(o *Options) {
-		_, o.Config.Services[0].Port = splitHostPort(strings.TrimPrefix(s.URL, "http://"))
+		_, o.Config.Services[0].Port = uri.SplitHostPort(strings.TrimPrefix(s.URL, "http://"))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // A request is what nginx and Kong hold for one client request. One goroutine
@@ -143,7 +144,7 @@ func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.
 		}
 	}
 	q := &request{
-		head: head, client: client, onClient: onClient, gw: g, gen: gen, in: r, id: randomID(), start: nowMS(), uri: originForm(r.RequestURI), method: r.Method,
+		head: head, client: client, onClient: onClient, gw: g, gen: gen, in: r, id: randomID(), start: nowMS(), uri: uri.OriginForm(r.RequestURI), method: r.Method,
 		worker: gen.workers[g.next.Add(1)%uint64(len(gen.workers))],
 		shared: &sharedContext{}, status: http.StatusOK,
 		times: timings{waiting: -1, proxyLatency: -1, responseLatency: -1, receive: -1},

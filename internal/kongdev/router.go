@@ -7,9 +7,10 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
 // A router finds the route of a request by the rules of Kong's default router
@@ -140,7 +141,7 @@ func compilePath(path string) (*regexp.Regexp, error) {
 func isRegexPath(p string) bool { return strings.HasPrefix(p, "~") }
 
 func newHostRule(h string) hostRule {
-	host, port := splitHostPort(h)
+	host, port := uri.SplitHostPort(h)
 	switch {
 	case strings.HasPrefix(host, "*"):
 		return hostRule{suffix: host[1:], port: port}
@@ -150,26 +151,13 @@ func newHostRule(h string) hostRule {
 	return hostRule{exact: host, port: port}
 }
 
-// splitHostPort splits at the first colon when a number follows it.
-func splitHostPort(s string) (host string, port int) {
-	name, number, ok := strings.Cut(s, ":")
-	if !ok {
-		return s, 0
-	}
-	n, err := strconv.Atoi(number)
-	if err != nil {
-		return s, 0
-	}
-	return name, n
-}
-
 // match finds the route of a request.
 func (r *router) match(req *http.Request) (routeMatch, bool) {
-	path := normalizePath(requestPath(req))
+	path := uri.NormalizePath(requestPath(req))
 	if !utf8.ValidString(path) {
 		return routeMatch{}, false // Kong's router refuses the value and answers 404
 	}
-	host, port := splitHostPort(req.Host)
+	host, port := uri.SplitHostPort(req.Host)
 	if port == 0 {
 		port = localPort(req)
 	}
@@ -195,7 +183,7 @@ func (r *router) match(req *http.Request) (routeMatch, bool) {
 			}
 			postfix = path[min(cut, len(path)):]
 		}
-		m.upstreamPath = escapePath(joinUpstream(base, path, postfix, e.route.StripPath))
+		m.upstreamPath = uri.EscapePath(joinUpstream(base, path, postfix, e.route.StripPath))
 		return m, true
 	}
 	return routeMatch{}, false
@@ -281,11 +269,11 @@ func matchesSNI(snis []string, state *tls.ConnectionState) bool {
 
 // requestPath is the path as the client sent it, without the query.
 func requestPath(req *http.Request) string {
-	uri := req.RequestURI
-	if uri == "" {
-		uri = req.URL.RequestURI()
+	target := req.RequestURI
+	if target == "" {
+		target = req.URL.RequestURI()
 	}
-	path, _, _ := strings.Cut(originForm(uri), "?")
+	path, _, _ := strings.Cut(uri.OriginForm(target), "?")
 	return path
 }
 

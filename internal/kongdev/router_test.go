@@ -217,58 +217,6 @@ func TestJoinUpstream(t *testing.T) {
 	}
 }
 
-func TestNormalizePath(t *testing.T) {
-	tests := map[string]string{
-		"":                 "",
-		"/":                "/",
-		"/a/b":             "/a/b",
-		"/a//b///c":        "/a/b/c",
-		"/a/./b/../c":      "/a/c",
-		"/../../a":         "/a",
-		"/a/..":            "/",
-		"/a/.":             "/a/",
-		"/a/%2e%2E/b":      "/b",
-		"/%7euser/%2fx":    "/~user/%2Fx",
-		"/%41%e4%bd%a0":    "/A你",
-		"/%zz/%4":          "/%zz/%4",
-		"/a.b/c..d/...":    "/a.b/c..d/...",
-		"/a/b/../../../..": "/",
-	}
-	for in, want := range tests {
-		assert.Equal(t, want, normalizePath(in), in)
-	}
-}
-
-// A normalized path names one place: normalizing it again changes nothing but
-// what double encoding hid, and no dot segment or empty segment is left.
-func FuzzNormalizePath(f *testing.F) {
-	for _, s := range []string{"/", "/a/../b", "/%2e%2e/x", "//x//", "/a%2fb", "/%", "..", "./x", "/.."} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if !strings.HasPrefix(s, "/") {
-			s = "/" + s
-		}
-		n := normalizePath(s)
-		if n == "" {
-			return
-		}
-		for _, bad := range []string{"//", "/./", "/../"} {
-			if strings.Contains(n, bad) {
-				t.Fatalf("normalizePath(%q) = %q holds %q", s, n, bad)
-			}
-		}
-		if strings.HasSuffix(n, "/.") || strings.HasSuffix(n, "/..") {
-			t.Fatalf("normalizePath(%q) = %q ends in a dot segment", s, n)
-		}
-		for _, c := range []byte(escapePath(n)) {
-			if c <= ' ' || c >= 0x7f {
-				t.Fatalf("escapePath(%q) leaves byte %#x", n, c)
-			}
-		}
-	})
-}
-
 func TestUUIDV5(t *testing.T) {
 	assert.Equal(t, "da7ba03a-f1be-52d4-8a7e-c8f32640689a", entityID("routes", "r"), "as recorded from a real gateway")
 	assert.Equal(t, "dea4c45f-3d88-5461-8ebd-05ae5bbbf87a", entityID("services", "up"), "as recorded from a real gateway")

@@ -1,14 +1,16 @@
-package kongdev
+// Package uri holds Kong's and nginx's rules for the text of an address: paths, request targets, host and port.
+package uri
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
-// normalizePath is how Kong sees a request's path: percent-encoded characters
+// NormalizePath is how Kong sees a request's path: percent-encoded characters
 // that are not reserved are decoded, the others' digits are upper case, dot
 // segments are resolved and runs of slashes merged.
-func normalizePath(path string) string {
+func NormalizePath(path string) string {
 	if path == "" || path == "/" {
 		return path
 	}
@@ -66,7 +68,7 @@ func decodeUnreserved(s string) string {
 			b.WriteByte(s[i])
 			continue
 		}
-		hi, lo := unhex(s[i+1]), unhex(s[i+2])
+		hi, lo := Unhex(s[i+1]), Unhex(s[i+2])
 		if hi < 0 || lo < 0 {
 			b.WriteByte(s[i])
 			continue
@@ -82,7 +84,8 @@ func decodeUnreserved(s string) string {
 	return b.String()
 }
 
-func unhex(c byte) int {
+// Unhex is the value of a hexadecimal digit, -1 for any other byte.
+func Unhex(c byte) int {
 	switch {
 	case '0' <= c && c <= '9':
 		return int(c - '0')
@@ -94,8 +97,8 @@ func unhex(c byte) int {
 	return -1
 }
 
-// escapePath makes a normalized path fit for a request line again.
-func escapePath(path string) string {
+// EscapePath makes a normalized path fit for a request line again.
+func EscapePath(path string) string {
 	var b strings.Builder
 	for i := range len(path) {
 		c := path[i]
@@ -110,43 +113,35 @@ func escapePath(path string) string {
 	return b.String()
 }
 
-// joinUpstream is Kong's path_handling "v0": the service's path, then what the
-// route left of the request's path. postfix is the path behind the matched
-// prefix and counts only when strip is set.
-func joinUpstream(base, path, postfix string, strip bool) string {
-	if !strip {
-		if strings.HasSuffix(base, "/") {
-			return base + strings.TrimPrefix(path, "/")
-		}
-		if path == "/" {
-			return base
-		}
-		return base + path
+// SplitHostPort splits at the first colon when a number follows it.
+func SplitHostPort(s string) (host string, port int) {
+	name, number, ok := strings.Cut(s, ":")
+	if !ok {
+		return s, 0
 	}
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return s, 0
+	}
+	return name, n
+}
+
+// OriginForm is a request target without the scheme and host that clients may
+// put before it, as in nginx's $request_uri.
+func OriginForm(target string) string {
+	if strings.HasPrefix(target, "/") {
+		return target
+	}
+	_, rest, absolute := strings.Cut(target, "://")
+	if !absolute {
+		return target
+	}
+	at := strings.IndexAny(rest, "/?")
 	switch {
-	case postfix == "." || postfix == "..":
-		postfix = ""
-	case strings.HasPrefix(postfix, "./"):
-		postfix = postfix[2:]
-	case strings.HasPrefix(postfix, "../"):
-		postfix = postfix[3:]
+	case at < 0:
+		return "/"
+	case rest[at] == '?':
+		return "/" + rest[at:]
 	}
-	if strings.HasSuffix(base, "/") {
-		switch {
-		case postfix == "" && (base == "/" || strings.HasSuffix(path, "/")):
-			return base
-		case postfix == "":
-			return base[:len(base)-1]
-		}
-		return base + strings.TrimPrefix(postfix, "/")
-	}
-	switch {
-	case postfix == "" && len(path) > 1 && strings.HasSuffix(path, "/"):
-		return base + "/"
-	case postfix == "":
-		return base
-	case postfix[0] == '/':
-		return base + postfix
-	}
-	return base + "/" + postfix
+	return rest[at:]
 }
