@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
@@ -32,7 +33,7 @@ func pluginIsNotThere(t *testing.T) func() string {
 		server("keyauth", filepath.Join(bad, "plain")+" -kong-prefix "+prefix),
 		server("datakit", filepath.Join(bin, "datakit")+" -kong-prefix "+filepath.Join(dir, "other")),
 	}
-	config, err := kongdev.Parse("kong.yml", []byte(`
+	config, err := declarative.Parse("kong.yml", []byte(`
 _format_version: "3.0"
 services:
 - name: s

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/echo"
 )
 
@@ -216,7 +217,7 @@ func report(stderr io.Writer, err error) {
 		}
 		return
 	}
-	var problems kongdev.Problems
+	var problems declarative.Problems
 	if errors.As(err, &problems) {
 		fmt.Fprintln(stderr, problems)
 		things := "mistakes"

@@ -15,6 +15,7 @@ import (
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/console"
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/echo"
 )
 
@@ -43,7 +44,7 @@ type started struct {
 
 // start brings everything up; whatever is up when it fails is taken down.
 func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err error) {
-	config, err := kongdev.Draft(s.file)
+	config, err := declarative.Draft(s.file)
 	if err != nil {
 		return nil, err
 	}

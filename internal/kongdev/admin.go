@@ -3,6 +3,7 @@ package kongdev
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"kong-go-plugins/internal/kongdev/collector"
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/schema"
 )
 
@@ -31,7 +33,7 @@ func NewCollector() *Collector { return collector.New() }
 // admin is the part of Kong's Admin API that reads. A new one is made for each
 // configuration that is served.
 type admin struct {
-	config    *Declarative
+	config    *declarative.Config
 	infos     map[string]PluginInfo
 	nodeID    string
 	proxy     string
@@ -204,7 +206,7 @@ func (a *admin) targets() []adminEntity {
 	return out
 }
 
-func serviceJSON(s *Service) map[string]any {
+func serviceJSON(s *declarative.Service) map[string]any {
 	return map[string]any{
 		"id": s.ID, "name": orNull(s.Name), "protocol": s.Protocol, "host": s.Host, "port": s.Port, "path": orNull(s.Path),
 		"retries": s.Retries, "connect_timeout": s.ConnectTimeout, "read_timeout": s.ReadTimeout, "write_timeout": s.WriteTimeout,
@@ -213,7 +215,7 @@ func serviceJSON(s *Service) map[string]any {
 	}
 }
 
-func routeJSON(r *Route) map[string]any {
+func routeJSON(r *declarative.Route) map[string]any {
 	body := map[string]any{
 		"id": r.ID, "name": orNull(r.Name), "protocols": r.Protocols, "methods": listOrNull(r.Methods), "hosts": listOrNull(r.Hosts),
 		"paths": listOrNull(r.Paths), "headers": nil, "snis": listOrNull(r.SNIs), "sources": nil, "destinations": nil,
@@ -231,7 +233,7 @@ func routeJSON(r *Route) map[string]any {
 }
 
 // plugin is a configuration; fields of its schema without a value are null.
-func (a *admin) plugin(p *PluginEntity) adminEntity {
+func (a *admin) plugin(p *declarative.Plugin) adminEntity {
 	config := map[string]any{}
 	if s, err := schema.FromDump(a.infos[p.Name].Schema); err == nil {
 		for _, f := range s.Fields {
@@ -266,7 +268,7 @@ func (a *admin) plugins(path []string) (any, bool) {
 	name := ""
 	switch {
 	case len(path) == 2 && path[0] == "plugins" && path[1] == "enabled":
-		return map[string]any{"enabled_plugins": sortedKeys(a.infos)}, true
+		return map[string]any{"enabled_plugins": slices.Sorted(maps.Keys(a.infos))}, true
 	case len(path) == 3 && path[0] == "plugins" && path[1] == "schema", len(path) == 3 && path[0] == "schemas" && path[1] == "plugins":
 		name = path[2]
 	default:

@@ -2,18 +2,20 @@ package kongdev
 
 import (
 	"encoding/json"
-	"kong-go-plugins/internal/kongdev/collector"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/collector"
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 func testAdmin(t *testing.T) *admin {
 	t.Helper()
-	d, err := Parse("kong.yml", []byte(wholeFile))
+	d, err := declarative.Load("declarative/testdata/whole.yml")
 	require.NoError(t, err)
 	return &admin{
 		config: d, nodeID: "n", proxy: "http://127.0.0.1:8000", collector: collector.New(),

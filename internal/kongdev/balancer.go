@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/uri"
 )
 
@@ -32,7 +33,7 @@ type weighted struct {
 	weight, current int
 }
 
-func newBalancers(d *Declarative) map[string]*balancer {
+func newBalancers(d *declarative.Config) map[string]*balancer {
 	out := map[string]*balancer{}
 	for _, u := range d.Upstreams {
 		b := &balancer{hostHeader: u.HostHeader}

@@ -11,6 +11,8 @@ import (
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // What set_target and set_upstream lead to. Kong looks at the service's host
@@ -60,7 +62,7 @@ func TestTargets(t *testing.T) {
 				s := o.Config.Services[0]
 				port = s.Port
 				s.Host = tt.service
-				o.Config.Upstreams = []*Upstream{{Name: "pool", Targets: []Target{{Target: fmt.Sprintf("127.0.0.1:%d", port), Weight: 100}}}, {Name: "empty"}}
+				o.Config.Upstreams = []*declarative.Upstream{{Name: "pool", Targets: []declarative.Target{{Target: fmt.Sprintf("127.0.0.1:%d", port), Weight: 100}}}, {Name: "empty"}}
 			})
 			r := b.get("/")
 			require.Equal(t, tt.status, r.StatusCode, r.body)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/schema"
 )
 
@@ -215,7 +216,7 @@ func CheckDump(server string, out []byte) (PluginInfo, []*DumpProblem) {
 	}
 	switch {
 	case name == "":
-	case slices.Contains(luaPlugins, name):
+	case declarative.IsLuaPlugin(name):
 		r.note(Fails, "give it another name", "plugin %q is part of Kong, which takes its own and never asks for this one", name)
 	case name != server:
 		r.note(Remark, fmt.Sprintf("rename the binary, or set KONG_PLUGINS=%s and KONG_PLUGINSERVER_NAMES=%s", name, server),

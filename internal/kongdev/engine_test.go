@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/uri"
 )
 
@@ -78,31 +79,31 @@ type bench struct {
 }
 
 // recordedConfig is the gateway configuration of the recordings 01 to 16.
-func recordedConfig(upstream string) *Declarative {
+func recordedConfig(upstream string) *declarative.Config {
 	host, port := uri.SplitHostPort(strings.TrimPrefix(upstream, "http://"))
-	up := &Service{
+	up := &declarative.Service{
 		ID: "dea4c45f-3d88-5461-8ebd-05ae5bbbf87a", Name: "up", Protocol: "http", Host: host, Port: port, Retries: 5,
 		ConnectTimeout: 60000, ReadTimeout: 60000, WriteTimeout: 60000, Enabled: true, CreatedAt: 1795286202, UpdatedAt: 1795286202,
 	}
-	route := func(id, name, path string) *Route {
-		return &Route{
+	route := func(id, name, path string) *declarative.Route {
+		return &declarative.Route{
 			ID: id, Name: name, Protocols: []string{"http", "https"}, Paths: []string{path}, Service: up, HTTPSRedirectStatusCode: 426,
 			PathHandling: "v0", RequestBuffering: true, ResponseBuffering: true, CreatedAt: 1795286202, UpdatedAt: 1795286202,
 		}
 	}
 	r := route("da7ba03a-f1be-52d4-8a7e-c8f32640689a", "r", "/")
 	regex := route("57c54a02-281e-5f35-80a3-b3f03419fd4f", "regex", `~/items/(?<id>\d+)`)
-	plugin := func(id string, r *Route, config map[string]any) *PluginEntity {
-		return &PluginEntity{ID: id, Name: "tplug", Route: r, Enabled: true, Protocols: []string{"grpc", "grpcs", "http", "https"}, Config: config, File: "kong.yml", Line: 1}
+	plugin := func(id string, r *declarative.Route, config map[string]any) *declarative.Plugin {
+		return &declarative.Plugin{ID: id, Name: "tplug", Route: r, Enabled: true, Protocols: []string{"grpc", "grpcs", "http", "https"}, Config: config, File: "kong.yml", Line: 1}
 	}
 	second := plugin("a47d1de9-88fe-51c1-8ce4-d692c374c6cc", regex, map[string]any{
 		"message": "second", "list": []any{}, "map": map[string]any{}, "sub": map[string]any{},
 	})
 	second.InstanceName = "second"
-	return &Declarative{
-		Services: []*Service{up}, Routes: []*Route{r, regex},
-		Consumers: []*Consumer{{ID: "def4f7d3-9863-5ad2-8fa9-c949bf26f55e", Username: "bob", CustomID: "bob-1", CreatedAt: 1795286953}},
-		Plugins: []*PluginEntity{plugin("cbec1c30-5c4b-57e8-9916-b6fc23aa4eba", r, map[string]any{
+	return &declarative.Config{
+		Services: []*declarative.Service{up}, Routes: []*declarative.Route{r, regex},
+		Consumers: []*declarative.Consumer{{ID: "def4f7d3-9863-5ad2-8fa9-c949bf26f55e", Username: "bob", CustomID: "bob-1", CreatedAt: 1795286953}},
+		Plugins: []*declarative.Plugin{plugin("cbec1c30-5c4b-57e8-9916-b6fc23aa4eba", r, map[string]any{
 			"message": "hello", "num": 3, "list": []any{"a", "b"}, "map": map[string]any{"k": "v"}, "sub": map[string]any{"a": "x", "b": []any{1, 2}},
 		}), second},
 	}

@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // Version is the Kong version that kongdev imitates.
@@ -29,7 +31,7 @@ const serverHeader = "kong/" + Version
 
 // Options say what a Gateway runs.
 type Options struct {
-	Config     *Declarative
+	Config     *declarative.Config
 	Listen     string                  // the proxy's addresses as Kong's proxy_listen: "127.0.0.1:0, 127.0.0.1:8443 ssl"; "" is 127.0.0.1:0
 	Workers    int                     // 0 is 1
 	Prefix     string                  // Kong's prefix: sockets and body files live here; "" is a temporary folder, removed at Close
@@ -197,7 +199,7 @@ func (g *Gateway) plugins(infos map[string]PluginInfo) map[string]*plugin {
 // descriptions were given as Options.Infos, new workers and a second process per
 // plugin server take over, the old ones finish and end after ReloadWait. config
 // may be the running one. After an error everything is as before.
-func (g *Gateway) Reload(config *Declarative) error {
+func (g *Gateway) Reload(config *declarative.Config) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closing.Err() != nil {
@@ -228,7 +230,7 @@ func (g *Gateway) Reload(config *Declarative) error {
 // the same workers and plugin processes go on with the new one. All
 // configurations get a new __seq__, so that the next event of each starts an
 // instance, and closes the one before. config may be the running one.
-func (g *Gateway) Reconfigure(config *Declarative) error {
+func (g *Gateway) Reconfigure(config *declarative.Config) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closing.Err() != nil {
@@ -274,7 +276,7 @@ func (g *Gateway) Prefix() string { return g.prefix }
 func (g *Gateway) Infos() map[string]PluginInfo { return g.gen.Load().infos }
 
 // Config is the running configuration.
-func (g *Gateway) Config() *Declarative { return g.gen.Load().config }
+func (g *Gateway) Config() *declarative.Config { return g.gen.Load().config }
 
 // Stats are the counters since the start.
 func (g *Gateway) Stats() Stats {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // A generation is what one configuration runs with: it is replaced by Reload and
@@ -12,7 +14,7 @@ import (
 type generation struct {
 	*tenure
 	gw           *Gateway
-	config       *Declarative
+	config       *declarative.Config
 	router       *router
 	iterator     *iterator
 	certificates []*pluginConfig // global certificate handlers
@@ -35,7 +37,7 @@ type tenure struct {
 }
 
 // newGeneration makes everything anew, as kong reload does.
-func (g *Gateway) newGeneration(d *Declarative, infos map[string]PluginInfo) (*generation, error) {
+func (g *Gateway) newGeneration(d *declarative.Config, infos map[string]PluginInfo) (*generation, error) {
 	t := &tenure{infos: infos, plugins: g.plugins(infos), processes: map[string]*process{}}
 	gen, err := g.configure(d, t)
 	if err != nil {
@@ -74,7 +76,7 @@ func (g *Gateway) newGeneration(d *Declarative, infos map[string]PluginInfo) (*g
 
 // configure makes a generation of a tenure; each worker numbers the
 // configurations. A new tenure's workers get their memory later.
-func (g *Gateway) configure(d *Declarative, t *tenure) (*generation, error) {
+func (g *Gateway) configure(d *declarative.Config, t *tenure) (*generation, error) {
 	for _, e := range d.Plugins {
 		if t.plugins[e.Name] == nil {
 			return nil, fmt.Errorf("%s:%d: plugin '%s' not enabled; add it to the plugin servers", e.File, e.Line, e.Name)

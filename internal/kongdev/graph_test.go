@@ -5,26 +5,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-)
 
-func TestHasWorkflow(t *testing.T) {
-	t.Parallel()
-	node := map[string]any{"name": "A", "type": "jq"}
-	for _, c := range []struct {
-		nodes any
-		want  bool
-	}{
-		{nil, false}, {[]any{}, false}, {map[string]any{}, false}, {[]any{"10.0.0.1:80"}, false}, {[]any{node, map[string]any{"name": "B"}}, false},
-		{[]any{map[string]any{"name": 1, "type": "x"}}, false}, {[]any{node}, true}, {[]any{node, node}, true},
-	} {
-		assert.Equal(t, c.want, (&PluginEntity{Config: map[string]any{"nodes": c.nodes}}).HasWorkflow(), "%v", c.nodes)
-	}
-}
+	"kong-go-plugins/internal/kongdev/declarative"
+)
 
 // A workflow is drawn by the plugin's own binary, which gets the configuration where nobody else sees it.
 func TestGraph(t *testing.T) {
 	t.Parallel()
-	p := &PluginEntity{Name: "flow", Config: map[string]any{"nodes": []any{}, "resources": map[string]any{"vault": map[string]any{"k": "vault-secret"}}}}
+	p := &declarative.Plugin{Name: "flow", Config: map[string]any{"nodes": []any{}, "resources": map[string]any{"vault": map[string]any{"k": "vault-secret"}}}}
 	for _, c := range []struct{ script, want, failure string }{
 		{"cat", `{"nodes":[],"resources":{"vault":{"k":"vault-secret"}}}`, ""},
 		{"echo \"$# arguments\"", "0 arguments\n", ""},

@@ -155,7 +155,7 @@ func (h *requestHead) splitTarget() bool {
 	}
 	scheme, rest, ok := strings.Cut(h.target, "://")
 	if !ok || scheme == "" || !isLetter(scheme[0]) || strings.ContainsFunc(scheme, func(r rune) bool {
-		return r > 0x7f || !isAlnum(byte(r)) && !strings.ContainsRune("+-.", r)
+		return r > 0x7f || !isLetterOrDigit(byte(r)) && !strings.ContainsRune("+-.", r)
 	}) {
 		return false
 	}
@@ -170,7 +170,7 @@ func (h *requestHead) splitTarget() bool {
 			return false
 		}
 		host, port = rest[:end+1], strings.TrimPrefix(rest[end+1:at], ":")
-	} else if strings.ContainsFunc(host, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) && r != '.' && r != '-' }) {
+	} else if strings.ContainsFunc(host, func(r rune) bool { return r > 0x7f || !isLetterOrDigit(byte(r)) && r != '.' && r != '-' }) {
 		return false
 	}
 	if port != "" && !isDigits(port) || !validHost(host) {
@@ -219,7 +219,7 @@ func (p *headParser) header(line []byte) int {
 		if c <= 0x20 || c == 0x7f {
 			return http.StatusBadRequest
 		}
-		known = known && (isAlnum(c) || c == '-' || c == '_')
+		known = known && (isLetterOrDigit(c) || c == '-' || c == '_')
 	}
 	if len(name) == 0 || bytes.IndexByte(text, 0) >= 0 || bytes.IndexByte(text, '\r') >= 0 {
 		return http.StatusBadRequest
@@ -324,4 +324,9 @@ func (h *requestHead) restore(r *http.Request) *http.Request {
 	in.Host, _ = h.headers.get("host")
 	in.Header = nil
 	return in
+}
+
+// isLetterOrDigit is nginx's test for what hosts, schemes and header names are made of.
+func isLetterOrDigit(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -196,7 +197,7 @@ func (q *request) scheme() string {
 
 // refuseProtocol is Kong's answer to a request whose protocol is none of the
 // matched route's; nil when it is.
-func (q *request) refuseProtocol(r *Route) *kongReply {
+func (q *request) refuseProtocol(r *declarative.Route) *kongReply {
 	has := func(p string) bool { return slices.Contains(r.Protocols, p) }
 	fail := func(status int, text string, headers map[string]lua.Value) *kongReply {
 		reply, _ := q.errorReply(status, text, lua.NewFields(headers)) // the status is one of ours

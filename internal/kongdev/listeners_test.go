@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 func TestParseListen(t *testing.T) {
@@ -113,10 +115,10 @@ func TestRouteProtocols(t *testing.T) {
 		o.Listen = "127.0.0.1:0, 127.0.0.1:0 ssl"
 		add := func(path string, status int, protocols ...string) {
 			r := *o.Config.Routes[0]
-			r.ID, r.Name, r.Paths, r.Protocols, r.HTTPSRedirectStatusCode = uuidV5(entityNamespace, path), path, []string{path}, protocols, status
+			r.ID, r.Name, r.Paths, r.Protocols, r.HTTPSRedirectStatusCode = declarative.UUIDv5(declarative.EntityNamespace, path), path, []string{path}, protocols, status
 			o.Config.Routes = append(o.Config.Routes, &r)
 			p := *o.Config.Plugins[0]
-			p.ID, p.Route = uuidV5(entityNamespace, "p"+path), &r
+			p.ID, p.Route = declarative.UUIDv5(declarative.EntityNamespace, "p"+path), &r
 			o.Config.Plugins = append(o.Config.Plugins, &p)
 		}
 		add("/https", 426, "https")

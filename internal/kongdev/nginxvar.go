@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/internal/kongdev/uri"
 )
@@ -216,4 +217,6 @@ func unescapePath(s string) string {
 	return strings.ReplaceAll(unescapeArg(strings.ReplaceAll(s, "+", "%2B")), "\x00", "")
 }
 
-func uuidHex(name string) string { return strings.ReplaceAll(uuidV5(entityNamespace, name), "-", "") }
+func uuidHex(name string) string {
+	return strings.ReplaceAll(declarative.UUIDv5(declarative.EntityNamespace, name), "-", "")
+}

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -120,13 +121,13 @@ func loadConsumer(ev *event, args []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !isUUID(id) && byName == 0 {
+	if !declarative.IsUUID(id) && byName == 0 {
 		return nil, lua.Raise("cannot load a consumer with an id that is not a uuid")
 	}
 	consumers := ev.req.gen.config.Consumers
-	i := slices.IndexFunc(consumers, func(c *Consumer) bool { return isUUID(id) && c.ID == strings.ToLower(id) })
+	i := slices.IndexFunc(consumers, func(c *declarative.Consumer) bool { return declarative.IsUUID(id) && c.ID == strings.ToLower(id) })
 	if i < 0 && byName != 0 {
-		i = slices.IndexFunc(consumers, func(c *Consumer) bool { return c.Username == id })
+		i = slices.IndexFunc(consumers, func(c *declarative.Consumer) bool { return c.Username == id })
 	}
 	if i < 0 {
 		return nil, nil
@@ -134,7 +135,7 @@ func loadConsumer(ev *event, args []byte) ([]byte, error) {
 	return encodeEntity(consumerTable(consumers[i]), consumerFields)
 }
 
-func consumerTable(c *Consumer) *lua.Table {
+func consumerTable(c *declarative.Consumer) *lua.Table {
 	t := map[string]lua.Value{"id": c.ID, "created_at": float64(c.CreatedAt)}
 	if c.Username != "" {
 		t["username"] = c.Username
@@ -148,7 +149,7 @@ func consumerTable(c *Consumer) *lua.Table {
 	return lua.NewFields(t)
 }
 
-func encodeRoute(r *Route) []byte {
+func encodeRoute(r *declarative.Route) []byte {
 	b := appendText(nil, 1, r.ID)
 	b = appendInt(b, 2, r.CreatedAt)
 	b = appendInt(b, 3, r.UpdatedAt)
@@ -169,7 +170,7 @@ func encodeRoute(r *Route) []byte {
 	return b
 }
 
-func encodeService(s *Service) []byte {
+func encodeService(s *declarative.Service) []byte {
 	b := appendText(nil, 1, s.ID)
 	b = appendInt(b, 2, s.CreatedAt)
 	b = appendInt(b, 3, s.UpdatedAt)

@@ -3,6 +3,7 @@ package kongdev
 import (
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -103,7 +104,7 @@ func (q *request) context(key string) lua.Value {
 	case "KONG_PHASE":
 		return float64(q.phase)
 	case "workspace":
-		return WorkspaceID
+		return declarative.WorkspaceID
 	case "plugin_id":
 		return q.ctx.pluginID
 	case "buffered_status":
@@ -136,9 +137,9 @@ func (q *request) context(key string) lua.Value {
 		case key == "scheme":
 			return q.scheme()
 		case key == "route" && q.route() != nil:
-			return tableOf(q.route().fields)
+			return tableOf(routeFields(q.route()))
 		case key == "service" && q.service() != nil:
-			return tableOf(q.service().fields)
+			return tableOf(serviceFields(q.service()))
 		}
 	}
 	return nil

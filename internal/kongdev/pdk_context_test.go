@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // What Kong keeps in the request's context can be read there, each thing from
@@ -49,7 +51,7 @@ func TestContext(t *testing.T) {
 		assert.NotNil(t, a["host_port"], phase)
 		assert.Equal(t, []any{"a", 1.0}, a["mine"], phase)
 		assert.Nil(t, a["no"], phase)
-		assert.Equal(t, WorkspaceID, a["workspace"], phase)
+		assert.Equal(t, declarative.WorkspaceID, a["workspace"], phase)
 		if phase == "rewrite" {
 			assert.Nil(t, a["route"])
 			assert.Nil(t, a["balancer_data"])

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -202,7 +203,7 @@ func TestPluginOrder(t *testing.T) {
 	for name, priority := range map[string]int{"low": 1, "high": 9, "b": 5, "c": 5} {
 		plugins[name] = &plugin{PluginInfo: PluginInfo{Name: name, Priority: priority}}
 	}
-	d.Plugins = []*PluginEntity{
+	d.Plugins = []*declarative.Plugin{
 		{ID: "1", Name: "low", Enabled: true, Config: map[string]any{"n": 1}},
 		{ID: "2", Name: "low", Enabled: true, Route: d.Routes[0]},
 		{ID: "3", Name: "low", Enabled: true, Consumer: bob},
@@ -222,7 +223,7 @@ func TestPluginOrder(t *testing.T) {
 	assert.Equal(t, "3", it.lookup("low", route, "", bob.ID).entity.ID)
 	assert.Equal(t, "1", it.lookup("low", "other", "", "").entity.ID)
 	assert.Equal(t, "5", it.lookup("high", route, service, "").entity.ID)
-	assert.JSONEq(t, `{"n":1,"__plugin_id":"1","__ws_id":"`+WorkspaceID+`","__key__":"plugins:low:::::`+WorkspaceID+`","__seq__":8}`, string(it.configs["low"][scope{}].json(8)))
+	assert.JSONEq(t, `{"n":1,"__plugin_id":"1","__ws_id":"`+declarative.WorkspaceID+`","__key__":"plugins:low:::::`+declarative.WorkspaceID+`","__seq__":8}`, string(it.configs["low"][scope{}].json(8)))
 }
 
 // A method that is not there yet ends the event as an unknown one does, and is counted.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // A pipeListener has no port: who dials gets one end of a pipe. So a gateway can run in a test's own time.
@@ -54,9 +56,9 @@ type pipedGateway struct {
 // startPiped starts one with a configuration as a file has it. It ends with the test's bubble.
 func startPiped(t *testing.T, config string, upstream http.Handler) *pipedGateway {
 	t.Helper()
-	d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\n"+config))
+	d, err := declarative.Parse("kong.yml", []byte("_format_version: \"3.0\"\n"+config))
 	require.NoError(t, err)
-	require.NoError(t, d.CompletePlugins(nil))
+	require.NoError(t, d.CompletePlugins(declarative.Schemas{Inside: standInSchemas()}))
 	g := &pipedGateway{clients: newPipeListener()}
 	o := Options{Config: d, listeners: []proxyListener{{Listener: g.clients}}}
 	g.traces.options(&o)

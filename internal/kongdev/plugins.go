@@ -9,15 +9,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/schema"
 )
 
@@ -38,23 +39,19 @@ type Binaries struct {
 	Log    io.Writer         // told what is being built; nil = nobody
 }
 
-// binaryName is what a plugin may be called: Kong's rule for names, less
-// anything that a path or a shell could take for something else.
-var binaryName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
-
 // Servers finds or builds the binary of each named plugin and returns the
 // commands to run it. The error names every plugin without a binary. Names
 // of plugins inside kongdev are left out, and those of plugins that are part
 // of Kong: CompletePlugins says more about them.
 func (b Binaries) Servers(ctx context.Context, names []string) ([]PluginServer, error) {
-	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(luaPlugins, n) || IsStandIn(n) })
+	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return declarative.IsLuaPlugin(n) || IsStandIn(n) })
 	paths, err := b.find(ctx, names)
 	if err != nil {
 		return nil, err
 	}
 	for name := range b.Words {
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("plugin %q: it gets flags, and nothing configures it%s", clip(name), didYouMean(name, names))
+			return nil, fmt.Errorf("plugin %q: it gets flags, and nothing configures it%s", declarative.Clip(name), declarative.DidYouMean(name, names))
 		}
 	}
 	var servers []PluginServer
@@ -81,8 +78,8 @@ func (b Binaries) Servers(ctx context.Context, names []string) ([]PluginServer, 
 func (b Binaries) find(ctx context.Context, names []string) ([]string, error) {
 	var errs []error
 	for _, n := range names {
-		if !binaryName.MatchString(n) {
-			errs = append(errs, fmt.Errorf("plugin %q: no binary can have this name; correct it in the configuration", clip(n)))
+		if !declarative.IsPluginName(n) {
+			errs = append(errs, fmt.Errorf("plugin %q: no binary can have this name; correct it in the configuration", declarative.Clip(n)))
 		}
 	}
 	if len(errs) > 0 || len(names) == 0 {
@@ -120,7 +117,7 @@ func (b Binaries) findIn(names []string) ([]string, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			errs = append(errs, fmt.Errorf("plugin %q: no binary %s%s; build it there (CGO_ENABLED=0 go build -o %s ./cmd/%s) or name another folder with -plugins",
-				n, path, didYouMean(n, there), shellQuote(dir+"/"), n))
+				n, path, declarative.DidYouMean(n, there), shellQuote(dir+"/"), n))
 		case err != nil:
 			errs = append(errs, fmt.Errorf("plugin %q: %w", n, err))
 		case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
@@ -158,7 +155,7 @@ func (b Binaries) build(ctx context.Context, root string, names []string) ([]str
 	var packages, paths []string
 	for _, n := range names {
 		if info, err := os.Stat(filepath.Join(root, "cmd", n)); err != nil || !info.IsDir() {
-			errs = append(errs, fmt.Errorf("plugin %q: no source in cmd/%s%s; name the folder with its binary by -plugins", n, n, didYouMean(n, commands(root))))
+			errs = append(errs, fmt.Errorf("plugin %q: no source in cmd/%s%s; name the folder with its binary by -plugins", n, n, declarative.DidYouMean(n, commands(root))))
 		}
 		packages = append(packages, "./cmd/"+n)
 	}
@@ -252,23 +249,24 @@ func shellQuote(s string) string {
 }
 
 // Schemas queries the servers and reads the schemas of their plugins by
-// Kong's rules. Errors name every plugin that would keep Kong from starting.
-func Schemas(ctx context.Context, servers []PluginServer) (map[string]PluginInfo, map[string]schema.Plugin, error) {
+// Kong's rules, and adds those of the plugins inside kongdev. Errors name every
+// plugin that would keep Kong from starting.
+func Schemas(ctx context.Context, servers []PluginServer) (map[string]PluginInfo, declarative.Schemas, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	infos, err := QueryPlugins(ctx, servers)
 	if err != nil {
-		return nil, nil, err
+		return nil, declarative.Schemas{}, err
 	}
-	schemas := map[string]schema.Plugin{}
+	schemas := declarative.Schemas{Running: map[string]schema.Plugin{}, Inside: standInSchemas()}
 	var errs []error
-	for _, name := range sortedKeys(infos) {
+	for _, name := range slices.Sorted(maps.Keys(infos)) {
 		s, err := schema.FromDump(infos[name].Schema)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("plugin %q: Kong would not start with its schema: %w", name, err))
 			continue
 		}
-		schemas[name] = s
+		schemas.Running[name] = s
 	}
 	return infos, schemas, errors.Join(errs...)
 }

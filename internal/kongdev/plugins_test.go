@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // writeScript makes an executable at dir/name.
@@ -158,7 +160,7 @@ func TestSchemas(t *testing.T) {
 	infos, schemas, err := Schemas(t.Context(), []PluginServer{good})
 	require.NoError(t, err)
 	assert.Equal(t, "1.0.0", infos["good"].Version)
-	d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: good}]\n"))
+	d, err := declarative.Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: good}]\n"))
 	require.NoError(t, err)
 	require.NoError(t, d.CompletePlugins(schemas))
 	assert.EqualValues(t, 7, d.Plugins[0].Config["size"])

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/internal/kongdev/uri"
 )
@@ -110,7 +111,7 @@ func TestUpstreamRequest(t *testing.T) {
 			assert.True(c.p.t, ok.V)
 		}, withUpstream(t, record), func(o *Options) {
 			s := o.Config.Services[0]
-			o.Config.Upstreams = []*Upstream{{Name: "pool", Targets: []Target{{Target: fmt.Sprintf("127.0.0.1:%d", s.Port), Weight: 100}}}}
+			o.Config.Upstreams = []*declarative.Upstream{{Name: "pool", Targets: []declarative.Target{{Target: fmt.Sprintf("127.0.0.1:%d", s.Port), Weight: 100}}}}
 			s.Host, s.Port = "nowhere.invalid", 80
 		})
 		assert.Equal(t, 200, b.get("/").StatusCode)
@@ -303,7 +304,7 @@ func TestBuiltInHost(t *testing.T) {
 }
 
 func TestBalancer(t *testing.T) {
-	d := &Declarative{Upstreams: []*Upstream{{Name: "u", Targets: []Target{{Target: "a:1", Weight: 2}, {Target: "b:2", Weight: 1}, {Target: "c:3"}}}, {Name: "none"}}}
+	d := &declarative.Config{Upstreams: []*declarative.Upstream{{Name: "u", Targets: []declarative.Target{{Target: "a:1", Weight: 2}, {Target: "b:2", Weight: 1}, {Target: "c:3"}}}, {Name: "none"}}}
 	all := newBalancers(d)
 	count := map[string]int{}
 	for range 30 {
@@ -329,10 +330,10 @@ func TestStartErrors(t *testing.T) {
 		want string
 	}{
 		{"nothing", Options{}, "no configuration given"},
-		{"workers", Options{Config: &Declarative{}, Workers: -1}, "1 to 64"},
-		{"port", Options{Config: &Declarative{}, Listen: busy.Addr().String()}, "is in use by another process"},
-		{"prefix", Options{Config: &Declarative{}, Prefix: file + "/below"}, "cannot be written"},
-		{"level", Options{Config: &Declarative{}, LogLevel: "loud"}, `"loud"`},
+		{"workers", Options{Config: &declarative.Config{}, Workers: -1}, "1 to 64"},
+		{"port", Options{Config: &declarative.Config{}, Listen: busy.Addr().String()}, "is in use by another process"},
+		{"prefix", Options{Config: &declarative.Config{}, Prefix: file + "/below"}, "cannot be written"},
+		{"level", Options{Config: &declarative.Config{}, LogLevel: "loud"}, `"loud"`},
 		{"plugin", Options{Config: unknown}, "kong.yml:1: plugin 'tplug' not enabled"},
 	}
 	for _, tt := range tests {

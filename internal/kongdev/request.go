@@ -13,6 +13,7 @@ import (
 
 	"encoding/binary"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/internal/kongdev/uri"
 )
@@ -196,8 +197,8 @@ func (q *request) end() {
 }
 
 // route and service are nil before routing and where nothing matched.
-func (q *request) route() *Route     { return q.match.route }
-func (q *request) service() *Service { return q.match.service }
+func (q *request) route() *declarative.Route     { return q.match.route }
+func (q *request) service() *declarative.Service { return q.match.service }
 
 func (q *request) consumerID() string {
 	t, _ := q.ctx.consumer.(*lua.Table)

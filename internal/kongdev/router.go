@@ -10,8 +10,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/uri"
 )
+
+// splitNamespace is Kong's namespace for the ids of routes that are split by the
+// length of their paths.
+const splitNamespace = "7f145bf9-0dce-4f91-98eb-debbce4b9f6b"
 
 // A router finds the route of a request by the rules of Kong's default router
 // flavor, traditional_compatible. It is safe for concurrent use.
@@ -23,8 +28,8 @@ type router struct {
 // routeMatch is a found route with what Kong derives from the match. service
 // is nil for a route without a service.
 type routeMatch struct {
-	route        *Route
-	service      *Service
+	route        *declarative.Route
+	service      *declarative.Service
 	path         string // the part of the path that matched; "" when the route has no paths
 	prefix       string // path when the route strips it, else ""; Kong's X-Forwarded-Prefix
 	captures     captures
@@ -41,7 +46,7 @@ type captures struct {
 
 // routeEntry is a route, or one part of a route whose paths differ in length.
 type routeEntry struct {
-	route    *Route
+	route    *declarative.Route
 	id       string
 	priority uint64
 	hosts    []hostRule
@@ -63,7 +68,7 @@ type headerRule struct {
 
 // newRouter compiles the routes. The error lists every expression that does
 // not compile; a loaded file has none.
-func newRouter(d *Declarative) (*router, error) {
+func newRouter(d *declarative.Config) (*router, error) {
 	r := &router{}
 	for _, route := range d.Routes {
 		if route.Service != nil && !route.Service.Enabled {
@@ -73,7 +78,7 @@ func newRouter(d *Declarative) (*router, error) {
 		for i, paths := range groups {
 			id := route.ID
 			if len(groups) > 1 {
-				id = uuidV5(splitNamespace, fmt.Sprintf("%s#%d", route.ID, i+1))
+				id = declarative.UUIDv5(splitNamespace, fmt.Sprintf("%s#%d", route.ID, i+1))
 			}
 			e, err := newRouteEntry(route, id, paths)
 			if err != nil {
@@ -95,14 +100,14 @@ func newRouter(d *Declarative) (*router, error) {
 	return r, nil
 }
 
-func newRouteEntry(route *Route, id string, paths []string) (routeEntry, error) {
+func newRouteEntry(route *declarative.Route, id string, paths []string) (routeEntry, error) {
 	e := routeEntry{route: route, id: id, priority: routePriority(route, paths)}
 	for _, p := range paths {
-		if !isRegexPath(p) {
+		if !declarative.IsRegexPath(p) {
 			e.prefixes = append(e.prefixes, p)
 			continue
 		}
-		re, err := compilePath(p)
+		re, err := declarative.CompilePath(p)
 		if err != nil {
 			return e, err
 		}
@@ -128,17 +133,6 @@ func newRouteEntry(route *Route, id string, paths []string) (routeEntry, error) 
 	}
 	return e, nil
 }
-
-// compilePath compiles a "~" path, anchored at its start as Kong does.
-func compilePath(path string) (*regexp.Regexp, error) {
-	re, err := regexp.Compile("^" + strings.ReplaceAll(path[1:], "?<", "?P<"))
-	if err != nil {
-		return nil, fmt.Errorf("paths: invalid regex %q: %w", path, err)
-	}
-	return re, nil
-}
-
-func isRegexPath(p string) bool { return strings.HasPrefix(p, "~") }
 
 func newHostRule(h string) hostRule {
 	host, port := uri.SplitHostPort(h)

@@ -1,6 +1,10 @@
 package kongdev
 
-import "strings"
+import (
+	"strings"
+
+	"kong-go-plugins/internal/kongdev/declarative"
+)
 
 // groupPaths splits a route's paths as Kong does before it sorts routes: one
 // group for each prefix length and one for all regexes, in order of first
@@ -13,7 +17,7 @@ func groupPaths(paths []string) [][]string {
 	at := map[int]int{}
 	for _, p := range paths {
 		key := len(p)
-		if isRegexPath(p) {
+		if declarative.IsRegexPath(p) {
 			key = 0
 		}
 		i, ok := at[key]
@@ -36,7 +40,7 @@ func groupPaths(paths []string) [][]string {
 // and regexes reach the upper half: they outrank the number of rules until
 // that is four, which turns the sign bit on and outranks all. This is what the
 // released gateway does, so it is what is done here.
-func routePriority(r *Route, paths []string) uint64 {
+func routePriority(r *declarative.Route, paths []string) uint64 {
 	const (
 		plainHostBit = uint64(1) << 60
 		regexBit     = uint64(1) << 51
@@ -57,7 +61,7 @@ func routePriority(r *Route, paths []string) uint64 {
 	}
 	switch {
 	case len(paths) == 0:
-	case isRegexPath(paths[0]):
+	case declarative.IsRegexPath(paths[0]):
 		p |= regexBit | shift(r.RegexPriority, 19)
 	default:
 		p |= uint64(len(paths[0]) & maxLength)

@@ -10,25 +10,27 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 func TestRouterMatch(t *testing.T) {
-	up := &Service{Name: "up", Enabled: true}
-	based := &Service{Name: "based", Path: "/base", Enabled: true}
-	routes := []*Route{
-		{Name: "root", ID: entityID("routes", "root"), Paths: []string{"/"}, Service: up},
-		{Name: "short", ID: entityID("routes", "short"), Paths: []string{"/api"}, StripPath: true, Service: based},
-		{Name: "long", ID: entityID("routes", "long"), Paths: []string{"/api/orders", "/ao"}, StripPath: true, Service: up},
-		{Name: "regex", ID: entityID("routes", "regex"), Paths: []string{`~/items/(?<id>\d+)(/.*)?`}, Service: up},
-		{Name: "urgent", ID: entityID("routes", "urgent"), Paths: []string{`~/items/9.*`}, RegexPriority: 5, Service: up},
-		{Name: "method", ID: entityID("routes", "method"), Paths: []string{"/api"}, Methods: []string{"DELETE"}, Service: up},
-		{Name: "host", ID: entityID("routes", "host"), Hosts: []string{"plain.test"}, StripPath: true, Service: based},
-		{Name: "wild", ID: entityID("routes", "wild"), Hosts: []string{"*.wild.test", "wild.*"}, Service: up},
-		{Name: "port", ID: entityID("routes", "port"), Hosts: []string{"ported.test:9000"}, Service: up},
-		{Name: "header", ID: entityID("routes", "header"), Headers: map[string][]string{"x_kind": {"Gold", "silver"}}, Paths: []string{"/h"}, Service: up},
-		{Name: "pattern", ID: entityID("routes", "pattern"), Headers: map[string][]string{"x-kind": {"~*^v[0-9]+$"}}, Paths: []string{"/h"}, Service: nil},
+	up := &declarative.Service{Name: "up", Enabled: true}
+	based := &declarative.Service{Name: "based", Path: "/base", Enabled: true}
+	routes := []*declarative.Route{
+		{Name: "root", ID: declarative.EntityID("routes", "root"), Paths: []string{"/"}, Service: up},
+		{Name: "short", ID: declarative.EntityID("routes", "short"), Paths: []string{"/api"}, StripPath: true, Service: based},
+		{Name: "long", ID: declarative.EntityID("routes", "long"), Paths: []string{"/api/orders", "/ao"}, StripPath: true, Service: up},
+		{Name: "regex", ID: declarative.EntityID("routes", "regex"), Paths: []string{`~/items/(?<id>\d+)(/.*)?`}, Service: up},
+		{Name: "urgent", ID: declarative.EntityID("routes", "urgent"), Paths: []string{`~/items/9.*`}, RegexPriority: 5, Service: up},
+		{Name: "method", ID: declarative.EntityID("routes", "method"), Paths: []string{"/api"}, Methods: []string{"DELETE"}, Service: up},
+		{Name: "host", ID: declarative.EntityID("routes", "host"), Hosts: []string{"plain.test"}, StripPath: true, Service: based},
+		{Name: "wild", ID: declarative.EntityID("routes", "wild"), Hosts: []string{"*.wild.test", "wild.*"}, Service: up},
+		{Name: "port", ID: declarative.EntityID("routes", "port"), Hosts: []string{"ported.test:9000"}, Service: up},
+		{Name: "header", ID: declarative.EntityID("routes", "header"), Headers: map[string][]string{"x_kind": {"Gold", "silver"}}, Paths: []string{"/h"}, Service: up},
+		{Name: "pattern", ID: declarative.EntityID("routes", "pattern"), Headers: map[string][]string{"x-kind": {"~*^v[0-9]+$"}}, Paths: []string{"/h"}, Service: nil},
 	}
-	r, err := newRouter(&Declarative{Routes: routes})
+	r, err := newRouter(&declarative.Config{Routes: routes})
 	require.NoError(t, err)
 
 	tests := []struct {
@@ -84,7 +86,7 @@ func TestRouterMatch(t *testing.T) {
 }
 
 func TestRouterWildcardHostsAlone(t *testing.T) {
-	r, err := newRouter(&Declarative{Routes: []*Route{{Name: "wild", ID: "a", Hosts: []string{"*.wild.test", "wild.*"}}}})
+	r, err := newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "wild", ID: "a", Hosts: []string{"*.wild.test", "wild.*"}}}})
 	require.NoError(t, err)
 	for host, want := range map[string]bool{
 		"a.wild.test": true, "a.b.wild.test": true, "a.wild.test:1": true, "wild.test": true, "wild.x.y": true,
@@ -98,14 +100,14 @@ func TestRouterWildcardHostsAlone(t *testing.T) {
 }
 
 func TestRouterLeavesDisabledServicesOut(t *testing.T) {
-	r, err := newRouter(&Declarative{Routes: []*Route{{Name: "off", Paths: []string{"/"}, Service: &Service{Enabled: false}}}})
+	r, err := newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "off", Paths: []string{"/"}, Service: &declarative.Service{Enabled: false}}}})
 	require.NoError(t, err)
 	_, ok := r.match(httptest.NewRequest("GET", "/", nil))
 	assert.False(t, ok)
 }
 
 func TestRouterPortOfTheListener(t *testing.T) {
-	r, err := newRouter(&Declarative{Routes: []*Route{{Name: "p", ID: "a", Hosts: []string{"h.test:9000"}}}})
+	r, err := newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "p", ID: "a", Hosts: []string{"h.test:9000"}}}})
 	require.NoError(t, err)
 	for port, want := range map[int]bool{9000: true, 8000: false} {
 		req := httptest.NewRequest("GET", "/", nil)
@@ -117,7 +119,7 @@ func TestRouterPortOfTheListener(t *testing.T) {
 }
 
 func TestRouterCaptures(t *testing.T) {
-	r, err := newRouter(&Declarative{Routes: []*Route{
+	r, err := newRouter(&declarative.Config{Routes: []*declarative.Route{
 		{Name: "regex", ID: "a", Paths: []string{`~/items/(?<id>\d+)(?:/(\w+))?`}, StripPath: true},
 		{Name: "bare", ID: "b", Paths: []string{`~/bare/\d+`}},
 	}})
@@ -136,9 +138,9 @@ func TestRouterCaptures(t *testing.T) {
 }
 
 func TestRouterRefusesBadRegex(t *testing.T) {
-	_, err := newRouter(&Declarative{Routes: []*Route{{Name: "bad", Paths: []string{"~/a(?=b)"}}}})
+	_, err := newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "bad", Paths: []string{"~/a(?=b)"}}}})
 	assert.ErrorContains(t, err, `route "bad": paths: invalid regex "~/a(?=b)"`)
-	_, err = newRouter(&Declarative{Routes: []*Route{{Name: "bad", Headers: map[string][]string{"x": {"~*["}}}}})
+	_, err = newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "bad", Headers: map[string][]string{"x": {"~*["}}}}})
 	assert.ErrorContains(t, err, `route "bad": headers: "x"`)
 }
 
@@ -146,19 +148,19 @@ func TestRouterRefusesBadRegex(t *testing.T) {
 func TestRoutePriority(t *testing.T) {
 	tests := []struct {
 		name  string
-		route Route
+		route declarative.Route
 		paths []string
 		want  uint64
 	}{
-		{"prefix", Route{}, []string{"/api"}, 1<<29 | 4},
-		{"method and prefix", Route{Methods: []string{"GET"}}, []string{"/"}, 2<<29 | 1},
-		{"plain host", Route{Hosts: []string{"a"}}, nil, 1<<60 | 1<<29},
-		{"wildcard host", Route{Hosts: []string{"a", "*.b"}}, nil, 1 << 29},
-		{"regex", Route{RegexPriority: 2}, []string{"~/"}, 1<<51 | 1<<29 | 2<<19},
-		{"negative regex priority", Route{RegexPriority: -1}, []string{"~/"}, 0xFFFFFFFFFFF80000},
-		{"regex priority without a regex", Route{RegexPriority: 2}, []string{"/"}, 1<<29 | 1},
-		{"headers", Route{Headers: map[string][]string{"a": {"1"}, "b": {"1"}}}, nil, 1<<29 | 2<<20},
-		{"four rules", Route{Hosts: []string{"*.b"}, Methods: []string{"GET"}, Headers: map[string][]string{"a": {"1"}}}, []string{"/"}, 0xFFFFFFFF80100001},
+		{"prefix", declarative.Route{}, []string{"/api"}, 1<<29 | 4},
+		{"method and prefix", declarative.Route{Methods: []string{"GET"}}, []string{"/"}, 2<<29 | 1},
+		{"plain host", declarative.Route{Hosts: []string{"a"}}, nil, 1<<60 | 1<<29},
+		{"wildcard host", declarative.Route{Hosts: []string{"a", "*.b"}}, nil, 1 << 29},
+		{"regex", declarative.Route{RegexPriority: 2}, []string{"~/"}, 1<<51 | 1<<29 | 2<<19},
+		{"negative regex priority", declarative.Route{RegexPriority: -1}, []string{"~/"}, 0xFFFFFFFFFFF80000},
+		{"regex priority without a regex", declarative.Route{RegexPriority: 2}, []string{"/"}, 1<<29 | 1},
+		{"headers", declarative.Route{Headers: map[string][]string{"a": {"1"}, "b": {"1"}}}, nil, 1<<29 | 2<<20},
+		{"four rules", declarative.Route{Hosts: []string{"*.b"}, Methods: []string{"GET"}, Headers: map[string][]string{"a": {"1"}}}, []string{"/"}, 0xFFFFFFFF80100001},
 	}
 	for _, tt := range tests {
 		assert.Equal(t, tt.want, routePriority(&tt.route, tt.paths), tt.name)
@@ -174,11 +176,11 @@ func TestGroupPaths(t *testing.T) {
 
 func TestRouterTieGoesToTheGreaterID(t *testing.T) {
 	for _, order := range [][]string{{"a", "b"}, {"b", "a"}} {
-		var routes []*Route
+		var routes []*declarative.Route
 		for _, id := range order {
-			routes = append(routes, &Route{ID: id, Name: id, Paths: []string{"/x"}})
+			routes = append(routes, &declarative.Route{ID: id, Name: id, Paths: []string{"/x"}})
 		}
-		r, err := newRouter(&Declarative{Routes: routes})
+		r, err := newRouter(&declarative.Config{Routes: routes})
 		require.NoError(t, err)
 		m, ok := r.match(httptest.NewRequest("GET", "/x", nil))
 		require.True(t, ok)
@@ -214,15 +216,5 @@ func TestJoinUpstream(t *testing.T) {
 	for _, tt := range tests {
 		postfix := strings.TrimPrefix(tt.path, tt.route)
 		assert.Equal(t, tt.want, joinUpstream(tt.base, tt.path, postfix, tt.strip), "%+v", tt)
-	}
-}
-
-func TestUUIDV5(t *testing.T) {
-	assert.Equal(t, "da7ba03a-f1be-52d4-8a7e-c8f32640689a", entityID("routes", "r"), "as recorded from a real gateway")
-	assert.Equal(t, "dea4c45f-3d88-5461-8ebd-05ae5bbbf87a", entityID("services", "up"), "as recorded from a real gateway")
-	assert.Equal(t, "57c54a02-281e-5f35-80a3-b3f03419fd4f", entityID("routes", "regex"), "as recorded from a real gateway")
-	assert.True(t, isUUID("da7ba03a-f1be-52d4-8a7e-c8f32640689a"))
-	for _, bad := range []string{"", "da7ba03af1be52d48a7ec8f32640689a", "da7ba03a-f1be-52d4-8a7e-c8f32640689g", "da7ba03a-f1be-52d4-8a7e-c8f32640689a0"} {
-		assert.False(t, isUUID(bad), bad)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -82,10 +83,10 @@ func (q *request) logEntry(w fieldWriter) {
 	w.number("status", float64(q.status))
 	w.close()
 	if r := q.route(); r != nil {
-		w.once("route", r, r.fields)
+		w.once("route", r, routeFields(r))
 	}
 	if s := q.service(); s != nil {
-		w.once("service", s, s.fields)
+		w.once("service", s, serviceFields(s))
 	}
 	source := "kong"
 	if q.source() == "service" {
@@ -112,7 +113,7 @@ func (q *request) logEntry(w fieldWriter) {
 		upstreamURI = q.upstreamURI()
 	}
 	w.text("upstream_uri", upstreamURI)
-	w.text("workspace", WorkspaceID)
+	w.text("workspace", declarative.WorkspaceID)
 	w.text("workspace_name", "default")
 }
 
@@ -253,55 +254,59 @@ func named(s string) lua.Value {
 	return s
 }
 
-// fields are a route's.
-func (r *Route) fields(w fieldWriter) {
-	w.number("created_at", float64(r.CreatedAt))
-	if r.Headers != nil {
-		headers := map[string]lua.Value{}
-		for name, values := range r.Headers {
-			headers[name] = stringList(values)
+// routeFields tells a route's fields.
+func routeFields(r *declarative.Route) func(fieldWriter) {
+	return func(w fieldWriter) {
+		w.number("created_at", float64(r.CreatedAt))
+		if r.Headers != nil {
+			headers := map[string]lua.Value{}
+			for name, values := range r.Headers {
+				headers[name] = stringList(values)
+			}
+			w.value("headers", lua.NewFields(headers))
 		}
-		w.value("headers", lua.NewFields(headers))
+		w.value("hosts", listed(r.Hosts))
+		w.number("https_redirect_status_code", float64(r.HTTPSRedirectStatusCode))
+		w.text("id", r.ID)
+		w.value("methods", listed(r.Methods))
+		w.value("name", named(r.Name))
+		w.text("path_handling", r.PathHandling)
+		w.value("paths", listed(r.Paths))
+		w.flag("preserve_host", r.PreserveHost)
+		w.value("protocols", listed(r.Protocols))
+		w.number("regex_priority", float64(r.RegexPriority))
+		w.flag("request_buffering", r.RequestBuffering)
+		w.flag("response_buffering", r.ResponseBuffering)
+		if r.Service != nil {
+			w.open("service")
+			w.text("id", r.Service.ID)
+			w.close()
+		}
+		w.value("snis", listed(r.SNIs))
+		w.flag("strip_path", r.StripPath)
+		w.value("tags", listed(r.Tags))
+		w.number("updated_at", float64(r.UpdatedAt))
+		w.text("ws_id", declarative.WorkspaceID)
 	}
-	w.value("hosts", listed(r.Hosts))
-	w.number("https_redirect_status_code", float64(r.HTTPSRedirectStatusCode))
-	w.text("id", r.ID)
-	w.value("methods", listed(r.Methods))
-	w.value("name", named(r.Name))
-	w.text("path_handling", r.PathHandling)
-	w.value("paths", listed(r.Paths))
-	w.flag("preserve_host", r.PreserveHost)
-	w.value("protocols", listed(r.Protocols))
-	w.number("regex_priority", float64(r.RegexPriority))
-	w.flag("request_buffering", r.RequestBuffering)
-	w.flag("response_buffering", r.ResponseBuffering)
-	if r.Service != nil {
-		w.open("service")
-		w.text("id", r.Service.ID)
-		w.close()
-	}
-	w.value("snis", listed(r.SNIs))
-	w.flag("strip_path", r.StripPath)
-	w.value("tags", listed(r.Tags))
-	w.number("updated_at", float64(r.UpdatedAt))
-	w.text("ws_id", WorkspaceID)
 }
 
-// fields are a service's.
-func (s *Service) fields(w fieldWriter) {
-	w.number("connect_timeout", float64(s.ConnectTimeout))
-	w.number("created_at", float64(s.CreatedAt))
-	w.flag("enabled", s.Enabled)
-	w.text("host", s.Host)
-	w.text("id", s.ID)
-	w.value("name", named(s.Name))
-	w.value("path", named(s.Path))
-	w.number("port", float64(s.Port))
-	w.text("protocol", s.Protocol)
-	w.number("read_timeout", float64(s.ReadTimeout))
-	w.number("retries", float64(s.Retries))
-	w.value("tags", listed(s.Tags))
-	w.number("updated_at", float64(s.UpdatedAt))
-	w.number("write_timeout", float64(s.WriteTimeout))
-	w.text("ws_id", WorkspaceID)
+// serviceFields tells a service's fields.
+func serviceFields(s *declarative.Service) func(fieldWriter) {
+	return func(w fieldWriter) {
+		w.number("connect_timeout", float64(s.ConnectTimeout))
+		w.number("created_at", float64(s.CreatedAt))
+		w.flag("enabled", s.Enabled)
+		w.text("host", s.Host)
+		w.text("id", s.ID)
+		w.value("name", named(s.Name))
+		w.value("path", named(s.Path))
+		w.number("port", float64(s.Port))
+		w.text("protocol", s.Protocol)
+		w.number("read_timeout", float64(s.ReadTimeout))
+		w.number("retries", float64(s.Retries))
+		w.value("tags", listed(s.Tags))
+		w.number("updated_at", float64(s.UpdatedAt))
+		w.number("write_timeout", float64(s.WriteTimeout))
+		w.text("ws_id", declarative.WorkspaceID)
+	}
 }

@@ -3,8 +3,8 @@ package kongdev
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
@@ -16,7 +16,7 @@ type standIn struct {
 	priority int
 	phases   []string // access, header_filter
 	schema   func() schema.Plugin
-	build    func(config json.RawMessage, d *Declarative) (standInHandlers, error)
+	build    func(config json.RawMessage, d *declarative.Config) (standInHandlers, error)
 }
 
 // standInHandlers are a configured stand-in; a nil one is not there. access
@@ -26,10 +26,7 @@ type standInHandlers struct {
 	headerFilter func(q *request)
 }
 
-const (
-	standInPrefix  = "kongdev-"
-	standInVersion = "1.0.0"
-)
+const standInVersion = "1.0.0"
 
 var standIns = map[string]standIn{ // read-only
 	"kongdev-acl":       aclStandIn,
@@ -54,8 +51,17 @@ func StandIns() map[string]PluginInfo {
 	return infos
 }
 
+// standInSchemas are the schemas of the plugins inside kongdev by name.
+func standInSchemas() map[string]schema.Plugin {
+	schemas := map[string]schema.Plugin{}
+	for name, s := range standIns {
+		schemas[name] = s.schema()
+	}
+	return schemas
+}
+
 // buildStandIn makes the handlers of an entity whose plugin is a stand-in.
-func buildStandIn(e *PluginEntity, d *Declarative) (h standInHandlers, err error) {
+func buildStandIn(e *declarative.Plugin, d *declarative.Config) (h standInHandlers, err error) {
 	s, ok := standIns[e.Name]
 	if !ok {
 		return h, nil
@@ -101,12 +107,4 @@ func (q *request) headerFilters() {
 		}
 	}
 	q.phase = before
-}
-
-// notOurs is a hint for a name that begins as a stand-in's and is none.
-func notOurs(name string) string {
-	if !strings.HasPrefix(name, standInPrefix) {
-		return ""
-	}
-	return "; kongdev's own are " + strings.Join(sortedKeys(standIns), ", ")
 }

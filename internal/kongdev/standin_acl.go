@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
@@ -31,7 +32,7 @@ var aclStandIn = standIn{ // read-only
 	build: buildACL,
 }
 
-func buildACL(config json.RawMessage, d *Declarative) (h standInHandlers, err error) {
+func buildACL(config json.RawMessage, d *declarative.Config) (h standInHandlers, err error) {
 	var c struct {
 		Allow      []string `json:"allow"`
 		Deny       []string `json:"deny"`

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
@@ -42,17 +43,17 @@ type authConfig struct {
 
 // A knownKey is whose key it is.
 type knownKey struct {
-	consumer   *Consumer
-	credential Credential
+	consumer   *declarative.Consumer
+	credential declarative.Credential
 }
 
-func buildAuth(config json.RawMessage, d *Declarative) (h standInHandlers, err error) {
+func buildAuth(config json.RawMessage, d *declarative.Config) (h standInHandlers, err error) {
 	var c authConfig
 	if err := json.Unmarshal(config, &c); err != nil {
 		return h, err
 	}
 	keys := map[string]knownKey{}
-	var anonymous *Consumer
+	var anonymous *declarative.Consumer
 	for _, consumer := range d.Consumers {
 		if c.Anonymous != "" && (consumer.ID == c.Anonymous || consumer.Username == c.Anonymous) {
 			anonymous = consumer
@@ -64,7 +65,7 @@ func buildAuth(config json.RawMessage, d *Declarative) (h standInHandlers, err e
 		}
 	}
 	if c.Anonymous != "" && anonymous == nil {
-		return h, fmt.Errorf("anonymous: no consumer %q; name one of this file by username or id", clip(c.Anonymous))
+		return h, fmt.Errorf("anonymous: no consumer %q; name one of this file by username or id", declarative.Clip(c.Anonymous))
 	}
 	h.access = func(q *request) error {
 		if !c.RunOnPreflight && q.method == http.MethodOptions {
@@ -127,7 +128,7 @@ func (c authConfig) authenticate(q *request, keys map[string]knownKey) (known kn
 
 // setConsumer is what Kong's authentication plugins do with a consumer and its
 // credential; without one the consumer is the anonymous one.
-func (q *request) setConsumer(c *Consumer, credential *Credential) {
+func (q *request) setConsumer(c *declarative.Consumer, credential *declarative.Credential) {
 	q.ctx.consumer = consumerTable(c)
 	q.ctx.credential = nil
 	set := func(name, v string) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/schema"
 )
 
@@ -29,7 +30,7 @@ var headersStandIn = standIn{ // read-only
 	build: buildHeaders,
 }
 
-func buildHeaders(config json.RawMessage, _ *Declarative) (h standInHandlers, err error) {
+func buildHeaders(config json.RawMessage, _ *declarative.Config) (h standInHandlers, err error) {
 	var c struct {
 		Request        texts    `json:"request"`
 		RemoveRequest  []string `json:"remove_request"`

@@ -3,6 +3,7 @@ package kongdev
 import (
 	"encoding/json"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
@@ -28,7 +29,7 @@ var terminateTexts = map[int]string{ // read-only
 	401: "Unauthorized", 404: "Not found", 405: "Method not allowed", 500: unexpectedError, 502: "Bad Gateway", 503: "Service unavailable",
 }
 
-func buildTerminate(config json.RawMessage, _ *Declarative) (h standInHandlers, err error) {
+func buildTerminate(config json.RawMessage, _ *declarative.Config) (h standInHandlers, err error) {
 	var c struct {
 		Status      int     `json:"status_code"`
 		Message     string  `json:"message"`

@@ -2,7 +2,6 @@ package kongdev
 
 import (
 	"context"
-	"kong-go-plugins/internal/kongdev/echo"
 	"net/http"
 	"os"
 	"strings"
@@ -11,6 +10,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/echo"
 )
 
 // startFile starts a gateway with a configuration as a file has it, whose
@@ -18,7 +20,7 @@ import (
 // when onEvent is set.
 func startFile(t *testing.T, config string, onEvent func(c *fakeConn, phase string, instance int32), changes ...func(*Options)) *bench {
 	t.Helper()
-	d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\n"+config))
+	d, err := declarative.Parse("kong.yml", []byte("_format_version: \"3.0\"\n"+config))
 	require.NoError(t, err)
 	dir, err := os.MkdirTemp("", "kd")
 	require.NoError(t, err)
@@ -88,7 +90,7 @@ plugins:
 			c.ask("kong.response.set_header", mustKV("X-Plugin", "1"))
 		}
 	}, func(o *Options) {
-		o.Config.Plugins = append(o.Config.Plugins, &PluginEntity{ID: uuidV5(entityNamespace, "t"), Name: "tplug", Enabled: true, Config: map[string]any{}})
+		o.Config.Plugins = append(o.Config.Plugins, &declarative.Plugin{ID: declarative.UUIDv5(declarative.EntityNamespace, "t"), Name: "tplug", Enabled: true, Config: map[string]any{}})
 	})
 	r := b.get("/echo", "X-Gone", "1")
 	assert.Contains(t, r.body, `"x-to-up":"hello"`)
@@ -130,7 +132,7 @@ plugins:
 		}
 		events <- s
 	}, func(o *Options) {
-		o.Config.Plugins = append(o.Config.Plugins, &PluginEntity{ID: uuidV5(entityNamespace, "t"), Name: "tplug", Enabled: true, Config: map[string]any{}})
+		o.Config.Plugins = append(o.Config.Plugins, &declarative.Plugin{ID: declarative.UUIDv5(declarative.EntityNamespace, "t"), Name: "tplug", Enabled: true, Config: map[string]any{}})
 	})
 	for _, tc := range []struct {
 		name, path string
@@ -229,9 +231,9 @@ func TestACL(t *testing.T) {
 	}
 	b := startFile(t, file+"plugins: [{name: kongdev-acl, config: {allow: [gold]}}]\n", nil)
 	assert.Equal(t, 401, b.get("/echo").StatusCode, "nobody has authenticated the request")
-	d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: kongdev-acl}]\n"))
+	d, err := declarative.Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: kongdev-acl}]\n"))
 	require.NoError(t, err)
-	require.NoError(t, d.CompletePlugins(nil))
+	require.NoError(t, d.CompletePlugins(declarative.Schemas{Inside: standInSchemas()}))
 	_, err = Start(context.Background(), Options{Config: d})
 	require.ErrorContains(t, err, "allow, deny: want one of them")
 }
@@ -245,13 +247,13 @@ func TestStandInMistakes(t *testing.T) {
 		"{name: kongdev-terminat}":                             `did you mean "kongdev-terminate"?`,
 		"{name: kongdev-x}":                                    "kongdev's own are kongdev-acl, kongdev-auth, kongdev-headers, kongdev-terminate",
 	} {
-		d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins:\n- "+config+"\n"))
+		d, err := declarative.Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins:\n- "+config+"\n"))
 		require.NoError(t, err)
-		assert.ErrorContains(t, d.CompletePlugins(nil), want)
+		assert.ErrorContains(t, d.CompletePlugins(declarative.Schemas{Inside: standInSchemas()}), want)
 	}
-	d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: kongdev-auth, config: {anonymous: ghost}}]\n"))
+	d, err := declarative.Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: kongdev-auth, config: {anonymous: ghost}}]\n"))
 	require.NoError(t, err)
-	require.NoError(t, d.CompletePlugins(nil))
+	require.NoError(t, d.CompletePlugins(declarative.Schemas{Inside: standInSchemas()}))
 	_, err = Start(context.Background(), Options{Config: d})
 	require.ErrorContains(t, err, `kong.yml:2: plugin "kongdev-auth": anonymous: no consumer "ghost"`)
 }

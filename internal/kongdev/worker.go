@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -20,7 +21,7 @@ type plugin struct {
 
 // A pluginConfig is one plugin entity, ready to be sent to its server.
 type pluginConfig struct {
-	entity  *PluginEntity
+	entity  *declarative.Plugin
 	plugin  *plugin
 	builtIn standInHandlers // of a plugin inside kongdev
 }
@@ -50,8 +51,8 @@ func (c *pluginConfig) json(seq int64) []byte {
 		config["plugin_instance_name"] = e.InstanceName
 	}
 	config["__plugin_id"] = e.ID
-	config["__ws_id"] = WorkspaceID
-	config["__key__"] = strings.Join([]string{"plugins", e.Name, route, service, consumer, "", WorkspaceID}, ":")
+	config["__ws_id"] = declarative.WorkspaceID
+	config["__key__"] = strings.Join([]string{"plugins", e.Name, route, service, consumer, "", declarative.WorkspaceID}, ":")
 	config["__seq__"] = seq
 	return lua.AppendJSON(nil, config)
 }
@@ -67,7 +68,7 @@ type iterator struct {
 	sorted  []*pluginConfig                    // all, by entity id: the order in which they get their numbers
 }
 
-func newIterator(d *Declarative, plugins map[string]*plugin) *iterator {
+func newIterator(d *declarative.Config, plugins map[string]*plugin) *iterator {
 	it := &iterator{configs: map[string]map[scope]*pluginConfig{}}
 	for _, e := range d.Plugins {
 		p := plugins[e.Name]

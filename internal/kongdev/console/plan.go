@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // A plan is the workflow of a plugin's configuration before any request: what
@@ -65,7 +66,7 @@ func (c *Console) draw(ctx context.Context, g *kongdev.Gateway) {
 }
 
 // scopeOf says which requests a plugin's configuration is for.
-func scopeOf(p *kongdev.PluginEntity) string {
+func scopeOf(p *declarative.Plugin) string {
 	var parts []string
 	if p.Route != nil {
 		parts = append(parts, "route "+nameOr(p.Route.Name, p.Route.ID))

@@ -19,6 +19,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/collector"
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/echo"
 )
 
@@ -95,7 +96,7 @@ func newRigWith(t *testing.T, plugins, graph string) *rig {
 	data, err := os.ReadFile(self)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(bin, data, 0o755)) // go-pdk names the plugin after the file behind links
-	config, err := kongdev.Parse("kong.yml", []byte(`
+	config, err := declarative.Parse("kong.yml", []byte(`
 _format_version: "3.0"
 services:
 - name: orders

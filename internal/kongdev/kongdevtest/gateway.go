@@ -27,6 +27,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/collector"
+	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // Patience is how long anything may take before the test fails.
@@ -73,7 +74,7 @@ func Start(t testing.TB, o Options) *Gateway {
 	prefix, err := os.MkdirTemp("", "kd") // short: socket paths are limited
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = kongdev.RemovePrefix(prefix) })
-	config, err := kongdev.Parse("kong.yml", []byte(o.Config))
+	config, err := declarative.Parse("kong.yml", []byte(o.Config))
 	require.NoError(t, err)
 	g := &Gateway{
 		t: t, prefix: prefix, Upstream: newUpstream(), Collector: collector.New(), log: &buffer{}, traces: newTraces(),

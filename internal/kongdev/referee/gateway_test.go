@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 	"kong-go-plugins/schema"
 )
@@ -139,13 +140,13 @@ func newBench(t testing.TB, plugin, server string) *bench {
 	if server != "" {
 		ps.StartCmd = install(t, dir, server, plugin) + " -kong-prefix " + dir
 	}
-	config, err := kongdev.Parse("kong.yml", fmt.Appendf(nil, kongFiles[plugin], up.URL))
+	config, err := declarative.Parse("kong.yml", fmt.Appendf(nil, kongFiles[plugin], up.URL))
 	require.NoError(t, err)
 	infos, err := kongdev.QueryPlugins(t.Context(), []kongdev.PluginServer{ps})
 	require.NoError(t, err)
 	declared, err := schema.FromDump(infos[plugin].Schema)
 	require.NoError(t, err)
-	require.NoError(t, config.CompletePlugins(map[string]schema.Plugin{plugin: declared}))
+	require.NoError(t, config.CompletePlugins(declarative.Schemas{Running: map[string]schema.Plugin{plugin: declared}}))
 	log, err := os.Create(filepath.Join(dir, "error.log"))
 	require.NoError(t, err)
 	b.Gateway, err = kongdev.Start(t.Context(), kongdev.Options{

@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"fmt"
@@ -43,7 +43,7 @@ func (d *document) plain(n *yaml.Node, at string, depth int) any {
 		}
 		out := make(map[string]any, len(o.keys))
 		for _, k := range o.keys {
-			out[k] = d.plain(o.fields[k], o.field(clip(k)), depth+1)
+			out[k] = d.plain(o.fields[k], o.field(Clip(k)), depth+1)
 		}
 		return out
 	}

@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import "go.yaml.in/yaml/v3"
 
@@ -6,15 +6,15 @@ import "go.yaml.in/yaml/v3"
 // without a database.
 const WorkspaceID = "0dc6f45b-8f8d-40d2-a504-473544ee190b"
 
-// Declarative is a loaded kong.yml: flat lists in the order of the file,
+// Config is a loaded kong.yml: flat lists in the order of the file,
 // nested entities lifted out, references resolved, ids and Kong's defaults
 // filled in. It is not changed once the gateway runs.
-type Declarative struct {
+type Config struct {
 	Services  []*Service
 	Routes    []*Route
 	Consumers []*Consumer
 	Upstreams []*Upstream
-	Plugins   []*PluginEntity
+	Plugins   []*Plugin
 	Notes     []string // what the file says that has no effect here, "file:line: text"
 	mistakes  Problems // of the file; see Draft
 }
@@ -103,10 +103,10 @@ type Target struct {
 	Tags   []string
 }
 
-// PluginEntity is one plugin configuration. Route, Service and Consumer are
+// Plugin is one plugin configuration. Route, Service and Consumer are
 // its scope, nil where the scope does not name one. File and Line say where it
 // was written, for error texts.
-type PluginEntity struct {
+type Plugin struct {
 	ID, Name     string
 	InstanceName string
 	Config       map[string]any

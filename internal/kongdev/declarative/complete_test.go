@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"strings"
@@ -35,7 +35,7 @@ plugins:
 `))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"moesif", "scoped"}, d.PluginNames())
-	require.NoError(t, d.CompletePlugins(testSchemas()))
+	require.NoError(t, d.CompletePlugins(Schemas{Running: testSchemas()}))
 	assert.Equal(t, "app", d.Plugins[0].Config["application_id"])
 	assert.EqualValues(t, 200, d.Plugins[0].Config["batch_size"])
 	assert.Equal(t, []string{"http", "https"}, d.Plugins[0].Protocols)
@@ -61,7 +61,7 @@ plugins:
   consumer: bob
 `))
 	require.NoError(t, err)
-	err = d.CompletePlugins(testSchemas())
+	err = d.CompletePlugins(Schemas{Running: testSchemas()})
 	var problems Problems
 	require.ErrorAs(t, err, &problems)
 	lines := strings.Split(err.Error(), "\n")
@@ -79,12 +79,12 @@ plugins:
 func TestCompletePluginsWithoutServers(t *testing.T) {
 	d, err := Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: x}]\n"))
 	require.NoError(t, err)
-	assert.EqualError(t, d.CompletePlugins(nil),
+	assert.EqualError(t, d.CompletePlugins(Schemas{}),
 		"kong.yml:2: plugins[0].name: plugin 'x' not enabled; add it to the 'plugins' configuration property (no plugin server is running; name the folder with its binary by -plugins)")
 }
 
 func TestSubstitute(t *testing.T) {
-	d := &Declarative{Plugins: []*PluginEntity{{Config: map[string]any{
+	d := &Config{Plugins: []*Plugin{{Config: map[string]any{
 		"a": "http://collector.kongdev",
 		"b": "http://collector.kongdev/v1?x",
 		"c": []any{"http://echo.kongdev:80/y", map[string]any{"d": "http://collector.kongdev#f"}},

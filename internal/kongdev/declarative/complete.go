@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"fmt"
@@ -12,32 +12,27 @@ import (
 	"kong-go-plugins/schema"
 )
 
-// luaPlugins are the plugins inside Kong Gateway 3.9. They are written in Lua
-// and cannot run here.
-var luaPlugins = []string{ // read-only
-	"acl", "acme", "ai-prompt-decorator", "ai-prompt-guard", "ai-prompt-template", "ai-proxy", "ai-request-transformer",
-	"ai-response-transformer", "aws-lambda", "azure-functions", "basic-auth", "bot-detection", "correlation-id", "cors", "datadog",
-	"file-log", "grpc-gateway", "grpc-web", "hmac-auth", "http-log", "ip-restriction", "jwt", "key-auth", "ldap-auth", "loggly",
-	"oauth2", "opentelemetry", "post-function", "pre-function", "prometheus", "proxy-cache", "rate-limiting", "redirect",
-	"request-size-limiting", "request-termination", "request-transformer", "response-ratelimiting", "response-transformer",
-	"session", "standard-webhooks", "statsd", "syslog", "tcp-log", "udp-log", "zipkin",
-}
-
 // PluginNames are the names of the configured plugins, each once, sorted.
-func (d *Declarative) PluginNames() []string {
+func (d *Config) PluginNames() []string {
 	names := map[string]bool{}
 	for _, p := range d.Plugins {
-		if binaryName.MatchString(p.Name) || len(d.mistakes) == 0 { // other names are mistakes, or become one
+		if IsPluginName(p.Name) || len(d.mistakes) == 0 { // other names are mistakes, or become one
 			names[p.Name] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(names))
 }
 
+// Schemas are the schemas of all plugins that can be configured, by name.
+type Schemas struct {
+	Running map[string]schema.Plugin // as their servers' query commands print them
+	Inside  map[string]schema.Plugin // of plugins inside the gateway, which need no server; a running one of the name goes first
+}
+
 // CompletePlugins checks every plugin configuration against the schema that
 // its plugin dumped, as Kong's control plane does, and fills the defaults in.
 // The error is Problems, those of the file among them; see Draft.
-func (d *Declarative) CompletePlugins(schemas map[string]schema.Plugin) error {
+func (d *Config) CompletePlugins(schemas Schemas) error {
 	problems := slices.Clone(d.mistakes)
 	for _, p := range d.Plugins {
 		if slices.ContainsFunc(d.mistakes, func(m Problem) bool {
@@ -50,17 +45,17 @@ func (d *Declarative) CompletePlugins(schemas map[string]schema.Plugin) error {
 	return problems.orNil()
 }
 
-func (p *PluginEntity) complete(schemas map[string]schema.Plugin) Problems {
+func (p *Plugin) complete(schemas Schemas) Problems {
 	var problems Problems
 	fail := func(line int, field, format string, args ...any) {
 		problems = append(problems, Problem{File: p.File, Line: line, Field: p.at + field, Text: fmt.Sprintf(format, args...)})
 	}
-	s, ok := schemas[p.Name]
-	if own, is := standIns[p.Name]; is && !ok {
-		s, ok = own.schema(), true
+	s, ok := schemas.Running[p.Name]
+	if !ok {
+		s, ok = schemas.Inside[p.Name]
 	}
 	if !ok {
-		fail(p.Line, ".name", "plugin '%s' not enabled; add it to the 'plugins' configuration property (%s)", clip(p.Name), p.notEnabled(slices.Sorted(maps.Keys(schemas))))
+		fail(p.Line, ".name", "plugin '%s' not enabled; add it to the 'plugins' configuration property (%s)", Clip(p.Name), p.notEnabled(slices.Sorted(maps.Keys(schemas.Running)), slices.Sorted(maps.Keys(schemas.Inside))))
 		return problems
 	}
 	scopes := map[string]bool{"route": p.Route != nil, "service": p.Service != nil, "consumer": p.Consumer != nil}
@@ -106,23 +101,23 @@ func (p *PluginEntity) complete(schemas map[string]schema.Plugin) Problems {
 }
 
 // notEnabled is the remedy for a plugin that no server offers.
-func (p *PluginEntity) notEnabled(offered []string) string {
-	if slices.Contains(luaPlugins, p.Name) {
+func (p *Plugin) notEnabled(offered, inside []string) string {
+	if IsLuaPlugin(p.Name) {
 		return "it is written in Lua and part of Kong; kongdev runs external plugins only: remove it from this file"
 	}
-	if len(offered) == 0 && strings.HasPrefix(p.Name, standInPrefix) {
-		return "no plugin server is running" + didYouMean(p.Name, sortedKeys(standIns)) + notOurs(p.Name)
+	if len(offered) == 0 && strings.HasPrefix(p.Name, insidePrefix) {
+		return "no plugin server is running" + DidYouMean(p.Name, inside) + notOurs(p.Name, inside)
 	}
 	if len(offered) == 0 {
 		return "no plugin server is running; name the folder with its binary by -plugins"
 	}
 	return fmt.Sprintf("running are: %s%s; add its binary to the folder named by -plugins",
-		strings.Join(offered, ", "), didYouMean(p.Name, append(sortedKeys(standIns), offered...))) + notOurs(p.Name)
+		strings.Join(offered, ", "), DidYouMean(p.Name, slices.Concat(inside, offered))) + notOurs(p.Name, inside)
 }
 
 // configLine finds the line of a path below config, like nodes[0].name: the
 // value's, or that of the nearest value around it.
-func (p *PluginEntity) configLine(path string) int {
+func (p *Plugin) configLine(path string) int {
 	line, n := p.Line, p.node
 	if n != nil {
 		line = n.Line
@@ -157,7 +152,7 @@ func (p *PluginEntity) configLine(path string) int {
 // http://collector.kongdev, in every string of the plugins' configurations: a
 // plugin is a process of its own and needs a real one. addresses maps the one
 // to the other.
-func (d *Declarative) Substitute(addresses map[string]string) {
+func (d *Config) Substitute(addresses map[string]string) {
 	var walk func(v any) any
 	walk = func(v any) any {
 		switch v := v.(type) {

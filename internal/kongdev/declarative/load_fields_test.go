@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"fmt"

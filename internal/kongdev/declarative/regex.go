@@ -1,8 +1,9 @@
-package kongdev
+package declarative
 
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"regexp/syntax"
 	"strings"
 )
@@ -73,3 +74,15 @@ func unmatchedParen(pattern string) int {
 	}
 	return len(pattern)
 }
+
+// CompilePath compiles a "~" path, anchored at its start as Kong does.
+func CompilePath(path string) (*regexp.Regexp, error) {
+	re, err := regexp.Compile("^" + strings.ReplaceAll(path[1:], "?<", "?P<"))
+	if err != nil {
+		return nil, fmt.Errorf("paths: invalid regex %q: %w", path, err)
+	}
+	return re, nil
+}
+
+// IsRegexPath reports whether a route's path is a regular expression.
+func IsRegexPath(p string) bool { return strings.HasPrefix(p, "~") }

@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"fmt"
@@ -97,7 +97,7 @@ func (l *loader) checkRoute(o *fileObject, r *Route, sound bool) {
 func (l *loader) protocols(o *fileObject, fallback []string, forRoute bool) []string {
 	set := o.strings("protocols", "a set", func(s string) string {
 		if !slices.Contains(protocolNames, s) {
-			return "expected one of: " + strings.Join(protocolNames, ", ") + didYouMean(s, protocolNames)
+			return "expected one of: " + strings.Join(protocolNames, ", ") + DidYouMean(s, protocolNames)
 		}
 		return ""
 	})
@@ -150,7 +150,7 @@ func (l *loader) routeHeaders(o *fileObject) map[string][]string {
 			h.fail(name, "cannot contain 'host' header, which must be specified in the 'hosts' attribute")
 			continue
 		case !headerName.MatchString(name):
-			h.fail(name, "bad header name '%s', allowed characters are A-Z, a-z, 0-9, '_', and '-'", clip(name))
+			h.fail(name, "bad header name '%s', allowed characters are A-Z, a-z, 0-9, '_', and '-'", Clip(name))
 			continue
 		}
 		out[name] = h.strings(name, "an array", func(v string) string {
@@ -178,7 +178,7 @@ var (
 
 func checkMethod(s string) string {
 	if !methodName.MatchString(s) {
-		return fmt.Sprintf("invalid value: %s (methods are upper case)", clip(s))
+		return fmt.Sprintf("invalid value: %s (methods are upper case)", Clip(s))
 	}
 	return ""
 }
@@ -200,7 +200,7 @@ func checkRouteHost(h string) string {
 		plain = host
 	}
 	if text := checkHost(plain); text != "" {
-		return fmt.Sprintf("invalid hostname: %s", clip(h))
+		return fmt.Sprintf("invalid hostname: %s", Clip(h))
 	}
 	return ""
 }
@@ -216,8 +216,8 @@ func (l *loader) checkRoutePath(p string) string {
 	if strings.Contains(p, "//") {
 		return "must not have empty segments"
 	}
-	if isRegexPath(p) {
-		if _, err := compilePath(p); err != nil {
+	if IsRegexPath(p) {
+		if _, err := CompilePath(p); err != nil {
 			if text := pcreError(p[1:], err); text != "" {
 				return fmt.Sprintf("invalid regex: '%s' (PCRE returned: %s)", p[1:], text)
 			}

@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"fmt"
@@ -94,7 +94,7 @@ func (l *loader) target(o *fileObject, parent *Upstream) {
 // checkTarget is a target's address with a port (8000 when it names none, as
 // Kong fills in), and what is wrong with it.
 func checkTarget(s string) (address, text string) {
-	bad := fmt.Sprintf("Invalid target ('%s'); not a valid hostname or ip address", clip(s))
+	bad := fmt.Sprintf("Invalid target ('%s'); not a valid hostname or ip address", Clip(s))
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
 		host, port = strings.Trim(s, "[]"), "8000"

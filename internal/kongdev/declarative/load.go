@@ -1,4 +1,6 @@
-package kongdev
+// Package declarative reads Kong's declarative configuration, a kong.yml: it checks the file as Kong does, tells every
+// mistake with its line, and fills in what Kong would. Nothing here runs; the gateway is given the outcome.
+package declarative
 
 import (
 	"fmt"
@@ -11,7 +13,7 @@ import (
 
 // Load reads a file in Kong's declarative format (YAML or JSON). The error of a
 // file with mistakes is Problems: all of them, each with its line.
-func Load(file string) (*Declarative, error) {
+func Load(file string) (*Config, error) {
 	d, err := Draft(file)
 	if err != nil {
 		return nil, err
@@ -25,7 +27,7 @@ func Load(file string) (*Declarative, error) {
 // Draft is Load for those who call CompletePlugins next: a file with mistakes is
 // no error yet, CompletePlugins tells them together with those in the plugins'
 // configurations, as Kong does. Until then what is wrong is missing.
-func Draft(file string) (*Declarative, error) {
+func Draft(file string) (*Config, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w; name a file in Kong's declarative format with -f", err)
@@ -39,10 +41,10 @@ func Draft(file string) (*Declarative, error) {
 }
 
 // Mistakes are those of the file itself, nil or Problems; see Draft.
-func (d *Declarative) Mistakes() error { return d.mistakes.orNil() }
+func (d *Config) Mistakes() error { return d.mistakes.orNil() }
 
 // Parse is Load for content that is at hand; name stands in the error texts.
-func Parse(name string, data []byte) (*Declarative, error) {
+func Parse(name string, data []byte) (*Config, error) {
 	d, err := parse(name, data)
 	if err != nil {
 		return nil, err
@@ -54,14 +56,14 @@ func Parse(name string, data []byte) (*Declarative, error) {
 }
 
 // parse fails only for what is no document at all.
-func parse(name string, data []byte) (*Declarative, error) {
+func parse(name string, data []byte) (*Config, error) {
 	doc, top := parseDocument(name, data)
 	if top == nil {
 		return nil, doc.problems.orNil()
 	}
 	l := &loader{
 		doc: doc,
-		out: &Declarative{},
+		out: &Config{},
 		now: time.Now().Unix(),
 		ids: map[string]map[string]int{},
 	}
@@ -89,7 +91,7 @@ var commonFields = []string{"id", "tags", "created_at", "updated_at", "_comment"
 // loader turns a document into entities.
 type loader struct {
 	doc  *document
-	out  *Declarative
+	out  *Config
 	now  int64
 	v3   bool                      // _format_version 3.0: paths say themselves that they are regexes
 	ids  map[string]map[string]int // entity kind -> "id "+id or "name "+name -> line
@@ -161,13 +163,13 @@ func (l *loader) load(top *fileObject) {
 func (l *loader) identify(o *fileObject, kind, key string) string {
 	id := o.str("id")
 	switch {
-	case id != "" && !isUUID(id):
+	case id != "" && !IsUUID(id):
 		o.fail("id", "expected a valid UUID")
-		id = entityID(kind, "at "+o.at)
+		id = EntityID(kind, "at "+o.at)
 	case id == "" && key != "":
-		id = entityID(kind, key)
+		id = EntityID(kind, key)
 	case id == "":
-		id = entityID(kind, "at "+o.at)
+		id = EntityID(kind, "at "+o.at)
 	}
 	l.unique(o, kind, "primary key", id)
 	return id
@@ -183,7 +185,7 @@ func (l *loader) unique(o *fileObject, kind, field, value string) {
 	}
 	key := field + " " + value
 	if line, ok := l.ids[kind][key]; ok {
-		o.fail("", "uniqueness violation: '%s' entity with %s set to '%s' already declared (line %d)", kind, field, clip(value), line)
+		o.fail("", "uniqueness violation: '%s' entity with %s set to '%s' already declared (line %d)", kind, field, Clip(value), line)
 		return
 	}
 	l.ids[kind][key] = o.line
@@ -226,7 +228,7 @@ func (l *loader) reference(o *fileObject, name string) (ref string, ok bool) {
 
 // missing reports a reference to nothing.
 func (l *loader) missing(o *fileObject, name, ref string, names []string) {
-	o.fail(name, "invalid reference '%s: %s' (no such entry in '%ss')%s", name, clip(ref), name, didYouMean(ref, names))
+	o.fail(name, "invalid reference '%s: %s' (no such entry in '%ss')%s", name, Clip(ref), name, DidYouMean(ref, names))
 }
 
 func (l *loader) resolveService(o *fileObject, set func(*Service)) {
@@ -295,7 +297,7 @@ func (l *loader) nested(o *fileObject, name string) {
 func checkName(s string) string {
 	for _, r := range s {
 		if r < 0x80 && !strings.ContainsRune(".-_~", r) && !isAlnum(byte(r)) {
-			return fmt.Sprintf("invalid value '%s': the only accepted ascii characters are alphanumerics or ., -, _, and ~", clip(s))
+			return fmt.Sprintf("invalid value '%s': the only accepted ascii characters are alphanumerics or ., -, _, and ~", Clip(s))
 		}
 	}
 	return ""
@@ -312,7 +314,7 @@ func (o *fileObject) name(field string) string {
 func checkTag(s string) string {
 	for _, r := range s {
 		if r < ' ' || r == ',' || r == '/' || r == 0x7f {
-			return fmt.Sprintf("invalid tag '%s': expected printable ascii (except `,` and `/`) or valid utf-8 sequences", clip(s))
+			return fmt.Sprintf("invalid tag '%s': expected printable ascii (except `,` and `/`) or valid utf-8 sequences", Clip(s))
 		}
 	}
 	return ""

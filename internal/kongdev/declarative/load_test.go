@@ -1,7 +1,7 @@
-package kongdev
+package declarative
 
 import (
-	"errors"
+	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,57 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const wholeFile = `
-_format_version: "3.0"
-_transform: true
-services:
-- name: up
-  url: http://127.0.0.1:9001
-  routes:
-  - name: r
-    paths: [/]
-    strip_path: false
-    plugins:
-    - name: tplug
-      config: {message: hello, num: 3, list: [a, b], map: {k: v}, sub: {a: x, b: [1, 2]}, on: yes, text: "yes"}
-  - name: regex
-    paths: ["~/items/(?<id>\\d+)"]
-    methods: [GET, GET]
-    headers: {x-kind: [a, "~*b"]}
-    hosts: ["*.test", "plain.test:8000"]
-- name: secure
-  url: https://secure.test/base
-  retries: 0
-routes:
-- name: alone
-  hosts: [alone.test]
-  service: secure
-consumers:
-- username: bob
-  custom_id: "7"
-  keyauth_credentials: [{key: k1}]
-  jwt_secrets: [{key: iss}]
-  acls: [{group: admins}]
-  plugins: [{name: tplug}]
-- custom_id: anon
-keyauth_credentials:
-- {key: k2, consumer: bob}
-upstreams:
-- name: pool.internal
-  targets: [{target: 127.0.0.1:9001}, {target: "h.test", weight: 0}]
-targets:
-- {target: "127.0.0.1:9002", upstream: pool.internal}
-plugins:
-- name: tplug
-- name: tplug
-  service: up
-  route: regex
-  consumer: bob
-  enabled: false
-  instance_name: mine
-  tags: [a, a, b]
-  protocols: [http]
-`
+//go:embed testdata/whole.yml
+var wholeFile string
 
 func TestParseWholeFile(t *testing.T) {
 	d, err := Parse("kong.yml", []byte(wholeFile))
@@ -98,12 +49,12 @@ func TestParseWholeFile(t *testing.T) {
 	kinds := map[string]Credential{}
 	for _, c := range bob.Credentials {
 		kinds[c.Kind] = c
-		assert.True(t, isUUID(c.ID), c.ID)
+		assert.True(t, IsUUID(c.ID), c.ID)
 	}
 	assert.Equal(t, "k2", kinds["keyauth_credentials"].Fields["key"], "the last one, from the top level")
 	assert.Equal(t, "HS256", kinds["jwt_secrets"].Fields["algorithm"])
 	assert.Len(t, kinds["jwt_secrets"].Fields["secret"], 26, "Kong makes one, too")
-	assert.Equal(t, entityID("acls", "acls:*:"+bob.ID+":admins"), kinds["acls"].ID)
+	assert.Equal(t, EntityID("acls", "acls:*:"+bob.ID+":admins"), kinds["acls"].ID)
 
 	require.Len(t, d.Upstreams, 1)
 	var targets []string
@@ -128,7 +79,7 @@ func TestParseWholeFile(t *testing.T) {
 	assert.False(t, last.Enabled)
 	assert.Equal(t, []string{"a", "b"}, last.Tags)
 	assert.Equal(t, []string{"http"}, last.Protocols)
-	assert.Equal(t, entityID("plugins", "plugins:*:tplug:regex:up:bob"), last.ID)
+	assert.Equal(t, EntityID("plugins", "plugins:*:tplug:regex:up:bob"), last.ID)
 	assert.Equal(t, 43, last.Line)
 
 	assert.Equal(t, []string{"kong.yml:3: _transform: ignored, credentials stay as written"}, d.Notes)
@@ -186,7 +137,7 @@ routes: [{paths: [/], path_handling: v1}]
 		"kong.yml:5: path_handling='v1' is deprecated and will not work under the 'traditional_compatible' router_flavor; 'v0' is used",
 		"kong.yml:4: upstreams[0].healthchecks: ignored, targets take turns by weight",
 	}, d.Notes)
-	assert.True(t, isUUID(d.Routes[0].ID), "without a name, too")
+	assert.True(t, IsUUID(d.Routes[0].ID), "without a name, too")
 }
 
 // Each case is a file and all the lines of its error.
@@ -243,7 +194,7 @@ func TestParseProblems(t *testing.T) {
 			`kong.yml:13: services[1].routes[0].paths[3]: non-normalized path, consider use '/é' instead`,
 			`kong.yml:13: services[1].routes[0].paths[4]: invalid url-encoded value: '%zz'`,
 			`kong.yml:14: services[1].routes[1].protocols: these sets are mutually exclusive: ('http', 'https'), ('tcp', 'tls', 'udp'), ('tls_passthrough'), ('grpc', 'grpcs')`,
-			`kong.yml:14: services[1].routes[1]: uniqueness violation: 'routes' entity with primary key set to '` + entityID("routes", "r") + `' already declared (line 13)`,
+			`kong.yml:14: services[1].routes[1]: uniqueness violation: 'routes' entity with primary key set to '` + EntityID("routes", "r") + `' already declared (line 13)`,
 			`kong.yml:14: services[1].routes[1]: uniqueness violation: 'routes' entity with name set to 'r' already declared (line 13)`,
 			`kong.yml:14: services[1].routes[1].service: value must be null (the service is the one it is written in)`,
 			`kong.yml:15: services[1].routes[2].headers.Host: cannot contain 'host' header, which must be specified in the 'hosts' attribute`,
@@ -281,7 +232,7 @@ plugins:
 - {name: p, id: 11111111-1111-1111-1111-111111111111}
 `, []string{
 			`kong.yml:2: services[0].plugins[1]: uniqueness violation: 'plugins' entity with primary key set to '` +
-				entityID("plugins", "plugins:*:p::"+entityID("services", "a")+":") + `' already declared (line 2)`,
+				EntityID("plugins", "plugins:*:p::"+EntityID("services", "a")+":") + `' already declared (line 2)`,
 			`kong.yml:4: plugins[0]: plugin "p" is configured twice for the same scope (first in line 2); keep one`,
 			`kong.yml:6: plugins[2]: plugin "p" is configured twice for the same scope (first in line 5); keep one`,
 		}},
@@ -377,68 +328,11 @@ func TestDidYouMean(t *testing.T) {
 		"sevices": "services", "Services": "services", "rotues": "routes", "connect-timeout": "connect_timeout",
 		"x": "", "certificates": "", strings.Repeat("a", 1000): "",
 	} {
-		got := didYouMean(word, known)
+		got := DidYouMean(word, known)
 		if want == "" {
 			assert.Empty(t, got, word)
 		} else {
 			assert.Equal(t, fmt.Sprintf(" (did you mean %q?)", want), got)
 		}
 	}
-}
-
-// Whatever the file: an error whose every line names a line of the file, or
-// entities that hold together.
-func FuzzLoad(f *testing.F) {
-	f.Add([]byte(wholeFile))
-	f.Add([]byte("_format_version: \"2.1\"\nroutes: [{paths: ['/re/\\d+', '/(']}]\n"))
-	f.Add([]byte("_format_version: \"3.0\"\nservices: [{name: a, url: 'http://[::1]:1/%41'}]\n"))
-	f.Add([]byte("_format_version: \"3.0\"\nplugins:\n- {name: p, config: &a {b: *a}}\n"))
-	f.Add([]byte("a: &a\n  <<: [*a, {b: !!binary x, 2: 0x1f, ? [c] : .inf}]\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := Parse("kong.yml", data)
-		if err != nil {
-			var problems Problems
-			if !errors.As(err, &problems) {
-				t.Fatalf("error is %T: %v", err, err)
-			}
-			lines := 1 + strings.Count(string(data), "\n")
-			for _, p := range problems {
-				if p.File != "kong.yml" || p.Line < 0 || p.Line > lines || p.Text == "" {
-					t.Fatalf("problem %+v in a file of %d lines", p, lines)
-				}
-			}
-			return
-		}
-		if _, err := newRouter(d); err != nil {
-			t.Fatalf("a loaded file does not route: %v", err)
-		}
-		ids := map[string]bool{}
-		check := func(kind, id string) {
-			if !isUUID(id) || ids[kind+id] {
-				t.Fatalf("%s id %q is no UUID or not unique", kind, id)
-			}
-			ids[kind+id] = true
-		}
-		for _, s := range d.Services {
-			check("service", s.ID)
-			if s.Host == "" || s.Port < 0 || s.Port > 65535 || s.Protocol != "http" && s.Protocol != "https" {
-				t.Fatalf("service %+v", s)
-			}
-		}
-		for _, r := range d.Routes {
-			check("route", r.ID)
-		}
-		for _, c := range d.Consumers {
-			check("consumer", c.ID)
-			for _, cred := range c.Credentials {
-				check(cred.Kind, cred.ID)
-			}
-		}
-		for _, p := range d.Plugins {
-			check("plugin", p.ID)
-			if p.Name == "" || p.Config == nil {
-				t.Fatalf("plugin %+v", p)
-			}
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"slices"
@@ -33,7 +33,7 @@ func (l *loader) serviceTLS(o *fileObject) {
 	o.boolean("tls_verify", false)
 	o.integer("tls_verify_depth", 0, 0, 64)
 	o.strings("ca_certificates", "an array", func(id string) string {
-		if !isUUID(id) {
+		if !IsUUID(id) {
 			return "expected a valid UUID"
 		}
 		return ""

@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"fmt"
@@ -21,7 +21,7 @@ func (l *loader) plugin(o *fileObject, in pluginScope) {
 		return
 	}
 	o.known(commonFields, pluginFields)
-	p := &PluginEntity{
+	p := &Plugin{
 		Name:         o.str("name"),
 		InstanceName: o.name("instance_name"),
 		Enabled:      o.boolean("enabled", true),
@@ -107,14 +107,14 @@ func (l *loader) pluginKey(o *fileObject, name string, in pluginScope) string {
 // uniquePlugins reports two configurations of one plugin for one scope that
 // are written in different ways (ids do not show those).
 func (l *loader) uniquePlugins() {
-	first := map[string]*PluginEntity{}
+	first := map[string]*Plugin{}
 	for _, p := range l.out.Plugins {
 		if slices.ContainsFunc(l.doc.problems, func(q Problem) bool { return strings.HasPrefix(q.Field, p.at+".") }) {
 			continue // its scope may be what is wrong
 		}
 		key := fmt.Sprintf("%s|%p|%p|%p", p.Name, p.Route, p.Service, p.Consumer)
 		if other, ok := first[key]; ok && other.ID != p.ID {
-			l.doc.problem(p.Line, p.at, "plugin %q is configured twice for the same scope (first in line %d); keep one", clip(p.Name), other.Line)
+			l.doc.problem(p.Line, p.at, "plugin %q is configured twice for the same scope (first in line %d); keep one", Clip(p.Name), other.Line)
 			continue
 		}
 		first[key] = p

@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"fmt"
@@ -125,7 +125,7 @@ func checkHost(h string) string {
 		return "must not have a port"
 	}
 	if !hostName.MatchString(h) || strings.Contains(h, "..") {
-		return fmt.Sprintf("invalid value: %s", clip(h))
+		return fmt.Sprintf("invalid value: %s", Clip(h))
 	}
 	return ""
 }
@@ -138,7 +138,7 @@ func checkPath(p string) string {
 	case strings.Contains(p, "//"):
 		return "must not have empty segments"
 	case !pathCharacter.MatchString(p):
-		return fmt.Sprintf("invalid path: '%s' (characters outside of the reserved list of RFC 3986 found)", clip(p))
+		return fmt.Sprintf("invalid path: '%s' (characters outside of the reserved list of RFC 3986 found)", Clip(p))
 	}
 	p = percentCode.ReplaceAllString(p, "___")
 	if at := strings.IndexByte(p, '%'); at >= 0 {

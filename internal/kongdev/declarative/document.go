@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"bytes"
@@ -217,7 +217,7 @@ func (o *fileObject) known(lists ...[]string) {
 	all := slices.Concat(lists...)
 	for _, k := range o.keys {
 		if !slices.Contains(all, k) {
-			o.doc.problem(o.lines[k], o.field(clip(k)), "unknown field%s", didYouMean(k, all))
+			o.doc.problem(o.lines[k], o.field(Clip(k)), "unknown field%s", DidYouMean(k, all))
 		}
 	}
 }
@@ -303,7 +303,7 @@ func (o *fileObject) oneOf(name, fallback string, allowed ...string) string {
 		return fallback
 	}
 	if !slices.Contains(allowed, v) {
-		o.fail(name, "expected one of: %s%s", strings.Join(allowed, ", "), didYouMean(v, allowed))
+		o.fail(name, "expected one of: %s%s", strings.Join(allowed, ", "), DidYouMean(v, allowed))
 		return fallback
 	}
 	return v
@@ -371,8 +371,8 @@ type fileElement struct {
 
 func (e fileElement) object() *fileObject { return e.doc.object(e.node, e.at, 0) }
 
-// clip keeps error texts readable when a key is absurdly long.
-func clip(s string) string {
+// Clip keeps error texts readable when a key is absurdly long.
+func Clip(s string) string {
 	if len(s) > 64 {
 		return s[:64] + "..."
 	}

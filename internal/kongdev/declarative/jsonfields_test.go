@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"testing"
@@ -39,7 +39,7 @@ plugins:
     pi: 3.141592653589793238
 `))
 	require.NoError(t, err)
-	require.NoError(t, d.CompletePlugins(map[string]schema.Plugin{"p": declared}))
+	require.NoError(t, d.CompletePlugins(Schemas{Running: map[string]schema.Plugin{"p": declared}}))
 	assert.Equal(t, `{"big":9007199254740992,"free":{"a":{},"b":[{},1,{"c":{}}]},"freemap":{"k":{}},"frees":[{},{"d":{}}],"list":[],"map":{"x":[]},`+
 		`"pi":3.141592653589793,"rec":{"free":{},"list":[],"n":50},"set":["b","a"]}`, string(lua.AppendJSON(nil, d.Plugins[0].Config)))
 }

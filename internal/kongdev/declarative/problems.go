@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"cmp"
@@ -53,9 +53,9 @@ func (p Problems) orNil() error {
 	return p
 }
 
-// didYouMean is " (did you mean "x"?)" for the known word nearest to word, ""
+// DidYouMean is " (did you mean "x"?)" for the known word nearest to word, ""
 // when none is near.
-func didYouMean(word string, known []string) string {
+func DidYouMean(word string, known []string) string {
 	best, at := len(word)/3+1, ""
 	if len(word) > 64 {
 		return ""

@@ -1,4 +1,4 @@
-package kongdev
+package declarative
 
 import (
 	"crypto/sha1" // RFC 9562 defines version 5 with it; nothing is protected by it
@@ -6,15 +6,12 @@ import (
 	"strings"
 )
 
-// Namespaces of Kong's name-based ids. A file without ids gets the same ids in
-// Kong and here.
-const (
-	entityNamespace = "fd02801f-0957-4a15-a55a-c8d9606f30b5" // declarative entities
-	splitNamespace  = "7f145bf9-0dce-4f91-98eb-debbce4b9f6b" // routes split by path length
-)
+// EntityNamespace is the namespace of Kong's name-based ids: a file without ids
+// gets the same ids in Kong and here.
+const EntityNamespace = "fd02801f-0957-4a15-a55a-c8d9606f30b5"
 
-// uuidV5 is the version 5 UUID of name in namespace, which must be a UUID.
-func uuidV5(namespace, name string) string {
+// UUIDv5 is the version 5 UUID of name in namespace, which must be a UUID.
+func UUIDv5(namespace, name string) string {
 	ns, _ := hex.DecodeString(strings.ReplaceAll(namespace, "-", ""))
 	h := sha1.New()
 	h.Write(ns)
@@ -26,15 +23,15 @@ func uuidV5(namespace, name string) string {
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
-// entityID is the id that Kong's declarative loader gives to an entity of a
+// EntityID is the id that Kong's declarative loader gives to an entity of a
 // kind ("routes", "services"...) that is known by key.
-func entityID(kind, key string) string {
-	return uuidV5(uuidV5(entityNamespace, kind), key)
+func EntityID(kind, key string) string {
+	return UUIDv5(UUIDv5(EntityNamespace, kind), key)
 }
 
-// isUUID reports whether s is 8-4-4-4-12 hexadecimal digits, the only form
+// IsUUID reports whether s is 8-4-4-4-12 hexadecimal digits, the only form
 // Kong takes.
-func isUUID(s string) bool {
+func IsUUID(s string) bool {
 	if len(s) != 36 {
 		return false
 	}
