@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/router"
 )
 
 // A generation is what one configuration runs with: it is replaced by Reload and
@@ -15,7 +16,7 @@ type generation struct {
 	*tenure
 	gw           *Gateway
 	config       *declarative.Config
-	router       *router
+	router       *router.Router
 	iterator     *iterator
 	certificates []*pluginConfig // global certificate handlers
 	rewrites     []*pluginConfig // global rewrite handlers
@@ -82,7 +83,7 @@ func (g *Gateway) configure(d *declarative.Config, t *tenure) (*generation, erro
 			return nil, fmt.Errorf("%s:%d: plugin '%s' not enabled; add it to the plugin servers", e.File, e.Line, e.Name)
 		}
 	}
-	router, err := newRouter(d)
+	router, err := router.New(d)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/router"
 	"kong-go-plugins/internal/kongdev/uri"
 )
 
@@ -55,7 +56,7 @@ func (q *request) variable(name string) lua.Value {
 	case "request_uri":
 		return q.uri
 	case "uri", "document_uri":
-		return unescapePath(uri.NormalizePath(requestPath(q.in)))
+		return unescapePath(uri.NormalizePath(router.RequestPath(q.in)))
 	case "args", "query_string":
 		return text(q.args)
 	case "is_args":
@@ -128,7 +129,7 @@ func (q *request) variable(name string) lua.Value {
 	case "document_root", "realpath_root":
 		return "/usr/local/kong/html"
 	case "request_filename":
-		return "/usr/local/kong/html" + unescapePath(uri.NormalizePath(requestPath(q.in)))
+		return "/usr/local/kong/html" + unescapePath(uri.NormalizePath(router.RequestPath(q.in)))
 	case "request_completion":
 		return ""
 	case "limit_rate":
@@ -166,9 +167,9 @@ func (q *request) upstreamVar(name string) lua.Value {
 	case "x_forwarded_port":
 		return strconv.Itoa(q.port)
 	case "x_forwarded_path":
-		return requestPath(q.in)
+		return router.RequestPath(q.in)
 	case "x_forwarded_prefix":
-		return q.match.prefix
+		return q.match.Prefix
 	case "connection":
 		if q.websocket() != "" {
 			return "keep-alive, Upgrade"

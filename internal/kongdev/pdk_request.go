@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/router"
 	"kong-go-plugins/internal/kongdev/uri"
 )
 
@@ -25,7 +26,7 @@ var requestMethods = map[string]pdkMethod{ // read-only
 		return encodeNumber(float64(ev.req.in.ProtoMajor) + float64(ev.req.in.ProtoMinor)/10), nil
 	}},
 	"kong.request.get_method":          {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.method, nil })},
-	"kong.request.get_path":            {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return uri.NormalizePath(requestPath(q.in)), nil })},
+	"kong.request.get_path":            {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return uri.NormalizePath(router.RequestPath(q.in)), nil })},
 	"kong.request.get_path_with_query": {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.uri, nil })},
 	"kong.request.get_raw_query":       {requestPhases, false, textCall(func(q *request) (lua.Value, error) { return q.args, nil })},
 	"kong.request.get_query_arg": {requestPhases, false, namedCall(func(q *request, name string) (lua.Value, error) {
@@ -167,19 +168,19 @@ func getRawBody(ev *event, _ []byte) ([]byte, error) {
 }
 
 func getCaptures(ev *event, _ []byte) ([]byte, error) {
-	c := ev.req.match.captures
+	c := ev.req.match.Captures
 	var out []byte
-	for _, s := range c.unnamed {
+	for _, s := range c.Unnamed {
 		out = protowire.AppendString(append(out, 0x0a), s)
 	}
-	names := make([]string, 0, len(c.named))
-	for name := range c.named {
+	names := make([]string, 0, len(c.Named))
+	for name := range c.Named {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	for _, name := range names {
 		entry := protowire.AppendString([]byte{0x0a}, name)
-		entry = protowire.AppendString(append(entry, 0x12), c.named[name])
+		entry = protowire.AppendString(append(entry, 0x12), c.Named[name])
 		out = protowire.AppendBytes(append(out, 0x12), entry)
 	}
 	return out, nil

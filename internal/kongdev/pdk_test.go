@@ -17,6 +17,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/router"
 )
 
 // newTestEvent is an event of a request that no gateway serves.
@@ -31,7 +32,7 @@ func newTestEvent(t testing.TB, p phase) *event {
 	gen.workers = []*worker{{gen: gen}}
 	q := newRequest(g, gen, httptest.NewRecorder(), httptest.NewRequest("POST", "/x?a=1&flag", strings.NewReader("body")))
 	q.phase = p
-	q.match = routeMatch{route: d.Routes[0], service: d.Services[0], upstreamPath: "/x"}
+	q.match = router.Match{Route: d.Routes[0], Service: d.Services[0], UpstreamPath: "/x"}
 	q.upstreamPath, q.ctx.hasBalancerData = "/x", true
 	q.logOnce = &serialized{base: q.snapshot()}
 	return &event{req: q, conf: &pluginConfig{entity: d.Plugins[0], plugin: &plugin{PluginInfo: PluginInfo{Name: "tplug"}}}}

@@ -149,27 +149,27 @@ func (q *request) findRoute() *kongReply {
 	in := *q.in
 	in.Method = q.method
 	in.Host, _ = q.headers.get("host") // and not the target's, which is the host for all else
-	if q.gen.router.byHeaders {
+	if q.gen.router.ByHeaders {
 		in.Header = q.headers.canonical()
 	}
-	m, ok := q.gen.router.match(&in)
+	m, ok := q.gen.router.Match(&in)
 	if !ok {
 		reply, _ := q.errorReply(404, "no Route matched with those values", nil) // the status is one of ours
 		return reply
 	}
-	if refusal := q.refuseProtocol(m.route); refusal != nil {
+	if refusal := q.refuseProtocol(m.Route); refusal != nil {
 		return refusal
 	}
 	q.match = m
 	q.ctx.hasBalancerData = true
-	q.upstreamPath = m.upstreamPath
+	q.upstreamPath = m.UpstreamPath
 	q.upstreamScheme = "http"
-	if s := m.service; s != nil {
+	if s := m.Service; s != nil {
 		q.upstreamScheme = s.Protocol
 		q.target = target{s.Host, s.Port}
 		q.byAddress = q.target.isAddress()
 	}
-	if m.route.PreserveHost {
+	if m.Route.PreserveHost {
 		q.upstreamHost, _ = q.headers.get("host")
 	}
 	return nil
@@ -384,7 +384,7 @@ func (q *request) upstreamHeader() http.Header {
 	h["X-Forwarded-Host"] = []string{q.host}
 	h["X-Forwarded-Port"] = []string{strconv.Itoa(q.port)}
 	h["X-Forwarded-Path"] = []string{path}
-	if p := q.match.prefix; p != "" && p != "/" {
+	if p := q.match.Prefix; p != "" && p != "/" {
 		h["X-Forwarded-Prefix"] = []string{p}
 	}
 	h["X-Real-IP"] = []string{q.clientIP}

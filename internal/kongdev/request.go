@@ -15,6 +15,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/router"
 	"kong-go-plugins/internal/kongdev/uri"
 )
 
@@ -45,7 +46,7 @@ type request struct {
 	client    *clientConn
 	onClient  int64 // the request's number on it
 
-	match          routeMatch
+	match          router.Match
 	upstreamScheme string
 	upstreamPath   string
 	upstreamHost   string // the Host header, when set by anything but the service
@@ -171,7 +172,7 @@ func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.
 		q.body.src = &patientBody{Reader: r.Body, control: q.out.control, wait: g.opts.bodyWait}
 	}
 	q.host = clientHost(host)
-	q.port = localPort(r)
+	q.port = router.LocalPort(r)
 	ip, port, _ := net.SplitHostPort(r.RemoteAddr)
 	q.clientIP = ip
 	q.clientTCP, _ = strconv.Atoi(port)
@@ -197,8 +198,8 @@ func (q *request) end() {
 }
 
 // route and service are nil before routing and where nothing matched.
-func (q *request) route() *declarative.Route     { return q.match.route }
-func (q *request) service() *declarative.Service { return q.match.service }
+func (q *request) route() *declarative.Route     { return q.match.Route }
+func (q *request) service() *declarative.Service { return q.match.Service }
 
 func (q *request) consumerID() string {
 	t, _ := q.ctx.consumer.(*lua.Table)

@@ -1,4 +1,4 @@
-package kongdev
+package router
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func TestRouterMatch(t *testing.T) {
 		{Name: "header", ID: declarative.EntityID("routes", "header"), Headers: map[string][]string{"x_kind": {"Gold", "silver"}}, Paths: []string{"/h"}, Service: up},
 		{Name: "pattern", ID: declarative.EntityID("routes", "pattern"), Headers: map[string][]string{"x-kind": {"~*^v[0-9]+$"}}, Paths: []string{"/h"}, Service: nil},
 	}
-	r, err := newRouter(&declarative.Config{Routes: routes})
+	r, err := New(&declarative.Config{Routes: routes})
 	require.NoError(t, err)
 
 	tests := []struct {
@@ -71,22 +71,22 @@ func TestRouterMatch(t *testing.T) {
 			if tt.header != "" {
 				req.Header.Set("X-Kind", tt.header)
 			}
-			m, ok := r.match(req)
+			m, ok := r.Match(req)
 			if tt.want == "" {
 				require.False(t, ok)
 				return
 			}
 			require.True(t, ok)
-			assert.Equal(t, tt.want, m.route.Name)
-			assert.Equal(t, tt.upstream, m.upstreamPath)
-			assert.Equal(t, tt.prefix, m.prefix)
-			assert.Equal(t, m.route.Service, m.service)
+			assert.Equal(t, tt.want, m.Route.Name)
+			assert.Equal(t, tt.upstream, m.UpstreamPath)
+			assert.Equal(t, tt.prefix, m.Prefix)
+			assert.Equal(t, m.Route.Service, m.Service)
 		})
 	}
 }
 
 func TestRouterWildcardHostsAlone(t *testing.T) {
-	r, err := newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "wild", ID: "a", Hosts: []string{"*.wild.test", "wild.*"}}}})
+	r, err := New(&declarative.Config{Routes: []*declarative.Route{{Name: "wild", ID: "a", Hosts: []string{"*.wild.test", "wild.*"}}}})
 	require.NoError(t, err)
 	for host, want := range map[string]bool{
 		"a.wild.test": true, "a.b.wild.test": true, "a.wild.test:1": true, "wild.test": true, "wild.x.y": true,
@@ -94,53 +94,53 @@ func TestRouterWildcardHostsAlone(t *testing.T) {
 	} {
 		req := httptest.NewRequest("GET", "/", nil)
 		req.Host = host
-		_, ok := r.match(req)
+		_, ok := r.Match(req)
 		assert.Equal(t, want, ok, host)
 	}
 }
 
 func TestRouterLeavesDisabledServicesOut(t *testing.T) {
-	r, err := newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "off", Paths: []string{"/"}, Service: &declarative.Service{Enabled: false}}}})
+	r, err := New(&declarative.Config{Routes: []*declarative.Route{{Name: "off", Paths: []string{"/"}, Service: &declarative.Service{Enabled: false}}}})
 	require.NoError(t, err)
-	_, ok := r.match(httptest.NewRequest("GET", "/", nil))
+	_, ok := r.Match(httptest.NewRequest("GET", "/", nil))
 	assert.False(t, ok)
 }
 
 func TestRouterPortOfTheListener(t *testing.T) {
-	r, err := newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "p", ID: "a", Hosts: []string{"h.test:9000"}}}})
+	r, err := New(&declarative.Config{Routes: []*declarative.Route{{Name: "p", ID: "a", Hosts: []string{"h.test:9000"}}}})
 	require.NoError(t, err)
 	for port, want := range map[int]bool{9000: true, 8000: false} {
 		req := httptest.NewRequest("GET", "/", nil)
 		req.Host = "h.test"
 		req = req.WithContext(context.WithValue(req.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{Port: port})))
-		_, ok := r.match(req)
+		_, ok := r.Match(req)
 		assert.Equal(t, want, ok, port)
 	}
 }
 
 func TestRouterCaptures(t *testing.T) {
-	r, err := newRouter(&declarative.Config{Routes: []*declarative.Route{
+	r, err := New(&declarative.Config{Routes: []*declarative.Route{
 		{Name: "regex", ID: "a", Paths: []string{`~/items/(?<id>\d+)(?:/(\w+))?`}, StripPath: true},
 		{Name: "bare", ID: "b", Paths: []string{`~/bare/\d+`}},
 	}})
 	require.NoError(t, err)
 
-	m, ok := r.match(httptest.NewRequest("GET", "/items/42/sizes/x", nil))
+	m, ok := r.Match(httptest.NewRequest("GET", "/items/42/sizes/x", nil))
 	require.True(t, ok)
-	assert.Equal(t, captures{full: "/items/42/sizes", unnamed: []string{"42", "sizes"}, named: map[string]string{"id": "42"}}, m.captures)
-	assert.Equal(t, "/x", m.upstreamPath)
+	assert.Equal(t, Captures{Full: "/items/42/sizes", Unnamed: []string{"42", "sizes"}, Named: map[string]string{"id": "42"}}, m.Captures)
+	assert.Equal(t, "/x", m.UpstreamPath)
 
-	m, ok = r.match(httptest.NewRequest("GET", "/bare/1", nil))
+	m, ok = r.Match(httptest.NewRequest("GET", "/bare/1", nil))
 	require.True(t, ok)
-	assert.Equal(t, captures{}, m.captures, "a regex without groups has no captures")
-	_, ok = r.match(httptest.NewRequest("GET", "/x/items/42", nil))
+	assert.Equal(t, Captures{}, m.Captures, "a regex without groups has no captures")
+	_, ok = r.Match(httptest.NewRequest("GET", "/x/items/42", nil))
 	assert.False(t, ok, "a regex is anchored at the start")
 }
 
 func TestRouterRefusesBadRegex(t *testing.T) {
-	_, err := newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "bad", Paths: []string{"~/a(?=b)"}}}})
+	_, err := New(&declarative.Config{Routes: []*declarative.Route{{Name: "bad", Paths: []string{"~/a(?=b)"}}}})
 	assert.ErrorContains(t, err, `route "bad": paths: invalid regex "~/a(?=b)"`)
-	_, err = newRouter(&declarative.Config{Routes: []*declarative.Route{{Name: "bad", Headers: map[string][]string{"x": {"~*["}}}}})
+	_, err = New(&declarative.Config{Routes: []*declarative.Route{{Name: "bad", Headers: map[string][]string{"x": {"~*["}}}}})
 	assert.ErrorContains(t, err, `route "bad": headers: "x"`)
 }
 
@@ -180,11 +180,11 @@ func TestRouterTieGoesToTheGreaterID(t *testing.T) {
 		for _, id := range order {
 			routes = append(routes, &declarative.Route{ID: id, Name: id, Paths: []string{"/x"}})
 		}
-		r, err := newRouter(&declarative.Config{Routes: routes})
+		r, err := New(&declarative.Config{Routes: routes})
 		require.NoError(t, err)
-		m, ok := r.match(httptest.NewRequest("GET", "/x", nil))
+		m, ok := r.Match(httptest.NewRequest("GET", "/x", nil))
 		require.True(t, ok)
-		assert.Equal(t, "b", m.route.ID)
+		assert.Equal(t, "b", m.Route.ID)
 	}
 }
 

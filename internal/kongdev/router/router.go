@@ -1,4 +1,5 @@
-package kongdev
+// Package router finds the route of a request by the rules of Kong's default router flavor, traditional_compatible.
+package router
 
 import (
 	"crypto/tls"
@@ -18,30 +19,29 @@ import (
 // length of their paths.
 const splitNamespace = "7f145bf9-0dce-4f91-98eb-debbce4b9f6b"
 
-// A router finds the route of a request by the rules of Kong's default router
+// A Router finds the route of a request by the rules of Kong's default router
 // flavor, traditional_compatible. It is safe for concurrent use.
-type router struct {
+type Router struct {
 	entries   []routeEntry // best first
-	byHeaders bool         // some look at headers
+	ByHeaders bool         // some look at headers: Match needs them
 }
 
-// routeMatch is a found route with what Kong derives from the match. service
+// Match is a found route with what Kong derives from the match. Service
 // is nil for a route without a service.
-type routeMatch struct {
-	route        *declarative.Route
-	service      *declarative.Service
-	path         string // the part of the path that matched; "" when the route has no paths
-	prefix       string // path when the route strips it, else ""; Kong's X-Forwarded-Prefix
-	captures     captures
-	upstreamPath string // escaped, without a query
+type Match struct {
+	Route        *declarative.Route
+	Service      *declarative.Service
+	Prefix       string // the part of the path that matched, when the route strips it; Kong's X-Forwarded-Prefix
+	Captures     Captures
+	UpstreamPath string // escaped, without a query
 }
 
-// captures are a regex path's groups, empty for any other path. unnamed has
-// every group, the named ones too, from the first; full is the whole match.
-type captures struct {
-	full    string
-	unnamed []string
-	named   map[string]string
+// Captures are a regex path's groups, empty for any other path. Unnamed has
+// every group, the named ones too, from the first; Full is the whole match.
+type Captures struct {
+	Full    string
+	Unnamed []string
+	Named   map[string]string
 }
 
 // routeEntry is a route, or one part of a route whose paths differ in length.
@@ -66,10 +66,10 @@ type headerRule struct {
 	patterns []*regexp.Regexp
 }
 
-// newRouter compiles the routes. The error lists every expression that does
+// New compiles the routes. The error lists every expression that does
 // not compile; a loaded file has none.
-func newRouter(d *declarative.Config) (*router, error) {
-	r := &router{}
+func New(d *declarative.Config) (*Router, error) {
+	r := &Router{}
 	for _, route := range d.Routes {
 		if route.Service != nil && !route.Service.Enabled {
 			continue
@@ -85,7 +85,7 @@ func newRouter(d *declarative.Config) (*router, error) {
 				return nil, fmt.Errorf("route %q: %w", route.Name, err)
 			}
 			r.entries = append(r.entries, e)
-			r.byHeaders = r.byHeaders || len(e.headers) > 0
+			r.ByHeaders = r.ByHeaders || len(e.headers) > 0
 		}
 	}
 	slices.SortStableFunc(r.entries, func(a, b routeEntry) int {
@@ -145,15 +145,15 @@ func newHostRule(h string) hostRule {
 	return hostRule{exact: host, port: port}
 }
 
-// match finds the route of a request.
-func (r *router) match(req *http.Request) (routeMatch, bool) {
-	path := uri.NormalizePath(requestPath(req))
+// Match finds the route of a request.
+func (r *Router) Match(req *http.Request) (Match, bool) {
+	path := uri.NormalizePath(RequestPath(req))
 	if !utf8.ValidString(path) {
-		return routeMatch{}, false // Kong's router refuses the value and answers 404
+		return Match{}, false // Kong's router refuses the value and answers 404
 	}
 	host, port := uri.SplitHostPort(req.Host)
 	if port == 0 {
-		port = localPort(req)
+		port = LocalPort(req)
 	}
 	for i := range r.entries {
 		e := &r.entries[i]
@@ -164,23 +164,23 @@ func (r *router) match(req *http.Request) (routeMatch, bool) {
 		if !ok {
 			continue
 		}
-		m := routeMatch{route: e.route, service: e.route.Service, path: matched, captures: groups}
+		m := Match{Route: e.route, Service: e.route.Service, Captures: groups}
 		base, postfix := "/", path
-		if m.service != nil && m.service.Path != "" {
-			base = m.service.Path
+		if m.Service != nil && m.Service.Path != "" {
+			base = m.Service.Path
 		}
 		if e.route.StripPath {
-			m.prefix = matched
+			m.Prefix = matched
 			cut := len(matched)
 			if cut == 0 {
 				cut = 1 // no paths: Kong strips the "/" every path begins with
 			}
 			postfix = path[min(cut, len(path)):]
 		}
-		m.upstreamPath = uri.EscapePath(joinUpstream(base, path, postfix, e.route.StripPath))
+		m.UpstreamPath = uri.EscapePath(joinUpstream(base, path, postfix, e.route.StripPath))
 		return m, true
 	}
-	return routeMatch{}, false
+	return Match{}, false
 }
 
 // matchesRest checks all but the path.
@@ -202,13 +202,13 @@ func (e *routeEntry) matchesRest(req *http.Request, host string, port int) bool 
 	return true
 }
 
-func (e *routeEntry) matchPath(path string) (string, captures, bool) {
+func (e *routeEntry) matchPath(path string) (string, Captures, bool) {
 	if len(e.prefixes) == 0 && len(e.regexes) == 0 {
-		return "", captures{}, true
+		return "", Captures{}, true
 	}
 	for _, p := range e.prefixes {
 		if strings.HasPrefix(path, p) {
-			return p, captures{}, true
+			return p, Captures{}, true
 		}
 	}
 	for _, re := range e.regexes {
@@ -217,17 +217,17 @@ func (e *routeEntry) matchPath(path string) (string, captures, bool) {
 			continue
 		}
 		if len(groups) == 1 {
-			return groups[0], captures{}, true
+			return groups[0], Captures{}, true
 		}
-		c := captures{full: groups[0], unnamed: groups[1:], named: map[string]string{}}
+		c := Captures{Full: groups[0], Unnamed: groups[1:], Named: map[string]string{}}
 		for i, name := range re.SubexpNames() {
 			if name != "" {
-				c.named[name] = groups[i]
+				c.Named[name] = groups[i]
 			}
 		}
 		return groups[0], c, true
 	}
-	return "", captures{}, false
+	return "", Captures{}, false
 }
 
 func (h hostRule) matches(host string, port int) bool {
@@ -261,8 +261,8 @@ func matchesSNI(snis []string, state *tls.ConnectionState) bool {
 	})
 }
 
-// requestPath is the path as the client sent it, without the query.
-func requestPath(req *http.Request) string {
+// RequestPath is the path as the client sent it, without the query.
+func RequestPath(req *http.Request) string {
 	target := req.RequestURI
 	if target == "" {
 		target = req.URL.RequestURI()
@@ -271,8 +271,8 @@ func requestPath(req *http.Request) string {
 	return path
 }
 
-// localPort is the port the request arrived at, 0 when unknown.
-func localPort(req *http.Request) int {
+// LocalPort is the port the request arrived at, 0 when unknown.
+func LocalPort(req *http.Request) int {
 	a, ok := req.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {
 		return 0

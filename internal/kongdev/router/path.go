@@ -1,4 +1,4 @@
-package kongdev
+package router
 
 import "strings"
 

@@ -1,4 +1,4 @@
-package kongdev
+package declarative_test
 
 import (
 	"errors"
@@ -9,12 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/router"
 )
 
 // Whatever the file: an error whose every line names a line of the file, or
 // entities that hold together.
 func FuzzLoad(f *testing.F) {
-	whole, err := os.ReadFile("declarative/testdata/whole.yml")
+	whole, err := os.ReadFile("testdata/whole.yml")
 	require.NoError(f, err)
 	f.Add(whole)
 	f.Add([]byte("_format_version: \"2.1\"\nroutes: [{paths: ['/re/\\d+', '/(']}]\n"))
@@ -36,7 +37,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		if _, err := newRouter(d); err != nil {
+		if _, err := router.New(d); err != nil {
 			t.Fatalf("a loaded file does not route: %v", err)
 		}
 		ids := map[string]bool{}
