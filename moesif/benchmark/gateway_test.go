@@ -59,6 +59,7 @@ func (*calls) Response(kong *pdk.PDK) {
 
 func (*calls) Log(kong *pdk.PDK) {
 	_, _ = pluginserver.Serialize(kong)
+	pluginserver.AskLast(kong, pluginserver.AskResponseBody())
 	_, _, _ = pluginserver.ResponseBody(kong, 1<<20)
 }
 
@@ -120,6 +121,8 @@ func variants() []variant {
 		{name: "noop", plugin: "noop"},
 		{name: "calls", plugin: "calls"},
 		{name: "full", plugin: "moesif"},
+		{name: "no-id", plugin: "moesif", config: "disable_transaction_id: true"},
+		{name: "no-id-always", plugin: "moesif", flags: []string{"-buffer", "always"}, config: "disable_transaction_id: true"},
 		{name: "masked", plugin: "moesif", config: "request_body_masks: [password, $.user.ssn, 'items[*].card'], response_body_masks: [token, secret], enable_compression: true"},
 		{name: "opted-out-calls", plugin: "fewcalls"},
 		{name: "opted-out", plugin: "moesif", config: "disable_transaction_id: true, disable_capture_request_body: true, disable_capture_response_body: true"},
