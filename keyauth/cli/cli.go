@@ -202,7 +202,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // readSecret reads a key from standard input: one line, without its end.
 func (s *session) readSecret() (string, error) {
 	const most = 64 << 10
-	text, err := io.ReadAll(io.LimitReader(s.in, most))
+	text, err := io.ReadAll(io.LimitReader(s.in, most+int64(len("\r\n"))+1))
 	if err != nil {
 		return "", fmt.Errorf("-key-stdin: %w", err)
 	}
@@ -210,6 +210,8 @@ func (s *session) readSecret() (string, error) {
 	switch {
 	case len(text) == 0:
 		return "", errors.New("-key-stdin: standard input is empty; write the key to it")
+	case len(text) > most:
+		return "", fmt.Errorf("-key-stdin: the key has more than %d bytes, which no client can send", most)
 	case bytes.ContainsAny(text, "\r\n"):
 		return "", errors.New("-key-stdin: standard input has several lines; give one key")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -108,6 +109,21 @@ func (r *recorder) run(t *testing.T, line string) string {
 		text += fmt.Sprintf("exit %d\n", status)
 	}
 	return text
+}
+
+// A key that is too long is refused, and no part of it is stored.
+func TestLongKey(t *testing.T) {
+	t.Parallel()
+	for length, want := range map[int]int{64 << 10: 0, 64<<10 + 1: 1, 200_000: 1} {
+		path := filepath.Join(t.TempDir(), "keys.jsonl")
+		var notes bytes.Buffer
+		std := streams{strings.NewReader(strings.Repeat("k", length) + "\n"), io.Discard, &notes, time.Now, outlives}
+		assert.Equal(t, want, run([]string{"create", "-consumer", "bob", "-key-stdin", "-store", path}, std), length)
+		assert.Equal(t, want == 1, strings.Contains(notes.String(), "-key-stdin: the key has more than 65536 bytes"), &notes)
+		if want == 1 {
+			assert.NoFileExists(t, path)
+		}
+	}
 }
 
 // Each file of testdata is a session: a line after "$ " is a command, what follows is what it prints, after "! " to
