@@ -3,7 +3,6 @@ package schema
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -267,14 +266,12 @@ func (v *validator) config(e *entry, path string, patches [][]string, partial bo
 // ask reports what the plugin's own check finds.
 func (v *validator) ask(m map[string]any, places at, path string) {
 	later := map[string]bool{} // fields of the first level that are not known yet, or only in part
+	known := map[string]any{}
 	for name, value := range m {
-		if knownLater(value, 0) {
-			later[name] = true
+		later[name] = knownLater(value, 0)
+		if part, ok := knownPart(v.plugin.config().field([]string{name}), value); ok {
+			known[name] = part
 		}
-	}
-	known := maps.Clone(m)
-	for name := range later {
-		delete(known, name)
 	}
 	if v.consumer > 0 {
 		known["consumer_id"] = "a consumer" // beside the fields, as Kong tells a plugin
@@ -308,6 +305,30 @@ func (v *validator) ask(m map[string]any, places at, path string) {
 	for i := range v.problems[reported:] {
 		v.problems[reported+i].Warning = true
 	}
+}
+
+// laterText stands in a map of texts for one that is known later: other fields may name its key.
+const laterText = "known only when the configuration is used"
+
+// knownPart returns what is known of a field's value: of records and maps without the members that are known later.
+func knownPart(f *Field, value any) (part any, ok bool) {
+	m, isMap := value.(map[string]any)
+	if !isMap || f == nil || f.Type != Record && f.Type != Map {
+		return value, !knownLater(value, 0)
+	}
+	known := make(map[string]any, len(m))
+	for name, value := range m {
+		member := f.Values
+		if f.Type == Record {
+			member = f.field([]string{name})
+		}
+		if part, ok := knownPart(member, value); ok {
+			known[name] = part
+		} else if f.Type == Map && member.Type == String {
+			known[name] = laterText
+		}
+	}
+	return known, true
 }
 
 // knownLater reports whether a value, or one within it, is known only when the file is used.

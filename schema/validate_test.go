@@ -235,6 +235,10 @@ func TestValidateFileAsksThePlugin(t *testing.T) {
 	p := schema.Plugin{Name: "small", Fields: []schema.Field{
 		{Name: "size", Type: schema.Number, Default: 5}, {Name: "path", Type: schema.String}, {Name: "secret", Type: schema.String, Referenceable: true, Required: true},
 		{Name: "also", Type: schema.Array, Elements: &schema.Field{Type: schema.String, Referenceable: true}},
+		{Name: "shared", Type: schema.Record, Fields: []schema.Field{
+			{Name: "texts", Type: schema.Map, Keys: &schema.Field{Type: schema.String}, Values: &schema.Field{Type: schema.String, Referenceable: true}},
+			{Name: "password", Type: schema.String, Referenceable: true},
+		}},
 	}}
 	check := func(config []byte) error {
 		var into struct {
@@ -242,10 +246,20 @@ func TestValidateFileAsksThePlugin(t *testing.T) {
 			Path   string   `json:"path"`
 			Secret string   `json:"secret"`
 			Also   []string `json:"also"`
+			Shared struct {
+				Texts    map[string]string `json:"texts"`
+				Password string            `json:"password"`
+			} `json:"shared"`
 		}
 		err := p.Decode(config, &into)
 		if into.Path == "other" && into.Also == nil {
 			err = errors.Join(err, &schema.FieldError{Field: "path", Text: "is not one of also", Beside: []string{"also"}})
+		}
+		if name, ok := strings.CutPrefix(into.Path, "texts."); ok && into.Shared.Texts[name] == "" {
+			err = errors.Join(err, &schema.FieldError{Field: "path", Text: "names no text"})
+		}
+		if strings.Contains(string(config), "vault://") || into.Shared.Password != "" {
+			err = errors.Join(err, errors.New("a reference, or a password, has come through"))
 		}
 		if into.Path == "bad" {
 			err = errors.Join(err, errors.New("path: cannot be read"))
@@ -259,6 +273,8 @@ func TestValidateFileAsksThePlugin(t *testing.T) {
 		{"known later", "secret: '{vault://env/x}'\nsize: 5\n", ""},
 		{"known later, and wrong elsewhere", "secret: '{vault://env/x}'\nsize: 5.5\n", "f:2: size: expected an integer"},
 		{"not certain", "secret: s\npath: other\nalso: ['{vault://env/x}']\n", "f:2: warning: path: is not one of also; that is not certain, because also is known only when the configuration is used"},
+		{"the key of a text that is known later", "secret: s\npath: texts.a\nshared: {texts: {a: '{vault://env/x}'}, password: '{vault://env/y}'}\n", ""},
+		{"another key", "secret: s\npath: texts.b\nshared: {texts: {a: '{vault://env/x}'}}\n", "f:2: path: names no text"},
 		{"certain", "secret: s\npath: other\n", "f:2: path: is not one of also"},
 		{"the schema's mistakes come alone", "path: bad\n", "f:1: secret: required field missing"},
 	} {
