@@ -23,7 +23,7 @@ func (q *request) setHeader(name string, values ...string) {
 	if len(values) > 1 && singular[strings.ToLower(name)] {
 		values = values[len(values)-1:] // each takes the place of the one before
 	}
-	q.response.set(cleanName(name), values...)
+	q.response.Set(cleanName(name), values...)
 }
 
 // addHeader is ngx.resp.add_header: one more line, or the place of the only one.
@@ -33,7 +33,7 @@ func (q *request) addHeader(name, value string) {
 		q.setHeader(name, value)
 		return
 	}
-	q.response.add(cleanName(name), value)
+	q.response.Add(cleanName(name), value)
 }
 
 // checkLength refuses what nginx cannot take for a Content-Length.
@@ -103,9 +103,9 @@ func (q *request) answerError(err error) {
 func (q *request) send(body []byte) {
 	bodyless := q.in.Method == http.MethodHead || q.status == 204 || q.status == 304 || q.status < 200
 	size := int64(len(body))
-	if v, ok := q.response.get("content-length"); ok {
+	if v, ok := q.response.Get("content-length"); ok {
 		if n, err := strconv.ParseInt(v, 10, 64); err == nil && n != size && !bodyless {
-			q.response.set("Content-Length", strconv.FormatInt(size, 10)) // Go would break the connection, as clients of Kong see it break
+			q.response.Set("Content-Length", strconv.FormatInt(size, 10)) // Go would break the connection, as clients of Kong see it break
 		}
 	} else {
 		size = -1
@@ -128,17 +128,17 @@ func (q *request) writeHead(size int64, bodyless bool) {
 	h := q.out.Header()
 	for i := range q.response {
 		line := &q.response[i]
-		name := line.name // as it was given: Kong keeps its case
+		name := line.Name // as it was given: Kong keeps its case
 		if canonical := http.CanonicalHeaderKey(name); ownHeaders[canonical] {
 			name = canonical
 		}
-		h[name] = append(h[name], line.value)
+		h[name] = append(h[name], line.Value)
 	}
 	if size < 0 && !bodyless && q.in.ProtoMajor == 1 && q.in.ProtoMinor == 0 { // the end of the connection is that of the body
 		q.in.Close, q.out.toEnd = true, true
 		h["Transfer-Encoding"] = []string{"identity"} // for Go's server: no chunks; it is not sent
 	}
-	length := len("HTTP/1.1 ") + 3 + len(" \r\n\r\n") + len(q.reasonPhrase()) + q.response.size()
+	length := len("HTTP/1.1 ") + 3 + len(" \r\n\r\n") + len(q.reasonPhrase()) + q.response.Size()
 	if q.in.Close {
 		h["Connection"] = []string{"close"}
 		length += len("Connection: close\r\n")
@@ -146,11 +146,11 @@ func (q *request) writeHead(size int64, bodyless bool) {
 		h["Connection"] = []string{"keep-alive"}
 		length += len("Connection: keep-alive\r\n")
 	}
-	if _, ok := q.response.get("date"); !ok {
+	if _, ok := q.response.Get("date"); !ok {
 		length += len("Date: Mon, 02 Jan 2006 15:04:05 GMT\r\n")
 	}
 	if size < 0 && !bodyless && !q.out.toEnd {
-		q.response.set("Transfer-Encoding", "chunked") // for those who look at the headers in log
+		q.response.Set("Transfer-Encoding", "chunked") // for those who look at the headers in log
 		length += len("Transfer-Encoding: chunked\r\n")
 	}
 	if _, ok := h["Content-Type"]; !ok {
@@ -258,22 +258,22 @@ func (q *request) kongHeaders() {
 		if t.proxyLatency < 0 {
 			t.proxyLatency = begin - q.start
 		}
-		q.response.set("X-Kong-Upstream-Latency", strconv.FormatInt(t.waiting, 10))
-		q.response.set("X-Kong-Proxy-Latency", strconv.FormatInt(t.proxyLatency, 10))
+		q.response.Set("X-Kong-Upstream-Latency", strconv.FormatInt(t.waiting, 10))
+		q.response.Set("X-Kong-Proxy-Latency", strconv.FormatInt(t.proxyLatency, 10))
 		via := "1.1 " + serverHeader
-		if v, ok := q.upstreamHeaders.get("via"); ok {
+		if v, ok := q.upstreamHeaders.Get("via"); ok {
 			via = v + ", " + via
 		}
-		q.response.set("Via", via)
-		if _, ok := q.response.get("server"); !ok {
-			q.response.set("Server", serverHeader)
+		q.response.Set("Via", via)
+		if _, ok := q.response.Get("server"); !ok {
+			q.response.Set("Server", serverHeader)
 		}
 	} else {
 		if t.responseLatency < 0 {
 			t.responseLatency = begin - q.start
 		}
-		q.response.set("X-Kong-Response-Latency", strconv.FormatInt(t.responseLatency, 10))
-		q.response.set("Server", serverHeader)
+		q.response.Set("X-Kong-Response-Latency", strconv.FormatInt(t.responseLatency, 10))
+		q.response.Set("Server", serverHeader)
 	}
-	q.response.set("X-Kong-Request-Id", q.id)
+	q.response.Set("X-Kong-Request-Id", q.id)
 }

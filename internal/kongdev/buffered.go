@@ -36,9 +36,9 @@ func (q *request) proxyBuffered() {
 	q.status = b.status
 	names := map[string]bool{}
 	for _, h := range b.header {
-		if !names[h.key] {
-			names[h.key] = true
-			q.setHeader(h.name, b.header.values(h.key)...)
+		if !names[h.Key] {
+			names[h.Key] = true
+			q.setHeader(h.Name, b.header.Values(h.Key)...)
 		}
 	}
 	if err := q.responsePhase(); err != nil {

@@ -37,7 +37,7 @@ func (q *request) refused() int {
 	}
 	total := 0
 	for i := range q.headers {
-		n := len(q.headers[i].name) + len(q.headers[i].value) + len(": \r\n")
+		n := len(q.headers[i].Name) + len(q.headers[i].Value) + len(": \r\n")
 		if n > maxHeaderLine {
 			return statusHeaderTooLarge
 		}

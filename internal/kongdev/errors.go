@@ -131,7 +131,7 @@ func (q *request) errorReply(status int, message lua.Value, headers *lua.Table) 
 			all.Fields[name] = v
 		}
 	}
-	contentType := pageType(q.headers.values("accept"))
+	contentType := pageType(q.headers.Values("accept"))
 	if q.isGRPC() {
 		contentType = grpcType
 	}
@@ -157,9 +157,9 @@ func (q *request) unexpected(status int) *kongReply {
 	q.ctx.bufferedProxying = nil
 	q.ctx.delayed, q.ctx.exit = nil, nil
 	q.ctx.exited = true
-	accept := q.headers.values("accept")
+	accept := q.headers.Values("accept")
 	if len(accept) == 0 {
-		if accept = q.headers.values("content-type"); len(accept) == 0 {
+		if accept = q.headers.Values("content-type"); len(accept) == 0 {
 			accept = []string{"text/plain"}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"kong-go-plugins/internal/kongdev/header"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -13,8 +14,8 @@ type fieldWriter interface {
 	text(name, v string)
 	number(name string, v float64)
 	flag(name string, v bool)
-	value(name string, v lua.Value)    // no field when v is nil
-	headers(name string, l headerList) // nginx-Lua's view of all of them: a repeated one is a list
+	value(name string, v lua.Value)     // no field when v is nil
+	headers(name string, l header.List) // nginx-Lua's view of all of them: a repeated one is a list
 
 	// What is told between open and close is in an object of its own, between
 	// openList and closeList in a list, whose elements have no names.
@@ -41,13 +42,13 @@ type tableWriter struct {
 	outside []*lua.Table // those that t is in
 }
 
-func (w *tableWriter) text(name, v string)               { w.value(name, v) }
-func (w *tableWriter) number(name string, v float64)     { w.value(name, v) }
-func (w *tableWriter) flag(name string, v bool)          { w.value(name, v) }
-func (w *tableWriter) headers(name string, l headerList) { w.value(name, l.table(len(l))) }
-func (w *tableWriter) open(name string)                  { w.enter(name, lua.NewFields(map[string]lua.Value{})) }
-func (w *tableWriter) openList(name string)              { w.enter(name, lua.NewList()) }
-func (w *tableWriter) closeList()                        { w.close() }
+func (w *tableWriter) text(name, v string)                { w.value(name, v) }
+func (w *tableWriter) number(name string, v float64)      { w.value(name, v) }
+func (w *tableWriter) flag(name string, v bool)           { w.value(name, v) }
+func (w *tableWriter) headers(name string, l header.List) { w.value(name, l.Table(len(l))) }
+func (w *tableWriter) open(name string)                   { w.enter(name, lua.NewFields(map[string]lua.Value{})) }
+func (w *tableWriter) openList(name string)               { w.enter(name, lua.NewList()) }
+func (w *tableWriter) closeList()                         { w.close() }
 
 func (w *tableWriter) value(name string, v lua.Value) {
 	switch {
@@ -113,19 +114,19 @@ func (p *jsonPrinter) value(name string, v lua.Value) {
 	}
 }
 
-func (p *jsonPrinter) headers(name string, l headerList) {
+func (p *jsonPrinter) headers(name string, l header.List) {
 	p.open(name)
 	for i := range l {
-		named := func(h header) bool { return h.key == l[i].key }
+		named := func(h header.Line) bool { return h.Key == l[i].Key }
 		if slices.ContainsFunc(l[:i], named) {
 			continue
 		}
 		p.name("")
-		p.out = append(lua.AppendJSONString(p.out, l[i].key), ':')
+		p.out = append(lua.AppendJSONString(p.out, l[i].Key), ':')
 		if !slices.ContainsFunc(l[i+1:], named) {
-			p.out = lua.AppendJSONString(p.out, l[i].value)
+			p.out = lua.AppendJSONString(p.out, l[i].Value)
 		} else {
-			p.out = lua.AppendJSON(p.out, l.values(l[i].key))
+			p.out = lua.AppendJSON(p.out, l.Values(l[i].Key))
 		}
 	}
 	p.close()

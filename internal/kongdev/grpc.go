@@ -35,20 +35,20 @@ func grpcStatus(status int) int {
 
 // isGRPC reports whether the client speaks gRPC.
 func (q *request) isGRPC() bool {
-	contentType, _ := q.headers.get("content-type")
+	contentType, _ := q.headers.Get("content-type")
 	return strings.HasPrefix(contentType, grpcType) && q.in.ProtoMajor == 2
 }
 
 // answerGRPC makes Kong's own answer one that gRPC clients understand: status
 // and message go into headers. It returns the body that is left.
 func (q *request) answerGRPC(body []byte) []byte {
-	contentType, typed := q.response.get("content-type")
+	contentType, typed := q.response.Get("content-type")
 	output := strings.HasPrefix(contentType, grpcType)
 	if !output && (typed || !q.isGRPC()) {
 		return body
 	}
 	status := -1
-	if _, given := q.response.get("grpc-status"); !given {
+	if _, given := q.response.Get("grpc-status"); !given {
 		status = grpcStatus(q.status)
 		q.setHeader("grpc-status", strconv.Itoa(status))
 	}
@@ -61,7 +61,7 @@ func (q *request) answerGRPC(body []byte) []byte {
 		}
 		return nil
 	}
-	if _, given := q.response.get("grpc-message"); !given && status >= 0 {
+	if _, given := q.response.Get("grpc-message"); !given && status >= 0 {
 		q.setHeader("grpc-message", grpcMessages[status])
 	}
 	return body

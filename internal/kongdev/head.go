@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"kong-go-plugins/internal/kongdev/header"
 )
 
 // A requestHead is a request line with its header lines as nginx reads them. A
@@ -18,7 +20,7 @@ type requestHead struct {
 	target     string // as it was sent
 	host       string // in the target, "" for none; it counts more than the Host header, but not for the router
 	minor      int    // of HTTP/1
-	headers    headerList
+	headers    header.List
 	length     int // bytes
 	close      bool
 	bodyLength int64
@@ -231,11 +233,11 @@ func (p *headParser) header(line []byte) int {
 	v := string(bytes.Trim(text, " "))
 	key := strings.ToLower(string(name))
 	if onlyOnce[key] {
-		if _, there := h.headers.get(key); there {
+		if _, there := h.headers.Get(key); there {
 			return http.StatusBadRequest
 		}
 	}
-	h.headers = append(h.headers, header{string(name), key, v})
+	h.headers = append(h.headers, header.Line{Name: string(name), Key: key, Value: v})
 	if key == "host" && !validHost(v) {
 		return http.StatusBadRequest
 	}
@@ -244,10 +246,10 @@ func (p *headParser) header(line []byte) int {
 
 // check is what nginx looks at when it has all lines.
 func (h *requestHead) check() int {
-	if _, ok := h.headers.get("host"); !ok && h.minor > 0 {
+	if _, ok := h.headers.Get("host"); !ok && h.minor > 0 {
 		return http.StatusBadRequest
 	}
-	length, hasLength := h.headers.get("content-length")
+	length, hasLength := h.headers.Get("content-length")
 	if hasLength {
 		n, err := strconv.ParseInt(length, 10, 64)
 		if err != nil || !isDigits(length) {
@@ -255,7 +257,7 @@ func (h *requestHead) check() int {
 		}
 		h.bodyLength = n
 	}
-	if coding, ok := h.headers.get("transfer-encoding"); ok {
+	if coding, ok := h.headers.Get("transfer-encoding"); ok {
 		switch {
 		case h.minor == 0:
 			return http.StatusBadRequest
@@ -271,8 +273,8 @@ func (h *requestHead) check() int {
 	}
 	h.close = h.minor == 0
 	for i := range h.headers {
-		if line := &h.headers[i]; line.key == "connection" {
-			if v := strings.ToLower(line.value); strings.Contains(v, "close") {
+		if line := &h.headers[i]; line.Key == "connection" {
+			if v := strings.ToLower(line.Value); strings.Contains(v, "close") {
 				h.close = true
 			} else if strings.Contains(v, "keep-alive") {
 				h.close = false
@@ -306,7 +308,7 @@ func (h *requestHead) standIn() []byte {
 		b = strconv.AppendInt(b, h.bodyLength, 10)
 		b = append(b, "\r\n"...)
 	}
-	if v, _ := h.headers.get("expect"); h.minor > 0 && strings.EqualFold(v, "100-continue") {
+	if v, _ := h.headers.Get("expect"); h.minor > 0 && strings.EqualFold(v, "100-continue") {
 		b = append(b, "Expect: 100-continue\r\n"...)
 	}
 	if h.close {
@@ -321,7 +323,7 @@ func (h *requestHead) restore(r *http.Request) *http.Request {
 	in := r.WithContext(r.Context())
 	in.Method, in.RequestURI, in.Close = h.method, h.target, h.close
 	in.ProtoMinor, in.Proto = h.minor, "HTTP/1."+strconv.Itoa(h.minor)
-	in.Host, _ = h.headers.get("host")
+	in.Host, _ = h.headers.Get("host")
 	in.Header = nil
 	return in
 }

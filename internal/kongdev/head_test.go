@@ -14,25 +14,27 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/header"
 )
 
 func TestParseHead(t *testing.T) {
 	for in, want := range map[string]requestHead{
 		"\r\n\nGET  /a?b=c  HTTP/1.1  \r\nhOST: X\r\nA:  b \t \r\n\r\n": {
-			method: "GET", target: "/a?b=c", minor: 1, headers: headerList{{"hOST", "host", "X"}, {"A", "a", "b \t"}}, length: 46,
+			method: "GET", target: "/a?b=c", minor: 1, headers: header.List{{Name: "hOST", Key: "host", Value: "X"}, {Name: "A", Key: "a", Value: "b \t"}}, length: 46,
 		},
 		"GET / HTTP/1.0\n\n": {method: "GET", target: "/", length: 16, close: true},
 		"POST / HTTP/1.0\nConnection: Keep-Alive\nContent-Length: 12\n\n": {
 			method: "POST", target: "/", length: 59, bodyLength: 12,
-			headers: headerList{{"Connection", "connection", "Keep-Alive"}, {"Content-Length", "content-length", "12"}},
+			headers: header.List{{Name: "Connection", Key: "connection", Value: "Keep-Alive"}, {Name: "Content-Length", Key: "content-length", Value: "12"}},
 		},
 		"GET http://Other.example:81?x HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\nUpgrade: y\r\n\r\n": {
 			method: "GET", target: "http://Other.example:81?x", host: "Other.example", minor: 1, length: 85, close: true,
-			headers: headerList{{"Host", "host", "h"}, {"Connection", "connection", "x, Close"}, {"Upgrade", "upgrade", "y"}},
+			headers: header.List{{Name: "Host", Key: "host", Value: "h"}, {Name: "Connection", Key: "connection", Value: "x, Close"}, {Name: "Upgrade", Key: "upgrade", Value: "y"}},
 		},
 		"M-SEARCH /# HTTP/1.1\r\nHost: [::1]:80\r\nno-value\r\nodd(name): 1\r\nTransfer-Encoding: Chunked\r\n\r\n": {
 			method: "M-SEARCH", target: "/#", minor: 1, length: 92, bodyLength: -1, chunked: true,
-			headers: headerList{{"Host", "host", "[::1]:80"}, {"no-value", "no-value", ""}, {"Transfer-Encoding", "transfer-encoding", "Chunked"}},
+			headers: header.List{{Name: "Host", Key: "host", Value: "[::1]:80"}, {Name: "no-value", Key: "no-value", Value: ""}, {Name: "Transfer-Encoding", Key: "transfer-encoding", Value: "Chunked"}},
 		},
 	} {
 		var p headParser

@@ -212,7 +212,7 @@ func (q *request) refuseProtocol(r *declarative.Route) *kongReply {
 	if !has("grpc") && !has("grpcs") {
 		return nil
 	}
-	contentType, _ := q.headers.get("content-type")
+	contentType, _ := q.headers.Get("content-type")
 	switch {
 	case !strings.HasPrefix(contentType, "application/grpc"):
 		return fail(415, "Non-gRPC request matched gRPC route", nil)

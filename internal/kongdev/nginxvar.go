@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/header"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/internal/kongdev/router"
 	"kong-go-plugins/internal/kongdev/uri"
@@ -108,10 +109,10 @@ func (q *request) variable(name string) lua.Value {
 	case "time_iso8601":
 		return time.Now().Format(time.RFC3339)
 	case "content_type":
-		v, _ := q.headers.get("content-type")
+		v, _ := q.headers.Get("content-type")
 		return text(v)
 	case "content_length":
-		v, _ := q.headers.get("content-length")
+		v, _ := q.headers.Get("content-length")
 		return text(v)
 	case "request_body":
 		return text(string(q.body.data))
@@ -185,7 +186,7 @@ func (q *request) upstreamVar(name string) lua.Value {
 
 func seconds(ms int64) string { return strconv.FormatFloat(float64(ms)/1000, 'f', 3, 64) }
 
-func responseVar(l headerList, name string) lua.Value {
+func responseVar(l header.List, name string) lua.Value {
 	if v, ok := headerVar(l, name); ok {
 		return v
 	}
@@ -202,8 +203,8 @@ func argVar(query, name string) lua.Value {
 	return nil
 }
 
-func cookieVar(l headerList, name string) lua.Value {
-	for _, line := range l.values("cookie") {
+func cookieVar(l header.List, name string) lua.Value {
+	for _, line := range l.Values("cookie") {
 		for part := range strings.SplitSeq(line, ";") {
 			if key, v, ok := strings.Cut(strings.TrimSpace(part), "="); ok && strings.EqualFold(key, name) {
 				return v

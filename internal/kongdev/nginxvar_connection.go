@@ -85,7 +85,7 @@ func (q *request) connectionVar(name string) (lua.Value, bool) {
 
 // remoteUser is the name in Basic credentials.
 func (q *request) remoteUser() lua.Value {
-	auth, _ := q.headers.get("authorization")
+	auth, _ := q.headers.Get("authorization")
 	kind, code, _ := strings.Cut(auth, " ")
 	plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(code))
 	if user, _, ok := strings.Cut(string(plain), ":"); ok && err == nil && strings.EqualFold(kind, "basic") && user != "" {

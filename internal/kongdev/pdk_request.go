@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"kong-go-plugins/internal/kongdev/header"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/internal/kongdev/router"
 	"kong-go-plugins/internal/kongdev/uri"
@@ -35,7 +36,7 @@ var requestMethods = map[string]pdkMethod{ // read-only
 	"kong.request.get_query": {requestPhases, false, tableCall("max_args", func(q *request, max int) *lua.Table { return parseArgs(q.args, max) })},
 	"kong.request.get_header": {requestPhases, true, namedCall(func(q *request, name string) (lua.Value, error) {
 		if q.phase == phaseLog {
-			return firstValue(lookup(q.headers.table(defaultMax), name)), nil
+			return firstValue(lookup(q.headers.Table(defaultMax), name)), nil
 		}
 		return requestHeader(q, name), nil
 	})},
@@ -43,7 +44,7 @@ var requestMethods = map[string]pdkMethod{ // read-only
 		if q.phase == phaseLog {
 			max = defaultMax
 		}
-		return q.headers.table(max)
+		return q.headers.Table(max)
 	})},
 	"kong.request.get_raw_body":     {beforeContent, false, getRawBody},
 	"kong.request.get_uri_captures": {requestPhases, true, getCaptures},
@@ -78,17 +79,17 @@ func requestHeader(q *request, name string) lua.Value {
 	if !strings.Contains(joined, ", ") {
 		return joined
 	}
-	return firstValue(lookup(q.headers.table(defaultMax), name))
+	return firstValue(lookup(q.headers.Table(defaultMax), name))
 }
 
 // headerVar is an nginx variable of a header, its name with underscores: the
 // values joined. Different headers can share a variable.
-func headerVar(l headerList, name string) (string, bool) {
+func headerVar(l header.List, name string) (string, bool) {
 	name = strings.ToLower(name)
 	var values []string
 	for i := range l {
-		if sameButDashes(l[i].key, name) {
-			values = append(values, l[i].value)
+		if sameButDashes(l[i].Key, name) {
+			values = append(values, l[i].Value)
 		}
 	}
 	switch {
@@ -131,7 +132,7 @@ func parseArgs(query string, max int) *lua.Table {
 		if hasValue {
 			arg = unescapeArg(v)
 		}
-		addField(t, unescapeArg(key), arg)
+		t.Add(unescapeArg(key), arg)
 	}
 	return t
 }

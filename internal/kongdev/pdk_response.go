@@ -1,6 +1,9 @@
 package kongdev
 
-import "kong-go-plugins/internal/kongdev/lua"
+import (
+	"kong-go-plugins/internal/kongdev/header"
+	"kong-go-plugins/internal/kongdev/lua"
+)
 
 var responseMethods = map[string]pdkMethod{ // read-only
 	"kong.response.get_status": {responsePhases, true, intCall(func(q *request) (int, error) { return q.status, nil })},
@@ -115,15 +118,15 @@ func (q *request) source() string {
 // responseTable is ngx.resp.get_headers: nginx adds the connection header
 // itself.
 func (q *request) responseTable(max int) *lua.Table {
-	t := q.response.table(max)
+	t := q.response.Table(max)
 	t.Fields["connection"] = q.connection()
 	return t
 }
 
 // shownHeaders are the lines of the same.
-func (q *request) shownHeaders(max int) headerList {
-	l := append(make(headerList, 0, len(q.response)+1), q.response[:min(max, len(q.response))]...)
-	l.set("Connection", q.connection())
+func (q *request) shownHeaders(max int) header.List {
+	l := append(make(header.List, 0, len(q.response)+1), q.response[:min(max, len(q.response))]...)
+	l.Set("Connection", q.connection())
 	return l
 }
 

@@ -129,7 +129,9 @@ func TestPhases(t *testing.T) {
 
 func TestVariables(t *testing.T) {
 	q := newTestEvent(t, phaseAccess).req
-	q.headers = append(q.headers, header{"api-key", "api-key", "three"}, header{"api_key", "api_key", "four"}, header{"Cookie", "cookie", "a=1; b=2"})
+	q.headers.Add("api-key", "three")
+	q.headers.Add("api_key", "four")
+	q.headers.Add("Cookie", "a=1; b=2")
 	tests := map[string]lua.Value{
 		"http_api_key": "three, four", "http_API_KEY": "three, four", "http_missing": nil, "args": "a=1&flag", "arg_a": "1", "arg_flag": nil,
 		"cookie_b": "2", "is_args": "?", "request_uri": "/x?a=1&flag", "uri": "/x", "request_method": "POST", "kong_request_id": q.id, "bogus_var": nil,
@@ -144,7 +146,9 @@ func TestVariables(t *testing.T) {
 
 func TestRequestHeader(t *testing.T) {
 	q := newTestEvent(t, phaseAccess).req
-	q.headers = append(q.headers, header{"X-Two", "x-two", "1"}, header{"X-Two", "x-two", "2"}, header{"X-Comma", "x-comma", "a, b"})
+	q.headers.Add("X-Two", "1")
+	q.headers.Add("X-Two", "2")
+	q.headers.Add("X-Comma", "a, b")
 	for name, want := range map[string]lua.Value{"X-TWO": "1", "x_two": "1", "x-comma": "a, b", "x-none": nil, "Host": "example.com"} {
 		assert.Equal(t, want, requestHeader(q, name), name)
 	}

@@ -86,11 +86,11 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 			return lua.Raise("attempt to use a table as a header value: %q", name)
 		}
 		key := strings.ToLower(name)
-		q.setUpstreamHeader(name, v, append(q.headers.values(key), values...))
+		q.setUpstreamHeader(name, v, append(q.headers.Values(key), values...))
 		return nil
 	})},
 	"kong.service.request.clear_header": {upstreamPhases, false, setCall(func(q *request, name string) error {
-		q.headers.remove(strings.ToLower(name))
+		q.headers.Remove(strings.ToLower(name))
 		return nil
 	})},
 	"kong.service.request.set_headers": {upstreamPhases, false, structCall(func(q *request, t *lua.Table) error {
@@ -108,7 +108,7 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 			return &lua.Error{Text: err.Error()}
 		}
 		q.body.replace([]byte(s))
-		q.headers.set("Content-Length", strconv.Itoa(len(s)))
+		q.headers.Set("Content-Length", strconv.Itoa(len(s)))
 		return nil
 	})},
 
@@ -124,8 +124,8 @@ var upstreamMethods = map[string]pdkMethod{ // read-only
 		}
 		name = strings.ReplaceAll(strings.ToLower(name), "-", "_")
 		for _, h := range q.buffered.header {
-			if sameButDashes(h.key, name) {
-				return h.value, nil
+			if sameButDashes(h.Key, name) {
+				return h.Value, nil
 			}
 		}
 		return nil, nil
@@ -164,10 +164,10 @@ func (q *request) setUpstreamHeader(name string, v lua.Value, values []string) {
 	if name == "" || strings.EqualFold(name, ":authority") {
 		return // the second is for gRPC only
 	}
-	q.headers.set(cleanName(name), values...)
+	q.headers.Set(cleanName(name), values...)
 	if strings.EqualFold(name, "host") {
 		q.upstreamHost = lua.ToString(v)
-		host, _ := q.headers.get("host")
+		host, _ := q.headers.Get("host")
 		q.host = clientHost(host)
 	}
 }

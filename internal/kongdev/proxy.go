@@ -148,9 +148,9 @@ func (q *request) run() {
 func (q *request) findRoute() *kongReply {
 	in := *q.in
 	in.Method = q.method
-	in.Host, _ = q.headers.get("host") // and not the target's, which is the host for all else
+	in.Host, _ = q.headers.Get("host") // and not the target's, which is the host for all else
 	if q.gen.router.ByHeaders {
-		in.Header = q.headers.canonical()
+		in.Header = q.headers.Canonical()
 	}
 	m, ok := q.gen.router.Match(&in)
 	if !ok {
@@ -170,7 +170,7 @@ func (q *request) findRoute() *kongReply {
 		q.byAddress = q.target.isAddress()
 	}
 	if m.Route.PreserveHost {
-		q.upstreamHost, _ = q.headers.get("host")
+		q.upstreamHost, _ = q.headers.Get("host")
 	}
 	return nil
 }
@@ -209,7 +209,7 @@ func (q *request) chooseTarget() error {
 
 // websocket is "websocket" when the client asks for that upgrade.
 func (q *request) websocket() string {
-	if v, _ := q.headers.get("upgrade"); strings.EqualFold(v, "websocket") {
+	if v, _ := q.headers.Get("upgrade"); strings.EqualFold(v, "websocket") {
 		return "websocket"
 	}
 	return ""
@@ -338,7 +338,7 @@ var hopHeaders = map[string]bool{ // read-only
 // upstreamHeader is the header that Kong's nginx configuration sends.
 func (q *request) upstreamHeader() http.Header {
 	drop := map[string]bool{}
-	if c, _ := q.headers.get("connection"); c != "" && c != "keep-alive" && c != "close" && c != "upgrade" {
+	if c, _ := q.headers.Get("connection"); c != "" && c != "keep-alive" && c != "close" && c != "upgrade" {
 		for name := range strings.SplitSeq(strings.ToLower(c), ",") {
 			drop[strings.TrimSpace(name)] = true
 		}
@@ -346,19 +346,19 @@ func (q *request) upstreamHeader() http.Header {
 	h := make(http.Header, len(q.headers)+10)
 	for i := range q.headers {
 		line := &q.headers[i]
-		if !hopHeaders[line.key] && !drop[line.key] {
-			if strings.ContainsFunc(line.value, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }) {
-				q.gw.log.printf(levelWarn, "the upstream does not get the header %q: kongdev cannot send its control characters, as Kong does", line.name)
+		if !hopHeaders[line.Key] && !drop[line.Key] {
+			if strings.ContainsFunc(line.Value, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }) {
+				q.gw.log.printf(levelWarn, "the upstream does not get the header %q: kongdev cannot send its control characters, as Kong does", line.Name)
 				continue
 			}
-			name := line.name // as it was given: nginx keeps its case
-			if line.key == "user-agent" || line.key == "accept-encoding" || line.key == "range" {
+			name := line.Name // as it was given: nginx keeps its case
+			if line.Key == "user-agent" || line.Key == "accept-encoding" || line.Key == "range" {
 				name = http.CanonicalHeaderKey(name) // else Go's client does not find it
 			}
-			h[name] = append(h[name], line.value)
+			h[name] = append(h[name], line.Value)
 		}
 	}
-	if _, ok := q.headers.get("user-agent"); !ok {
+	if _, ok := q.headers.Get("user-agent"); !ok {
 		h["User-Agent"] = nil // keeps Go's own away
 	}
 	h["Connection"] = []string{"keep-alive"}
@@ -366,16 +366,16 @@ func (q *request) upstreamHeader() http.Header {
 		h["Connection"] = []string{"keep-alive, Upgrade"}
 		h["Upgrade"] = []string{"websocket"}
 	}
-	if te, _ := q.headers.get("te"); strings.Contains(strings.ToLower(te), "trailers") {
+	if te, _ := q.headers.Get("te"); strings.Contains(strings.ToLower(te), "trailers") {
 		h["TE"] = []string{"trailers"}
 	}
 	via := q.inboundVersion() + " " + serverHeader
-	if v, ok := q.headers.get("via"); ok {
+	if v, ok := q.headers.Get("via"); ok {
 		via = v + ", " + via
 	}
 	h["Via"] = []string{via}
 	forwarded := q.clientIP
-	if v, ok := q.headers.get("x-forwarded-for"); ok {
+	if v, ok := q.headers.Get("x-forwarded-for"); ok {
 		forwarded = v + ", " + forwarded
 	}
 	path, _, _ := strings.Cut(q.uri, "?")

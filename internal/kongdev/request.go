@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/header"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/internal/kongdev/router"
 	"kong-go-plugins/internal/kongdev/uri"
@@ -36,8 +37,8 @@ type request struct {
 	method    string // what the upstream will get
 	args      string // the query, which setters may replace
 	hasArgs   bool
-	length    int        // of the request on the wire, without the body
-	headers   headerList // what the upstream will get, less what the proxy adds
+	length    int         // of the request on the wire, without the body
+	headers   header.List // what the upstream will get, less what the proxy adds
 	body      body
 	host      string // without the port
 	port      int    // that the client reached
@@ -53,8 +54,8 @@ type request struct {
 	target         target // where to proxy to
 	byAddress      bool   // the service's host is an address: Kong takes every later target for one as well
 
-	status   int        // of the response
-	response headerList // its headers
+	status   int         // of the response
+	response header.List // its headers
 
 	ctx       nginxContext
 	shared    *sharedContext
@@ -67,12 +68,12 @@ type request struct {
 	times           timings
 	tries           []*try
 	upstreamStatus  string // of every try, as nginx lists them; "" when not proxied or buffered
-	upstreamHeaders headerList
+	upstreamHeaders header.List
 	upstreamReason  string // the upstream's status with its reason phrase, when its response is passed on
 	buffered        struct {
 		done   bool
 		status int
-		header headerList
+		header header.List
 		body   []byte
 	}
 	sentBytes int
@@ -160,11 +161,11 @@ func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.
 			host = head.host
 		}
 	} else {
-		q.headers = newHeaderList(r.Host, r.Header)
+		q.headers = header.NewList(r.Host, r.Header)
 		if r.ContentLength > 0 || r.Header.Get("Content-Length") != "" {
-			q.headers.set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+			q.headers.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 		}
-		q.length = len(q.method) + len(q.uri) + len("  HTTP/1.1\r\n\r\n") + q.headers.size()
+		q.length = len(q.method) + len(q.uri) + len("  HTTP/1.1\r\n\r\n") + q.headers.Size()
 	}
 	q.body = newBody(g, r)
 	if r.Body != http.NoBody {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/header"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -143,7 +144,7 @@ func (q *request) logRequest(w fieldWriter) {
 		length += q.in.ContentLength
 	}
 	w.open("request")
-	w.headers("headers", q.headers.redacted(defaultMax))
+	w.headers("headers", redacted(q.headers, defaultMax))
 	w.text("id", q.id)
 	w.text("method", method)
 	w.value("querystring", parseArgs(args, defaultMax))
@@ -161,12 +162,12 @@ func (q *request) logRequest(w fieldWriter) {
 }
 
 // redacted are the first max lines without the credentials in them.
-func (l headerList) redacted(max int) headerList {
+func redacted(l header.List, max int) header.List {
 	l = l[:min(max, len(l))]
 	for _, key := range [...]string{"authorization", "proxy-authorization"} {
-		if _, ok := l.get(key); ok {
+		if _, ok := l.Get(key); ok {
 			l = slices.Clone(l)
-			l.set(key, "REDACTED")
+			l.Set(key, "REDACTED")
 		}
 	}
 	return l

@@ -16,11 +16,11 @@ func TestLogEntryForms(t *testing.T) {
 	q.ctx.consumer = lua.NewFields(map[string]lua.Value{"id": "c", "tags": lua.NewList("a", "b")})
 	q.ctx.credential = lua.NewFields(map[string]lua.Value{"id": "k", "consumer_id": "c"})
 	for _, h := range [][2]string{{"Cookie", "a=1"}, {"Authorization", "Basic x"}, {"Cookie", "b=\"2\""}, {"authorization", "Basic y"}} {
-		q.headers.add(h[0], h[1])
+		q.headers.Add(h[0], h[1])
 	}
-	q.response.add("Set-Cookie", "a")
-	q.response.add("Connection", "keep-alive")
-	q.response.add("Set-Cookie", "b")
+	q.response.Add("Set-Cookie", "a")
+	q.response.Add("Connection", "keep-alive")
+	q.response.Add("Set-Cookie", "b")
 	q.tries = []*try{{start: time.UnixMilli(1795286203790), ip: "127.0.0.1", port: 1, state: "failed", code: 502}, {start: time.UnixMilli(1795286203791), ip: "::1", port: 2}}
 
 	for range 2 { // what is printed once is the same later
@@ -33,5 +33,5 @@ func TestLogEntryForms(t *testing.T) {
 		}
 		assert.NotContains(t, text, "Basic")
 	}
-	assert.Contains(t, q.headers.values("authorization"), "Basic y", "the request keeps it")
+	assert.Contains(t, q.headers.Values("authorization"), "Basic y", "the request keeps it")
 }

@@ -96,7 +96,7 @@ func buildAuth(config json.RawMessage, d *declarative.Config) (h standInHandlers
 
 // authenticate finds the owner of the request's key, or says why there is none.
 func (c authConfig) authenticate(q *request, keys map[string]knownKey) (known knownKey, refusal string) {
-	headers, query := q.headers.table(defaultMax), parseArgs(q.args, defaultMax)
+	headers, query := q.headers.Table(defaultMax), parseArgs(q.args, defaultMax)
 	for _, name := range c.KeyNames {
 		var v lua.Value
 		if c.InHeader {
@@ -156,7 +156,7 @@ func (q *request) setConsumer(c *declarative.Consumer, credential *declarative.C
 }
 
 // clearUpstreamHeader is kong.service.request.clear_header.
-func (q *request) clearUpstreamHeader(name string) { q.headers.remove(strings.ToLower(name)) }
+func (q *request) clearUpstreamHeader(name string) { q.headers.Remove(strings.ToLower(name)) }
 
 // clearArgument removes an argument from the query that the upstream gets.
 func (q *request) clearArgument(name string) {

@@ -56,7 +56,7 @@ func buildTerminate(config json.RawMessage, _ *declarative.Config) (h standInHan
 		headers["Content-Type"] = typeJSON
 	}
 	h.access = func(q *request) error {
-		if c.Trigger != "" && lookup(q.headers.table(defaultMax), c.Trigger) == nil && parseArgs(q.args, defaultMax).Fields[c.Trigger] == nil {
+		if c.Trigger != "" && lookup(q.headers.Table(defaultMax), c.Trigger) == nil && parseArgs(q.args, defaultMax).Fields[c.Trigger] == nil {
 			return nil
 		}
 		q.ctx.exited = true

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/header"
 )
 
 // singular are the response headers that nginx keeps one of: the upstream's
@@ -26,15 +28,15 @@ var notPassed = map[string]bool{ // read-only
 }
 
 // upstreamLines are an upstream response's headers as nginx passes them on.
-func upstreamLines(resp *http.Response) headerList {
+func upstreamLines(resp *http.Response) header.List {
 	drop := map[string]bool{}
 	for _, v := range resp.Header["Connection"] {
 		for name := range strings.SplitSeq(strings.ToLower(v), ",") {
 			drop[strings.TrimSpace(name)] = true
 		}
 	}
-	lines := newHeaderList("", resp.Header)
-	return slices.DeleteFunc(lines, func(h header) bool { return notPassed[h.key] || drop[h.key] })
+	lines := header.NewList("", resp.Header)
+	return slices.DeleteFunc(lines, func(h header.Line) bool { return notPassed[h.Key] || drop[h.Key] })
 }
 
 // proxyStreaming passes the upstream's response on as it comes.
@@ -55,10 +57,10 @@ func (q *request) proxyStreaming() {
 	q.upstreamHeaders = upstreamLines(x.Response)
 	q.status, q.upstreamReason = x.StatusCode, x.Status
 	for _, h := range q.upstreamHeaders {
-		if singular[h.key] {
-			q.response.set(h.name, h.value)
+		if singular[h.Key] {
+			q.response.Set(h.Name, h.Value)
 		} else {
-			q.response.add(h.name, h.value)
+			q.response.Add(h.Name, h.Value)
 		}
 	}
 	size := x.ContentLength
@@ -143,7 +145,7 @@ func (q *request) switchProtocols(x *exchange) {
 	q.status = http.StatusSwitchingProtocols
 	q.upstreamHeaders = upstreamLines(x.Response)
 	for _, h := range q.upstreamHeaders {
-		q.response.add(h.name, h.value)
+		q.response.Add(h.Name, h.Value)
 	}
 	q.headerFilter()
 	if q.client.heads != nil {
@@ -157,7 +159,7 @@ func (q *request) switchProtocols(x *exchange) {
 	defer func() { _ = client.Close() }()
 	head := "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: " + x.Header.Get("Upgrade") + "\r\n"
 	for _, h := range q.response {
-		head += h.name + ": " + h.value + "\r\n"
+		head += h.Name + ": " + h.Value + "\r\n"
 	}
 	if _, err := io.WriteString(client, head+"\r\n"); err != nil {
 		return

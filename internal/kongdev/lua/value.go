@@ -37,6 +37,18 @@ func (t *Table) Get(key string) Value {
 	return t.Fields[key]
 }
 
+// Add adds one value to a table of single values and lists.
+func (t *Table) Add(key string, v Value) {
+	switch old := t.Fields[key].(type) {
+	case nil:
+		t.Fields[key] = v
+	case *Table:
+		old.List = append(old.List, v)
+	default:
+		t.Fields[key] = NewList(old, v)
+	}
+}
+
 // isList reports whether Kong sends the table as a list: it has a first element.
 func (t *Table) isList() bool { return len(t.List) > 0 && t.List[0] != nil }
 
