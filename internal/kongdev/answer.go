@@ -158,7 +158,7 @@ func (q *request) writeHead(size int64, bodyless bool) {
 	}
 	q.out.sent += length
 	if q.head != nil {
-		q.client.heads.sayStatus(q.status, q.reasonPhrase())
+		q.client.heads.SayStatus(q.status, q.reasonPhrase())
 	}
 	q.out.WriteHeader(q.status)
 	if q.status < 200 && q.status != http.StatusSwitchingProtocols {

@@ -9,17 +9,14 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/lua"
-	"kong-go-plugins/internal/kongdev/uri"
+	"kong-go-plugins/internal/kongdev/nginx"
 )
 
-// nginx's limits for clients, as Kong leaves them.
+// More of nginx's limits for clients, as Kong leaves them.
 const (
-	clientTimeout    = 60 * time.Second // client_header_timeout, client_body_timeout and send_timeout
 	keepaliveTimeout = 75 * time.Second
 	lingerTimeout    = 5 * time.Second
 	lingerTime       = 30 * time.Second
-	maxHeaderLine    = 8 << 10           // one of the large_client_header_buffers; the request line too
-	maxHeaderBytes   = 4 * maxHeaderLine // all of them
 )
 
 // refused is the status for a request that nginx itself refuses: with a line
@@ -27,77 +24,33 @@ const (
 func (q *request) refused() int {
 	switch {
 	case q.head != nil:
-		return q.head.status
-	case !wellFormed(q.method, q.in.RequestURI):
+		return q.head.Status
+	case !nginx.WellFormed(q.method, q.in.RequestURI):
 		return http.StatusBadRequest
 	case q.method == http.MethodTrace || q.method == http.MethodConnect:
 		return http.StatusMethodNotAllowed
-	case len(q.method)+len(q.uri)+len("  HTTP/1.1\r\n") > maxHeaderLine:
+	case len(q.method)+len(q.uri)+len("  HTTP/1.1\r\n") > nginx.MaxHeaderLine:
 		return http.StatusRequestURITooLong
 	}
 	total := 0
 	for i := range q.headers {
 		n := len(q.headers[i].Name) + len(q.headers[i].Value) + len(": \r\n")
-		if n > maxHeaderLine {
-			return statusHeaderTooLarge
+		if n > nginx.MaxHeaderLine {
+			return nginx.StatusHeaderTooLarge
 		}
 		total += n
 	}
-	if total > maxHeaderBytes {
-		return statusHeaderTooLarge
+	if total > nginx.MaxHeaderBytes {
+		return nginx.StatusHeaderTooLarge
 	}
 	return 0
-}
-
-// wellFormed is nginx's look at the request line beyond what Go's server asks
-// for: a method in upper case, and a path that neither leaves the root nor has a
-// NUL in it.
-func wellFormed(method, target string) bool {
-	for _, c := range []byte(method) {
-		if (c < 'A' || c > 'Z') && c != '_' && c != '-' {
-			return false
-		}
-	}
-	if method == http.MethodConnect { // its target is no path
-		return true
-	}
-	path := uri.OriginForm(target)
-	if end := strings.IndexAny(path, "?#"); end >= 0 {
-		path = path[:end]
-	}
-	if !strings.HasPrefix(path, "/") {
-		return false
-	}
-	for rest := path; ; {
-		_, after, escaped := strings.Cut(rest, "%")
-		if !escaped {
-			break
-		}
-		if len(after) < 2 || uri.Unhex(after[0]) < 0 || uri.Unhex(after[1]) < 0 {
-			return false
-		}
-		rest = after
-	}
-	depth := 0
-	for segment := range strings.SplitSeq(unescapePath(path), "/") {
-		switch segment {
-		case "", ".":
-		case "..":
-			if depth--; depth < 0 {
-				return false
-			}
-		default:
-			depth++
-		}
-	}
-	return !strings.Contains(path, "%00")
 }
 
 // refuse answers a request that nginx refuses. Some statuses have no page of
 // Kong's, and a client that is gone or too slow gets none.
 func (q *request) refuse(status int) {
 	q.in.Close = true
-	if q.head != nil && q.head.silent {
+	if q.head != nil && q.head.Silent {
 		q.status, q.out.broken = status, true
 		return
 	}
@@ -107,7 +60,7 @@ func (q *request) refuse(status int) {
 		return
 	}
 	heading, more := title, ""
-	if status == statusToHTTPS {
+	if status == nginx.StatusToHTTPS {
 		status, heading, more = http.StatusBadRequest, "400 Bad Request", "<center>The plain HTTP request was sent to HTTPS port</center>\r\n"
 	}
 	q.answer(&kongReply{status, []byte("<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + heading + "</h1></center>\r\n" +
@@ -116,21 +69,17 @@ func (q *request) refuse(status int) {
 
 // nginxPages are the titles of nginx's own pages for what Kong has none for.
 var nginxPages = map[int]string{ // read-only
-	statusToHTTPS: "400 The plain HTTP request was sent to HTTPS port", 501: "501 Not Implemented", 505: "505 HTTP Version Not Supported",
+	nginx.StatusToHTTPS: "400 The plain HTTP request was sent to HTTPS port", 501: "501 Not Implemented", 505: "505 HTTP Version Not Supported",
 }
 
-// nginx's own status numbers.
-const (
-	statusToHTTPS        = 497 // clients see a 400
-	statusHeaderTooLarge = 494 // clients see a 400
-	statusClientGone     = 499 // clients see nothing
-)
+// statusClientGone is nginx's own number; clients see nothing of it.
+const statusClientGone = 499
 
 // errClientTimeout is the end of a body that did not arrive in time.
 var errClientTimeout = errors.New("client timed out") // read-only
 
 // A patientBody reads a client's body and gives up when nothing arrives for
-// clientTimeout.
+// nginx.ClientTimeout.
 type patientBody struct {
 	io.Reader
 	control *http.ResponseController
@@ -188,12 +137,12 @@ func (q *request) unread() bool {
 }
 
 // send writes to the client and reports whether that was possible. A client
-// that takes nothing for clientTimeout is cut off.
+// that takes nothing for nginx.ClientTimeout is cut off.
 func (w *clientWriter) send(b []byte) (int, bool) {
 	if w.gone {
 		return 0, false
 	}
-	_ = w.control.SetWriteDeadline(time.Now().Add(clientTimeout))
+	_ = w.control.SetWriteDeadline(time.Now().Add(nginx.ClientTimeout))
 	n, err := w.Write(b)
 	if err != nil {
 		w.gone = true
@@ -206,7 +155,7 @@ func (w *clientWriter) flush() {
 	if w.gone {
 		return
 	}
-	_ = w.control.SetWriteDeadline(time.Now().Add(clientTimeout))
+	_ = w.control.SetWriteDeadline(time.Now().Add(nginx.ClientTimeout))
 	if w.control.Flush() != nil {
 		w.gone = true
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/nginx"
 )
 
 // A kongReply is an answer that Kong or a plugin gives instead of the upstream.
@@ -164,7 +165,7 @@ func (q *request) unexpected(status int) *kongReply {
 		}
 	}
 	message := statusMessage(status)
-	if status == statusHeaderTooLarge {
+	if status == nginx.StatusHeaderTooLarge {
 		status = http.StatusBadRequest
 	}
 	if strings.HasPrefix(accept[0], grpcType) { // no page, but what exit makes of a table

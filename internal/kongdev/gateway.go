@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/nginx"
 )
 
 // Version is the Kong version that kongdev imitates.
@@ -94,7 +95,7 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 	if o.ReloadWait == 0 {
 		o.ReloadWait = 10 * time.Second
 	}
-	o.bodyWait = cmp.Or(o.bodyWait, clientTimeout)
+	o.bodyWait = cmp.Or(o.bodyWait, nginx.ClientTimeout)
 	log, err := newErrorLog(o.Log, o.LogLevel)
 	if err != nil {
 		return nil, err
@@ -149,7 +150,7 @@ func (g *Gateway) start(ctx context.Context) error {
 	g.server.ConnContext = g.connContext
 	for _, l := range listeners {
 		go func() {
-			if err := g.server.Serve(newClientListener(l, g.server.ErrorLog)); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			if err := g.server.Serve(nginx.NewListener(l.Listener, l.config, g.server.ErrorLog)); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				g.log.printf(levelCrit, "proxy listener %s: %v", l.url(), err)
 			}
 		}()

@@ -16,6 +16,8 @@ import (
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/nginx"
 )
 
 // dial opens a plain connection to the proxy.
@@ -47,7 +49,7 @@ func TestRequestsThatNginxRefuses(t *testing.T) {
 		}
 		logged <- c.text("kong.log.serialize", nil)
 	}, func(o *Options) { o.Config.Plugins[0].Route = nil })
-	long := strings.Repeat("a", maxHeaderLine)
+	long := strings.Repeat("a", nginx.MaxHeaderLine)
 	for _, tc := range []struct {
 		name, request string
 		status        int

@@ -19,6 +19,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/nginx"
 )
 
 // A listenSpec is one entry of Kong's proxy_listen.
@@ -154,7 +155,7 @@ func newProxyServer(h http.Handler, errors *log.Logger) *http.Server {
 		Handler:                      h,
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     errors,
-		ReadHeaderTimeout:            clientTimeout,
+		ReadHeaderTimeout:            nginx.ClientTimeout,
 		IdleTimeout:                  keepaliveTimeout,
 		MaxHeaderBytes:               256 << 10, // for HTTP/2; see refused
 		Protocols:                    new(http.Protocols),

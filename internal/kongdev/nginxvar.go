@@ -57,7 +57,7 @@ func (q *request) variable(name string) lua.Value {
 	case "request_uri":
 		return q.uri
 	case "uri", "document_uri":
-		return unescapePath(uri.NormalizePath(router.RequestPath(q.in)))
+		return uri.UnescapePath(uri.NormalizePath(router.RequestPath(q.in)))
 	case "args", "query_string":
 		return text(q.args)
 	case "is_args":
@@ -130,7 +130,7 @@ func (q *request) variable(name string) lua.Value {
 	case "document_root", "realpath_root":
 		return "/usr/local/kong/html"
 	case "request_filename":
-		return "/usr/local/kong/html" + unescapePath(uri.NormalizePath(router.RequestPath(q.in)))
+		return "/usr/local/kong/html" + uri.UnescapePath(uri.NormalizePath(router.RequestPath(q.in)))
 	case "request_completion":
 		return ""
 	case "limit_rate":
@@ -212,11 +212,6 @@ func cookieVar(l header.List, name string) lua.Value {
 		}
 	}
 	return nil
-}
-
-// unescapePath decodes every valid triplet, as nginx does for its uri.
-func unescapePath(s string) string {
-	return strings.ReplaceAll(unescapeArg(strings.ReplaceAll(s, "+", "%2B")), "\x00", "")
 }
 
 func uuidHex(name string) string {

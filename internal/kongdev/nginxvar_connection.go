@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/nginx"
 )
 
 // A clientConn is what nginx's variables tell about a client's connection.
@@ -21,23 +22,23 @@ type clientConn struct {
 	serial   int64
 	opened   time.Time
 	requests atomic.Int64
-	heads    *headConn // nil with HTTP/2 over TLS
+	heads    *nginx.Conn // nil with HTTP/2 over TLS
 }
 
 // head is what the client sent for the request that Go's server hands over now;
 // nil with HTTP/2.
-func (c *clientConn) head() *requestHead {
+func (c *clientConn) head() *nginx.Head {
 	if c.heads == nil {
 		return nil
 	}
-	return c.heads.current()
+	return c.heads.Current()
 }
 
 type clientConnKey struct{}
 
 // connContext numbers the clients' connections.
 func (g *Gateway) connContext(ctx context.Context, c net.Conn) context.Context {
-	heads, _ := c.(*headConn)
+	heads, _ := c.(*nginx.Conn)
 	return context.WithValue(ctx, clientConnKey{}, &clientConn{serial: g.clients.Add(1), opened: time.Now(), heads: heads})
 }
 

@@ -130,30 +130,11 @@ func parseArgs(query string, max int) *lua.Table {
 		}
 		var arg lua.Value = true
 		if hasValue {
-			arg = unescapeArg(v)
+			arg = uri.UnescapeArg(v)
 		}
-		t.Add(unescapeArg(key), arg)
+		t.Add(uri.UnescapeArg(key), arg)
 	}
 	return t
-}
-
-// unescapeArg decodes percent triplets and pluses, and leaves broken ones alone.
-func unescapeArg(s string) string {
-	if !strings.ContainsAny(s, "%+") {
-		return s
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c == '+' {
-			c = ' '
-		} else if c == '%' && i+2 < len(s) && uri.Unhex(s[i+1]) >= 0 && uri.Unhex(s[i+2]) >= 0 {
-			c = byte(uri.Unhex(s[i+1])<<4 | uri.Unhex(s[i+2]))
-			i += 2
-		}
-		out = append(out, c)
-	}
-	return string(out)
 }
 
 // getRawBody reads the body and sends its bytes, or the path of its file.

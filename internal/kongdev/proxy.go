@@ -42,7 +42,7 @@ type clientWriter struct {
 // ServeHTTP takes one client request through Kong's phases.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, ok := r.Context().Value(clientConnKey{}).(*clientConn); ok && c.heads != nil {
-		defer c.heads.done()
+		defer c.heads.Done()
 	}
 	if q := g.serve(w, r); q != nil && !q.linger() {
 		q.abort() // what may still come would be taken for the next request

@@ -16,6 +16,7 @@ import (
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/header"
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/nginx"
 	"kong-go-plugins/internal/kongdev/router"
 	"kong-go-plugins/internal/kongdev/uri"
 )
@@ -27,7 +28,7 @@ type request struct {
 	gen    *generation
 	worker *worker
 	in     *http.Request
-	head   *requestHead // nil with HTTP/2
+	head   *nginx.Head // nil with HTTP/2
 	out    *clientWriter
 	phase  phase
 
@@ -141,9 +142,9 @@ func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.
 	client, onClient := countOnConnection(r)
 	head := client.head()
 	if head != nil {
-		r = head.restore(r)
+		r = head.Restore(r)
 		if r.TLS == nil {
-			r.TLS = client.heads.tls
+			r.TLS = client.heads.TLS
 		}
 	}
 	q := &request{
@@ -156,9 +157,9 @@ func newBareRequest(g *Gateway, gen *generation, w http.ResponseWriter, r *http.
 	_, q.args, q.hasArgs = strings.Cut(q.uri, "?")
 	host := r.Host
 	if head != nil {
-		q.headers, q.length = head.headers, head.length
-		if head.host != "" {
-			host = head.host
+		q.headers, q.length = head.Headers, head.Length
+		if head.Host != "" {
+			host = head.Host
 		}
 	} else {
 		q.headers = header.NewList(r.Host, r.Header)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev/echo"
+	"kong-go-plugins/internal/kongdev/nginx"
 )
 
 // say sends bytes as they are.
@@ -43,7 +44,7 @@ func TestSlowHeads(t *testing.T) {
 			text, err := io.ReadAll(c)
 			require.NoError(t, err)
 			assert.Empty(t, string(text), begin)
-			assert.Equal(t, clientTimeout, time.Since(start), begin)
+			assert.Equal(t, nginx.ClientTimeout, time.Since(start), begin)
 			synctest.Wait()
 			if !isRequest {
 				assert.Zero(t, g.Stats().Requests, begin)
@@ -70,7 +71,7 @@ func TestSlowBody(t *testing.T) {
 			start := time.Now()
 			say(t, c, "POST / HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nConnection: close\r\n"+begin)
 			for _, piece := range rest {
-				time.Sleep(clientTimeout - time.Second)
+				time.Sleep(nginx.ClientTimeout - time.Second)
 				say(t, c, piece)
 			}
 			text, err := io.ReadAll(c)
@@ -78,7 +79,7 @@ func TestSlowBody(t *testing.T) {
 			if rest == nil {
 				assert.Contains(t, string(text), "HTTP/1.1 408 ")
 				assert.Contains(t, string(text), `"message":"Request timeout"`)
-				assert.GreaterOrEqual(t, time.Since(start), clientTimeout)
+				assert.GreaterOrEqual(t, time.Since(start), nginx.ClientTimeout)
 				return
 			}
 			assert.Contains(t, string(text), "HTTP/1.1 200 OK\r\n")
@@ -96,13 +97,13 @@ func TestClientThatTakesNothing(t *testing.T) {
 		say(t, c, "GET /bytes/100000000 HTTP/1.1\r\nHost: x\r\n\r\n")
 		buf := make([]byte, 100_000)
 		for range 3 { // slow, but not too slow
-			time.Sleep(clientTimeout - time.Second)
+			time.Sleep(nginx.ClientTimeout - time.Second)
 			_, err := io.ReadFull(c, buf)
 			require.NoError(t, err)
 		}
 		require.NoError(t, g.Idle(t.Context()), "the request ends although the client does not read on")
-		assert.GreaterOrEqual(t, time.Since(start), 3*(clientTimeout-time.Second)+time.Second)
-		assert.Less(t, time.Since(start), 5*clientTimeout)
+		assert.GreaterOrEqual(t, time.Since(start), 3*(nginx.ClientTimeout-time.Second)+time.Second)
+		assert.Less(t, time.Since(start), 5*nginx.ClientTimeout)
 	})
 }
 

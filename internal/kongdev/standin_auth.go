@@ -9,6 +9,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/lua"
+	"kong-go-plugins/internal/kongdev/uri"
 	"kong-go-plugins/schema"
 )
 
@@ -163,7 +164,7 @@ func (q *request) clearArgument(name string) {
 	parts := strings.Split(q.args, "&")
 	kept := slices.DeleteFunc(parts, func(part string) bool {
 		key, _, _ := strings.Cut(part, "=")
-		return unescapeArg(key) == name
+		return uri.UnescapeArg(key) == name
 	})
 	q.args = strings.Join(kept, "&")
 }

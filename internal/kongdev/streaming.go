@@ -149,7 +149,7 @@ func (q *request) switchProtocols(x *exchange) {
 	}
 	q.headerFilter()
 	if q.client.heads != nil {
-		q.client.heads.raw()
+		q.client.heads.Raw()
 	}
 	client, buffered, err := hijacker.Hijack()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package uri holds Kong's and nginx's rules for the text of an address: paths, request targets, host and port.
+// Package uri holds Kong's and nginx's rules for the text of an address: paths, request targets, arguments, host and port.
 package uri
 
 import (
@@ -144,4 +144,28 @@ func OriginForm(target string) string {
 		return "/" + rest[at:]
 	}
 	return rest[at:]
+}
+
+// UnescapeArg decodes percent triplets and pluses, and leaves broken ones alone.
+func UnescapeArg(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '+' {
+			c = ' '
+		} else if c == '%' && i+2 < len(s) && Unhex(s[i+1]) >= 0 && Unhex(s[i+2]) >= 0 {
+			c = byte(Unhex(s[i+1])<<4 | Unhex(s[i+2]))
+			i += 2
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+// UnescapePath decodes every valid triplet, as nginx does for its uri.
+func UnescapePath(s string) string {
+	return strings.ReplaceAll(UnescapeArg(strings.ReplaceAll(s, "+", "%2B")), "\x00", "")
 }

@@ -1,4 +1,4 @@
-package kongdev
+package nginx
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// A clientListener hands the clients' connections to Go's server, those with
-// HTTP/1 as headConns. It speaks TLS itself: that server would take no other
+// A listener hands the clients' connections to Go's server, those with
+// HTTP/1 as Conns. It speaks TLS itself: that server would take no other
 // connection for one with TLS.
-type clientListener struct {
-	proxyListener
-	log *log.Logger
+type listener struct {
+	net.Listener
+	config *tls.Config // nil without TLS
+	log    *log.Logger
 
 	ready  chan net.Conn
 	failed chan error // Accept's, once
@@ -24,20 +25,22 @@ type clientListener struct {
 	hands  sync.WaitGroup // handshakes
 }
 
-func newClientListener(l proxyListener, log *log.Logger) *clientListener {
-	c := &clientListener{proxyListener: l, log: log, ready: make(chan net.Conn), failed: make(chan error, 1)}
+// NewListener hands the clients' connections of l to Go's server, those with
+// HTTP/1 as *Conn. It speaks TLS unless config is nil.
+func NewListener(l net.Listener, config *tls.Config, log *log.Logger) net.Listener {
+	c := &listener{Listener: l, config: config, log: log, ready: make(chan net.Conn), failed: make(chan error, 1)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
 // Accept implements net.Listener.
-func (l *clientListener) Accept() (net.Conn, error) {
-	if !l.ssl {
+func (l *listener) Accept() (net.Conn, error) {
+	if l.config == nil {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		return newHeadConn(c), nil
+		return newConn(c), nil
 	}
 	l.once.Do(func() { go l.acceptTLS() })
 	select {
@@ -48,7 +51,7 @@ func (l *clientListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *clientListener) acceptTLS() {
+func (l *listener) acceptTLS() {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
@@ -63,14 +66,14 @@ func (l *clientListener) acceptTLS() {
 }
 
 // shakeHands does the TLS handshake of one client.
-func (l *clientListener) shakeHands(raw net.Conn) {
+func (l *listener) shakeHands(raw net.Conn) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.log.Printf("panic in a TLS handshake: %v", p)
 			_ = raw.Close()
 		}
 	}()
-	_ = raw.SetDeadline(time.Now().Add(clientTimeout))
+	_ = raw.SetDeadline(time.Now().Add(ClientTimeout))
 	stop := context.AfterFunc(l.ctx, func() { _ = raw.Close() })
 	defer stop()
 	first := make([]byte, 1)
@@ -89,11 +92,11 @@ func (l *clientListener) shakeHands(raw net.Conn) {
 		}
 		out = c
 		if state := c.ConnectionState(); state.NegotiatedProtocol != "h2" {
-			h := newHeadConn(c)
-			h.tls, out = &state, h
+			h := newConn(c)
+			h.TLS, out = &state, h
 		}
 	} else {
-		h := newHeadConn(raw)
+		h := newConn(raw)
 		h.plain, out = true, h
 	}
 	_ = raw.SetDeadline(time.Time{})
@@ -105,7 +108,7 @@ func (l *clientListener) shakeHands(raw net.Conn) {
 }
 
 // Close implements net.Listener. Handshakes that go on end with it.
-func (l *clientListener) Close() error {
+func (l *listener) Close() error {
 	err := l.Listener.Close()
 	l.cancel()
 	l.hands.Wait()

@@ -1,4 +1,4 @@
-package kongdev
+package nginx
 
 import (
 	"bytes"
@@ -16,16 +16,16 @@ import (
 	"kong-go-plugins/internal/kongdev/uri"
 )
 
-// A headConn is a client's connection with HTTP/1 on it. It reads the heads of
+// A Conn is a client's connection with HTTP/1 on it. It reads the heads of
 // requests as nginx does, before Go's server sees them, and gives that a head of
 // its own in their place: so no request is refused in Go's way, or read in
 // another way than nginx reads it. The gateway asks for the real head.
 //
 // The next head is not looked at before the request is over: whether it is one
 // depends on the answer, and Go's server may be told to give the connection away.
-type headConn struct {
+type Conn struct {
 	net.Conn
-	tls   *tls.ConnectionState // nil without TLS
+	TLS   *tls.ConnectionState // nil without TLS
 	plain bool                 // spoken to without TLS where TLS is expected
 
 	in     []byte // read and not given on; the reader's alone, as what follows
@@ -37,9 +37,9 @@ type headConn struct {
 
 	mu     sync.Mutex
 	change sync.Cond
-	head   *requestHead // of the request that is being answered
-	over   bool         // that one has been answered
-	tunnel bool         // no HTTP any more
+	head   *Head // of the request that is being answered
+	over   bool  // that one has been answered
+	tunnel bool  // no HTTP any more
 	closed bool
 	asked  time.Time // the read deadline that Go's server wants
 	headBy time.Time // the one for a head that has begun
@@ -61,8 +61,8 @@ const (
 	readWaste           // nothing passes any more
 )
 
-func newHeadConn(c net.Conn) *headConn {
-	h := &headConn{Conn: c}
+func newConn(c net.Conn) *Conn {
+	h := &Conn{Conn: c}
 	h.change.L = &h.mu
 	return h
 }
@@ -70,7 +70,7 @@ func newHeadConn(c net.Conn) *headConn {
 const preface = "PRI * HTTP/2.0\r\n"
 
 // Read implements net.Conn for Go's server.
-func (c *headConn) Read(p []byte) (int, error) {
+func (c *Conn) Read(p []byte) (int, error) {
 	for {
 		if len(c.out) > 0 {
 			n := copy(p, c.out)
@@ -113,7 +113,7 @@ func (c *headConn) Read(p []byte) (int, error) {
 }
 
 // nextHead reads until there is a head, and puts its stand-in out.
-func (c *headConn) nextHead() error {
+func (c *Conn) nextHead() error {
 	if bytes.HasPrefix(c.in, []byte(preface)) {
 		c.state = readRaw
 		return nil
@@ -133,7 +133,7 @@ func (c *headConn) nextHead() error {
 	if err == nil || len(c.in) == 0 {
 		return err
 	}
-	h := &requestHead{status: 400, silent: true}
+	h := &Head{Status: 400, Silent: true}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.mu.Lock()
 		abandoned := time.Since(c.asked) > 24*time.Hour && !c.asked.IsZero() // how Go's server ends a read of its own
@@ -141,10 +141,10 @@ func (c *headConn) nextHead() error {
 		if abandoned {
 			return err
 		}
-		h.status = 408
+		h.Status = 408
 	}
 	if p := c.parser.head; p != nil {
-		p.status, p.silent = h.status, true
+		p.Status, p.Silent = h.Status, true
 		h = p
 	}
 	c.take(h, len(c.in))
@@ -152,17 +152,17 @@ func (c *headConn) nextHead() error {
 }
 
 // take goes on with a head of n bytes.
-func (c *headConn) take(h *requestHead, n int) {
+func (c *Conn) take(h *Head, n int) {
 	c.in = c.in[n:]
-	if c.plain && h.status == 0 {
-		h.status = statusToHTTPS
+	if c.plain && h.Status == 0 {
+		h.Status = StatusToHTTPS
 	}
 	c.out = h.standIn()
 	c.mu.Lock()
 	c.head, c.over, c.headBy = h, false, time.Time{}
 	c.mu.Unlock()
 	switch {
-	case h.status != 0:
+	case h.Status != 0:
 		c.state, c.in = readWaste, nil
 	case h.chunked:
 		c.state, c.left, c.chunks = readBody, -1, chunkScanner{}
@@ -174,7 +174,7 @@ func (c *headConn) take(h *requestHead, n int) {
 }
 
 // body passes on what belongs to the request.
-func (c *headConn) body(p []byte) (int, error) {
+func (c *Conn) body(p []byte) (int, error) {
 	if c.left > 0 && int64(len(p)) > c.left {
 		p = p[:c.left]
 	}
@@ -205,7 +205,7 @@ func (c *headConn) body(p []byte) (int, error) {
 }
 
 // waitNext waits for the end of the request, and sees meanwhile whether the client goes away.
-func (c *headConn) waitNext() error {
+func (c *Conn) waitNext() error {
 	if len(c.in) == 0 {
 		return c.fill()
 	}
@@ -224,7 +224,7 @@ func (c *headConn) waitNext() error {
 }
 
 // fill reads more.
-func (c *headConn) fill() error {
+func (c *Conn) fill() error {
 	const piece = 4 << 10
 	if cap(c.in)-len(c.in) < piece/2 {
 		c.in = append(make([]byte, 0, max(piece, 2*len(c.in)+piece)), c.in...)
@@ -237,8 +237,8 @@ func (c *headConn) fill() error {
 	return err
 }
 
-// sayStatus makes the reason phrase of the answer that now begins another than Go's.
-func (c *headConn) sayStatus(status int, text string) {
+// SayStatus makes the reason phrase of the answer that now begins another than Go's.
+func (c *Conn) SayStatus(status int, text string) {
 	if text == "" || text != http.StatusText(status) {
 		begin := "HTTP/1.1 " + strconv.Itoa(status) + " "
 		c.phrase.Store(&statusLine{begin, begin + text})
@@ -246,7 +246,7 @@ func (c *headConn) sayStatus(status int, text string) {
 }
 
 // Write implements net.Conn. An answer's head begins with a write of its own.
-func (c *headConn) Write(p []byte) (int, error) {
+func (c *Conn) Write(p []byte) (int, error) {
 	line := c.phrase.Load()
 	if line == nil || !bytes.HasPrefix(p, []byte(line.begin)) {
 		return c.Conn.Write(p)
@@ -257,23 +257,23 @@ func (c *headConn) Write(p []byte) (int, error) {
 	return max(0, min(n-len(line.whole)+end, len(p))), err
 }
 
-// current is the head of the request that Go's server now hands over.
-func (c *headConn) current() *requestHead {
+// Current is the head of the request that Go's server now hands over.
+func (c *Conn) Current() *Head {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.head
 }
 
-// done says that the request has been answered.
-func (c *headConn) done() {
+// Done says that the request has been answered.
+func (c *Conn) Done() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
 	c.change.Broadcast()
 }
 
-// raw ends HTTP on the connection.
-func (c *headConn) raw() {
+// Raw ends HTTP on the connection.
+func (c *Conn) Raw() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tunnel = true
@@ -281,7 +281,7 @@ func (c *headConn) raw() {
 }
 
 // Close implements net.Conn.
-func (c *headConn) Close() error {
+func (c *Conn) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	c.change.Broadcast()
@@ -290,7 +290,7 @@ func (c *headConn) Close() error {
 }
 
 // CloseWrite is what Go's server looks for to end a connection without losing the answer.
-func (c *headConn) CloseWrite() error {
+func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
@@ -298,7 +298,7 @@ func (c *headConn) CloseWrite() error {
 }
 
 // SetReadDeadline implements net.Conn.
-func (c *headConn) SetReadDeadline(t time.Time) error {
+func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked, c.headBy = t, time.Time{}
@@ -307,19 +307,19 @@ func (c *headConn) SetReadDeadline(t time.Time) error {
 }
 
 // SetDeadline implements net.Conn.
-func (c *headConn) SetDeadline(t time.Time) error {
+func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // headBegun gives the rest of a head its time, which counts from the first byte
 // on. While a request is answered there is no limit, and nobody is in a hurry.
-func (c *headConn) headBegun() {
+func (c *Conn) headBegun() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.headBy.IsZero() || c.asked.IsZero() {
 		return
 	}
-	c.headBy = time.Now().Add(clientTimeout)
+	c.headBy = time.Now().Add(ClientTimeout)
 	if c.headBy.Before(c.asked) {
 		_ = c.Conn.SetReadDeadline(c.headBy)
 	}

@@ -1,4 +1,6 @@
-package kongdev
+// Package nginx reads clients' requests as nginx does, before Go's HTTP server sees them: what is refused, and how, is
+// nginx's. NewListener is where connections come in; of a connection's Conn the gateway asks for the Head that it has read.
+package nginx
 
 import (
 	"bytes"
@@ -7,21 +9,22 @@ import (
 	"strings"
 
 	"kong-go-plugins/internal/kongdev/header"
+	"kong-go-plugins/internal/kongdev/uri"
 )
 
-// A requestHead is a request line with its header lines as nginx reads them. A
-// status says that nginx refuses the request: what it holds then is what was
+// A Head is a request line with its header lines as nginx reads them. A
+// Status says that nginx refuses the request: what it holds then is what was
 // read until that was clear.
-type requestHead struct {
-	status int  // 0 when it is a request
-	silent bool // the client is gone or was too slow, and gets no answer
+type Head struct {
+	Status int  // 0 when it is a request
+	Silent bool // the client is gone or was too slow, and gets no answer
 
 	method     string
 	target     string // as it was sent
-	host       string // in the target, "" for none; it counts more than the Host header, but not for the router
+	Host       string // in the target, "" for none; it counts more than the Host header, but not for the router
 	minor      int    // of HTTP/1
-	headers    header.List
-	length     int // bytes
+	Headers    header.List
+	Length     int // bytes
 	close      bool
 	bodyLength int64
 	chunked    bool
@@ -29,7 +32,7 @@ type requestHead struct {
 
 // A headParser reads the head of one request, piece by piece.
 type headParser struct {
-	head  *requestHead
+	head  *Head
 	from  int // where the request line begins
 	at    int // where the next line begins
 	total int // of the header lines
@@ -43,7 +46,7 @@ var onlyOnce = map[string]bool{ // read-only
 
 // parse looks at everything that has arrived, which begins as it did the last
 // time. It returns the head when that is whole or wrong, and how long it is.
-func (p *headParser) parse(b []byte) (*requestHead, int) {
+func (p *headParser) parse(b []byte) (*Head, int) {
 	if p.head == nil {
 		for p.at < len(b) && (b[p.at] == '\r' || b[p.at] == '\n') {
 			p.at++
@@ -54,19 +57,19 @@ func (p *headParser) parse(b []byte) (*requestHead, int) {
 		if end >= 0 {
 			line = rest[:end+1]
 		}
-		h := &requestHead{}
+		h := &Head{}
 		switch {
-		case len(line) > maxHeaderLine:
-			h.readLine(string(line[:maxHeaderLine]))
-			h.status = http.StatusRequestURITooLong
+		case len(line) > MaxHeaderLine:
+			h.readLine(string(line[:MaxHeaderLine]))
+			h.Status = http.StatusRequestURITooLong
 		case end >= 0:
-			h.status = h.readLine(strings.TrimSuffix(string(line[:end]), "\r"))
+			h.Status = h.readLine(strings.TrimSuffix(string(line[:end]), "\r"))
 		case !methodSoFar(line):
-			h.status = http.StatusBadRequest
+			h.Status = http.StatusBadRequest
 		default:
 			return nil, 0
 		}
-		if h.status != 0 {
+		if h.Status != 0 {
 			h.target = "" // nginx has none then
 			return h, len(b)
 		}
@@ -80,8 +83,8 @@ func (p *headParser) parse(b []byte) (*requestHead, int) {
 		if end >= 0 {
 			n = end + 1
 		}
-		if p.total += n; n > maxHeaderLine || p.total > maxHeaderBytes {
-			h.status, h.length = statusHeaderTooLarge, p.at-p.from
+		if p.total += n; n > MaxHeaderLine || p.total > MaxHeaderBytes {
+			h.Status, h.Length = StatusHeaderTooLarge, p.at-p.from
 			return h, len(b)
 		}
 		if end < 0 {
@@ -91,12 +94,12 @@ func (p *headParser) parse(b []byte) (*requestHead, int) {
 		p.at += n
 		line := rest[:end]
 		if len(line) == 0 || len(line) == 1 && line[0] == '\r' {
-			h.length = p.at - p.from
-			h.status = h.check()
+			h.Length = p.at - p.from
+			h.Status = h.check()
 			return h, p.at
 		}
-		if h.status = p.header(line); h.status != 0 {
-			h.length = p.at - p.from
+		if h.Status = p.header(line); h.Status != 0 {
+			h.Length = p.at - p.from
 			return h, len(b)
 		}
 	}
@@ -118,7 +121,7 @@ func methodSoFar(line []byte) bool {
 func isMethodByte(c byte) bool { return 'A' <= c && c <= 'Z' || c == '_' || c == '-' }
 
 // readLine reads the request line and says how nginx refuses it, 0 when it does not.
-func (h *requestHead) readLine(line string) int {
+func (h *Head) readLine(line string) int {
 	method, rest, ok := strings.Cut(line, " ")
 	if h.method = method; !ok {
 		h.method = http.MethodGet // what Kong says then
@@ -144,14 +147,14 @@ func (h *requestHead) readLine(line string) int {
 		return http.StatusBadRequest
 	}
 	h.minor, _ = strconv.Atoi(minor)
-	if !wellFormed(h.method, h.target) {
+	if !WellFormed(h.method, h.target) {
 		return http.StatusBadRequest
 	}
 	return 0
 }
 
 // splitTarget finds the host of a target in absolute form; false when it is neither that nor a path.
-func (h *requestHead) splitTarget() bool {
+func (h *Head) splitTarget() bool {
 	if strings.HasPrefix(h.target, "/") {
 		return true
 	}
@@ -178,7 +181,7 @@ func (h *requestHead) splitTarget() bool {
 	if port != "" && !isDigits(port) || !validHost(host) {
 		return false
 	}
-	h.host = host
+	h.Host = host
 	return true
 }
 
@@ -233,11 +236,11 @@ func (p *headParser) header(line []byte) int {
 	v := string(bytes.Trim(text, " "))
 	key := strings.ToLower(string(name))
 	if onlyOnce[key] {
-		if _, there := h.headers.Get(key); there {
+		if _, there := h.Headers.Get(key); there {
 			return http.StatusBadRequest
 		}
 	}
-	h.headers = append(h.headers, header.Line{Name: string(name), Key: key, Value: v})
+	h.Headers = append(h.Headers, header.Line{Name: string(name), Key: key, Value: v})
 	if key == "host" && !validHost(v) {
 		return http.StatusBadRequest
 	}
@@ -245,11 +248,11 @@ func (p *headParser) header(line []byte) int {
 }
 
 // check is what nginx looks at when it has all lines.
-func (h *requestHead) check() int {
-	if _, ok := h.headers.Get("host"); !ok && h.minor > 0 {
+func (h *Head) check() int {
+	if _, ok := h.Headers.Get("host"); !ok && h.minor > 0 {
 		return http.StatusBadRequest
 	}
-	length, hasLength := h.headers.Get("content-length")
+	length, hasLength := h.Headers.Get("content-length")
 	if hasLength {
 		n, err := strconv.ParseInt(length, 10, 64)
 		if err != nil || !isDigits(length) {
@@ -257,7 +260,7 @@ func (h *requestHead) check() int {
 		}
 		h.bodyLength = n
 	}
-	if coding, ok := h.headers.Get("transfer-encoding"); ok {
+	if coding, ok := h.Headers.Get("transfer-encoding"); ok {
 		switch {
 		case h.minor == 0:
 			return http.StatusBadRequest
@@ -272,8 +275,8 @@ func (h *requestHead) check() int {
 		return http.StatusMethodNotAllowed
 	}
 	h.close = h.minor == 0
-	for i := range h.headers {
-		if line := &h.headers[i]; line.Key == "connection" {
+	for i := range h.Headers {
+		if line := &h.Headers[i]; line.Key == "connection" {
 			if v := strings.ToLower(line.Value); strings.Contains(v, "close") {
 				h.close = true
 			} else if strings.Contains(v, "keep-alive") {
@@ -286,8 +289,8 @@ func (h *requestHead) check() int {
 
 // stand-in is the head that Go's server gets instead, which it never refuses:
 // it decides on the connection and the body by it.
-func (h *requestHead) standIn() []byte {
-	if h.status != 0 {
+func (h *Head) standIn() []byte {
+	if h.Status != 0 {
 		return []byte("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	}
 	b := make([]byte, 0, 128)
@@ -308,7 +311,7 @@ func (h *requestHead) standIn() []byte {
 		b = strconv.AppendInt(b, h.bodyLength, 10)
 		b = append(b, "\r\n"...)
 	}
-	if v, _ := h.headers.Get("expect"); h.minor > 0 && strings.EqualFold(v, "100-continue") {
+	if v, _ := h.Headers.Get("expect"); h.minor > 0 && strings.EqualFold(v, "100-continue") {
 		b = append(b, "Expect: 100-continue\r\n"...)
 	}
 	if h.close {
@@ -317,13 +320,13 @@ func (h *requestHead) standIn() []byte {
 	return append(b, "\r\n"...)
 }
 
-// restore makes the client's request of the stand-in that Go's server read. The
+// Restore makes the client's request of the stand-in that Go's server read. The
 // headers stay where they are.
-func (h *requestHead) restore(r *http.Request) *http.Request {
+func (h *Head) Restore(r *http.Request) *http.Request {
 	in := r.WithContext(r.Context())
 	in.Method, in.RequestURI, in.Close = h.method, h.target, h.close
 	in.ProtoMinor, in.Proto = h.minor, "HTTP/1."+strconv.Itoa(h.minor)
-	in.Host, _ = h.headers.Get("host")
+	in.Host, _ = h.Headers.Get("host")
 	in.Header = nil
 	return in
 }
@@ -331,4 +334,48 @@ func (h *requestHead) restore(r *http.Request) *http.Request {
 // isLetterOrDigit is nginx's test for what hosts, schemes and header names are made of.
 func isLetterOrDigit(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// WellFormed is nginx's look at the request line beyond what Go's server asks
+// for: a method in upper case, and a path that neither leaves the root nor has a
+// NUL in it.
+func WellFormed(method, target string) bool {
+	for _, c := range []byte(method) {
+		if (c < 'A' || c > 'Z') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	if method == http.MethodConnect { // its target is no path
+		return true
+	}
+	path := uri.OriginForm(target)
+	if end := strings.IndexAny(path, "?#"); end >= 0 {
+		path = path[:end]
+	}
+	if !strings.HasPrefix(path, "/") {
+		return false
+	}
+	for rest := path; ; {
+		_, after, escaped := strings.Cut(rest, "%")
+		if !escaped {
+			break
+		}
+		if len(after) < 2 || uri.Unhex(after[0]) < 0 || uri.Unhex(after[1]) < 0 {
+			return false
+		}
+		rest = after
+	}
+	depth := 0
+	for segment := range strings.SplitSeq(uri.UnescapePath(path), "/") {
+		switch segment {
+		case "", ".":
+		case "..":
+			if depth--; depth < 0 {
+				return false
+			}
+		default:
+			depth++
+		}
+	}
+	return !strings.Contains(path, "%00")
 }
