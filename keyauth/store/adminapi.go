@@ -46,6 +46,9 @@ type AdminAPI struct {
 // another workspace, looks like that.
 const emptyReadings = 3
 
+// dialTimeout is the longest time to connect.
+const dialTimeout = 5 * time.Second
+
 // OpenAdminAPI checks the options and begins to read.
 func OpenAdminAPI(o AdminAPIOptions, hasher *key.Hasher, log *slog.Logger) (*AdminAPI, error) {
 	a, err := newAdminAPI(o, hasher)
@@ -94,7 +97,7 @@ func newAdminAPI(o AdminAPIOptions, hasher *key.Hasher) (*AdminAPI, error) {
 	if err != nil {
 		return nil, err
 	}
-	tlsConfig, err := o.TLS.Config()
+	dialer, err := newTLSDialer(o.TLS, dialTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("admin_api.%w", err)
 	}
@@ -102,7 +105,11 @@ func newAdminAPI(o AdminAPIOptions, hasher *key.Hasher) (*AdminAPI, error) {
 		o: o, base: base, hasher: hasher, health: health{what: "Kong's Admin API"},
 		client: &http.Client{
 			Transport: &http.Transport{
-				TLSClientConfig: tlsConfig, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, TLSHandshakeTimeout: 5 * time.Second,
+				DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext,
+				DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+					return dialer.dial(ctx, network, address, "h2", "http/1.1")
+				},
+				TLSClientConfig: dialer.last.Load(), TLSHandshakeTimeout: dialTimeout, // through a proxy
 				ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true, Proxy: http.ProxyFromEnvironment,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token goes nowhere else

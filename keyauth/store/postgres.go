@@ -61,6 +61,12 @@ func OpenPostgres(o PostgresOptions, hasher *key.Hasher, log *slog.Logger) (*Pos
 	if params["application_name"] == "" {
 		params["application_name"] = "keyauth"
 	}
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if now, err := parseDSN(o.DSN); err == nil { // its files may have been renewed
+			c.Password, c.TLSConfig, c.Fallbacks = now.ConnConfig.Password, now.ConnConfig.TLSConfig, now.ConnConfig.Fallbacks
+		}
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		return nil, newDSNError(o.DSN, err)

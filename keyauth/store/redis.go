@@ -57,8 +57,12 @@ func OpenRedis(o RedisOptions, log *slog.Logger) (*Redis, error) {
 		return nil, err
 	}
 	if options.TLSConfig != nil {
-		if options.TLSConfig, err = o.TLS.Config(); err != nil {
+		dialer, err := newTLSDialer(o.TLS, o.Timeout)
+		if err != nil {
 			return nil, fmt.Errorf("redis.%w", err)
+		}
+		options.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialer.dial(ctx, network, address)
 		}
 	}
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = o.Timeout, o.Timeout, o.Timeout

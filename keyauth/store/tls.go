@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,6 +9,8 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // TLSOptions are for connections to a store. Each is PEM text, or the path of a file with it; empty fields mean: no client
@@ -18,7 +21,35 @@ type TLSOptions struct {
 	ServerName string // whom to expect, when that is not the address's host
 }
 
-// Config reads what the options name. Files are read once. Its errors name the field and never show a key.
+// A tlsDialer makes encrypted connections. It reads the files of its options again for each, so that renewed certificates count
+// without a restart; while they cannot be used, as between the renewals of a certificate and of its key, those before are.
+type tlsDialer struct {
+	o       TLSOptions
+	timeout time.Duration // of connecting, the handshake included
+	last    atomic.Pointer[tls.Config]
+}
+
+func newTLSDialer(o TLSOptions, timeout time.Duration) (*tlsDialer, error) {
+	c, err := o.Config()
+	if err != nil {
+		return nil, err
+	}
+	d := &tlsDialer{o: o, timeout: timeout}
+	d.last.Store(c)
+	return d, nil
+}
+
+// dial connects, for one of these protocols of the application if there are any.
+func (d *tlsDialer) dial(ctx context.Context, network, address string, protocols ...string) (net.Conn, error) {
+	if c, err := d.o.Config(); err == nil {
+		d.last.Store(c)
+	}
+	c := d.last.Load().Clone()
+	c.NextProtos = protocols
+	return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: d.timeout}, Config: c}).DialContext(ctx, network, address)
+}
+
+// Config reads what the options name. Its errors name the field and never show a key.
 func (o TLSOptions) Config() (*tls.Config, error) { return o.config(os.ReadFile) }
 
 // Check says what is wrong with the options without looking at files, which may come to this machine later.
