@@ -292,6 +292,7 @@ func (v *validator) ask(m map[string]any, places at, path string) {
 		case v.consumer > 0 && e.Field == "consumer":
 			v.fail(v.consumer, e.Field, "%s", e.Text)
 		case later[name]:
+		case e.Entity: // the schema's, which knows that a field is given and finds nothing
 		case len(unknown) > 0:
 			e.Text += fmt.Sprintf("; that is not certain, because %s is known only when the configuration is used", strings.Join(unknown, ", "))
 			unsure = append(unsure, e)

@@ -239,7 +239,10 @@ func TestValidateFileAsksThePlugin(t *testing.T) {
 			{Name: "texts", Type: schema.Map, Keys: &schema.Field{Type: schema.String}, Values: &schema.Field{Type: schema.String, Referenceable: true}},
 			{Name: "password", Type: schema.String, Referenceable: true},
 		}},
-	}}
+		{Name: "extra", Type: schema.String, Referenceable: true},
+	}, Checks: []schema.Check{{Conditional: &schema.Conditional{
+		IfField: "path", IfMatch: schema.Field{Eq: "wants extra"}, ThenField: "extra", ThenMatch: schema.Field{Required: true}, ThenErr: "path wants extra",
+	}}}}
 	check := func(config []byte) error {
 		var into struct {
 			Size   int      `json:"size"`
@@ -275,6 +278,7 @@ func TestValidateFileAsksThePlugin(t *testing.T) {
 		{"not certain", "secret: s\npath: other\nalso: ['{vault://env/x}']\n", "f:2: warning: path: is not one of also; that is not certain, because also is known only when the configuration is used"},
 		{"the key of a text that is known later", "secret: s\npath: texts.a\nshared: {texts: {a: '{vault://env/x}'}, password: '{vault://env/y}'}\n", ""},
 		{"another key", "secret: s\npath: texts.b\nshared: {texts: {a: '{vault://env/x}'}}\n", "f:2: path: names no text"},
+		{"what goes together with a value that is known later", "secret: s\npath: wants extra\nextra: '{vault://env/x}'\n", ""},
 		{"certain", "secret: s\npath: other\n", "f:2: path: is not one of also"},
 		{"the schema's mistakes come alone", "path: bad\n", "f:1: secret: required field missing"},
 	} {
