@@ -69,6 +69,7 @@ type step struct {
 	masks   map[string]bool
 
 	secretInput map[string]bool // inputs that may hold values from a vault
+	headerInput map[string]bool // inputs that are one header, whose values no trace shows
 
 	observe func(time.Duration, status)
 }
@@ -147,10 +148,13 @@ func (b *builder) step(v *vertex, r *Resources) *step {
 		s.hasOut = append(s.hasOut, p.name)
 		s.headers = s.headers || p.name == "headers"
 	}
-	s.secretInput = map[string]bool{}
+	s.secretInput, s.headerInput = map[string]bool{}, map[string]bool{}
 	for _, l := range v.links {
 		if b.graph.vertices[l.from].secret {
 			s.secretInput[l.in] = true
+		}
+		if n := len(l.path); n > 0 && secretHeaders[strings.ToLower(l.path[n-1])] {
+			s.headerInput[l.in] = true
 		}
 	}
 	if len(v.in) > 0 && !v.freeInputs {

@@ -230,11 +230,11 @@ func (s *step) shownInputs(in values) *TraceValue {
 		return nil
 	}
 	if v, whole := in.lookup(self); whole {
-		return shownValue(v, s.inputType(self), s.secretInput[self] || s.masks[self])
+		return shownValue(v, s.inputType(self), s.secretInput[self] || s.headerInput[self] || s.masks[self])
 	}
 	fields := make(map[string]*TraceValue, len(in))
 	for _, p := range in {
-		fields[p.port] = shownValue(p.value, s.inputType(p.port), s.secretInput[p.port] || s.secretInput[self] || s.masks[p.port])
+		fields[p.port] = shownValue(p.value, s.inputType(p.port), s.secretInput[p.port] || s.secretInput[self] || s.headerInput[p.port] || s.masks[p.port])
 	}
 	return &TraceValue{string(objectType), fields}
 }

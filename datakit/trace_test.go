@@ -67,6 +67,22 @@ func TestTraceActions(t *testing.T) {
 	}, got)
 }
 
+// A header that no trace shows is not shown either where a link takes it out of its headers.
+func TestTracesHideHeaders(t *testing.T) {
+	t.Parallel()
+	p := mustCompile(t, `
+- {name: A, type: jq, jq: "1", inputs: {token: request.headers.authorization, x: request.headers.X-Other}}
+- {name: B, type: jq, jq: "2", input: request.headers.cookie}
+- {name: C, type: jq, jq: "3", input: request.headers}`)
+	o := p.Access(t.Context(), &testHost{request: Message{Header: map[string][]string{"authorization": {"zebra-1"}, "cookie": {"zebra-2"}, "x-other": {"seen"}}}}, true)
+	require.Nil(t, o.Failure)
+	text, err := o.Trace.MarshalJSON()
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "zebra")
+	assert.Contains(t, string(text), `"token":{"type":"string","value":"********"}`)
+	assert.Contains(t, string(text), `"x":{"type":"string","value":"seen"}`)
+}
+
 // Errors of nodes that handle secrets are hidden when they may quote them; the operator is told the others.
 func TestErrorsBesideSecrets(t *testing.T) {
 	t.Parallel()
