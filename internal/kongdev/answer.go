@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/errorlog"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -17,7 +18,7 @@ func (q *request) setHeader(name string, values ...string) {
 		return
 	}
 	if strings.EqualFold(name, "transfer-encoding") {
-		q.gw.log.printf(levelWarn, "manually setting Transfer-Encoding. Ignored.")
+		q.gw.log.Printf(errorlog.Warn, "manually setting Transfer-Encoding. Ignored.")
 		return
 	}
 	if len(values) > 1 && singular[strings.ToLower(name)] {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"slices"
+
+	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
 // proxyBuffered is Kong's buffered proxying: the whole request body is read,
@@ -29,7 +31,7 @@ func (q *request) proxyBuffered() {
 	q.times.responseStart = nowMS()
 	q.times.waiting = q.times.responseStart - q.times.balancerEnd
 	if err := checkStatus(b.status); err != nil { // Kong sets it as a plugin would
-		q.gw.log.printf(levelErr, "%v: the upstream's status is %d, request_id: %q", err, b.status, q.id)
+		q.gw.log.Printf(errorlog.Err, "%v: the upstream's status is %d, request_id: %q", err, b.status, q.id)
 		q.answerError(err)
 		return
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+
+	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
 // certificatePhase runs the global certificate handlers for one TLS handshake,
@@ -33,7 +35,7 @@ func (g *Gateway) certificatePhase(hello *tls.ClientHelloInfo) error {
 		q.ctx.pluginID = conf.entity.ID
 		if err := q.handleEvent(conf, "certificate"); err != nil {
 			q.fail(conf, "certificate", err)
-			g.log.printf(levelErr, "[%s] %v, certificate phase, client: %s", conf.plugin.Name, err, q.clientIP)
+			g.log.Printf(errorlog.Err, "[%s] %v, certificate phase, client: %s", conf.plugin.Name, err, q.clientIP)
 			return fmt.Errorf("certificate phase of %s: %w", conf.plugin.Name, err)
 		}
 	}

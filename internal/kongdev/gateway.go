@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/errorlog"
 	"kong-go-plugins/internal/kongdev/nginx"
 )
 
@@ -41,7 +42,7 @@ type Options struct {
 	Hosts      map[string]http.Handler // upstreams inside this process by host name
 	Log        io.Writer               // Kong's error log; nil drops it
 	LogLevel   string                  // nginx's names; "" is info, where plugin output shows
-	OnLog      func(LogLine)           // called for every line from info on, whatever LogLevel says, by many goroutines at once
+	OnLog      func(errorlog.Line)     // called for every line from info on, whatever LogLevel says, by many goroutines at once
 	OnFrame    func(Frame)             // called for every frame, by many goroutines at once
 	OnTrace    func(*LiveTrace)        // called when a request arrives and whenever its trace grows, by many goroutines at once
 	TraceBytes int                     // of each message in a trace; 0 is all
@@ -56,7 +57,7 @@ type Gateway struct {
 	opts      Options
 	prefix    string
 	ownsDir   bool
-	log       *errorLog
+	log       *errorlog.Log
 	counters  *counters
 	listeners []proxyListener
 	server    *http.Server
@@ -96,11 +97,11 @@ func Start(ctx context.Context, o Options) (*Gateway, error) {
 		o.ReloadWait = 10 * time.Second
 	}
 	o.bodyWait = cmp.Or(o.bodyWait, nginx.ClientTimeout)
-	log, err := newErrorLog(o.Log, o.LogLevel)
+	log, err := errorlog.New(o.Log, o.LogLevel)
 	if err != nil {
 		return nil, err
 	}
-	log.hook = o.OnLog
+	log.Hook = o.OnLog
 	g := &Gateway{
 		opts: o, log: log, counters: newCounters(), nodeID: randomUUID(), logs: newLogQueue(o.Workers), claimWait: claimWait,
 		buffers: sync.Pool{New: func() any { return new([16 << 10]byte) }},
@@ -151,7 +152,7 @@ func (g *Gateway) start(ctx context.Context) error {
 	for _, l := range listeners {
 		go func() {
 			if err := g.server.Serve(nginx.NewListener(l.Listener, l.config, g.server.ErrorLog)); err != nil && !errors.Is(err, http.ErrServerClosed) {
-				g.log.printf(levelCrit, "proxy listener %s: %v", l.url(), err)
+				g.log.Printf(errorlog.Crit, "proxy listener %s: %v", l.url(), err)
 			}
 		}()
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/errorlog"
 	"kong-go-plugins/internal/kongdev/router"
 )
 
@@ -63,7 +64,7 @@ func (g *Gateway) newGeneration(d *declarative.Config, infos map[string]PluginIn
 	}
 	for _, s := range g.opts.Plugins {
 		if s.StartCmd == "" {
-			g.log.printf(levelWarn, "start_command undefined for pluginserver %s; assuming external process management", s.Name)
+			g.log.Printf(errorlog.Warn, "start_command undefined for pluginserver %s; assuming external process management", s.Name)
 		} else {
 			t.processes[s.Name] = startProcess(s, g.log, func(again bool) {
 				if again {

@@ -1,6 +1,10 @@
 package kongdev
 
-import "time"
+import (
+	"time"
+
+	"kong-go-plugins/internal/kongdev/errorlog"
+)
 
 // An instance is a worker's knowledge of one started plugin instance. It is
 // claimed, without an id, while somebody starts it.
@@ -56,7 +60,7 @@ func (w *worker) instanceID(conf *pluginConfig, trace *traceEvent) (int32, error
 	begun := time.Now()
 	id, err := w.rpc(conf.plugin).startInstance(conf, seq)
 	if _, returned := err.(*rpcError); returned {
-		w.gen.gw.log.printf(levelErr, "starting instance: %s", err)
+		w.gen.gw.log.Printf(errorlog.Err, "starting instance: %s", err)
 		w.mu.Lock()
 		delete(w.instances, key) // someone else might succeed
 		w.mu.Unlock()

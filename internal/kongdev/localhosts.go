@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
 // localHosts serves the upstreams that live in this process on loopback ports.
@@ -42,11 +44,11 @@ type discard struct{}
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // newServerLog makes net/http's complaints lines of the error log.
-func newServerLog(l *errorLog) *log.Logger { return log.New(serverLog{l}, "", 0) }
+func newServerLog(l *errorlog.Log) *log.Logger { return log.New(serverLog{l}, "", 0) }
 
-type serverLog struct{ log *errorLog }
+type serverLog struct{ log *errorlog.Log }
 
 func (s serverLog) Write(b []byte) (int, error) {
-	s.log.printf(levelInfo, "%s", b)
+	s.log.Printf(errorlog.Info, "%s", b)
 	return len(b), nil
 }

@@ -4,18 +4,19 @@ import (
 	"errors"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/errorlog"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // logMethods are kong.log.
 var logMethods = map[string]pdkMethod{ // read-only
-	"kong.log.alert":  {anyPhase, true, logCall(levelAlert)},
-	"kong.log.crit":   {anyPhase, true, logCall(levelCrit)},
-	"kong.log.err":    {anyPhase, true, logCall(levelErr)},
-	"kong.log.warn":   {anyPhase, true, logCall(levelWarn)},
-	"kong.log.notice": {anyPhase, true, logCall(levelNotice)},
-	"kong.log.info":   {anyPhase, true, logCall(levelInfo)},
-	"kong.log.debug":  {anyPhase, true, logCall(levelDebug)},
+	"kong.log.alert":  {anyPhase, true, logCall(errorlog.Alert)},
+	"kong.log.crit":   {anyPhase, true, logCall(errorlog.Crit)},
+	"kong.log.err":    {anyPhase, true, logCall(errorlog.Err)},
+	"kong.log.warn":   {anyPhase, true, logCall(errorlog.Warn)},
+	"kong.log.notice": {anyPhase, true, logCall(errorlog.Notice)},
+	"kong.log.info":   {anyPhase, true, logCall(errorlog.Info)},
+	"kong.log.debug":  {anyPhase, true, logCall(errorlog.Debug)},
 	"kong.log.serialize": {phaseLog, true, func(ev *event, _ []byte) ([]byte, error) {
 		return ev.req.logOnce.message(), nil
 	}},
@@ -34,7 +35,7 @@ func logCall(level int) func(*event, []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if level > ev.req.gw.log.level {
+		if level > ev.req.gw.log.Level {
 			return nil, nil
 		}
 		if len(list.List) == 0 || list.List[0] == nil { // a nil, or false, ends Lua's argument list
@@ -47,7 +48,7 @@ func logCall(level int) func(*event, []byte) ([]byte, error) {
 			}
 			text.WriteString(lua.ToString(v))
 		}
-		ev.req.gw.log.printf(level, "[%s] %s, request_id: %q", ev.conf.plugin.Name, text.String(), ev.req.id)
+		ev.req.gw.log.Printf(level, "[%s] %s, request_id: %q", ev.conf.plugin.Name, text.String(), ev.req.id)
 		return nil, nil
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/errorlog"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/internal/kongdev/router"
 )
@@ -24,7 +25,7 @@ import (
 func newTestEvent(t testing.TB, p phase) *event {
 	t.Helper()
 	d := recordedConfig("http://127.0.0.1:1")
-	log, err := newErrorLog(nil, "")
+	log, err := errorlog.New(nil, "")
 	require.NoError(t, err)
 	g := &Gateway{log: log, counters: newCounters()}
 	g.buffers.New = func() any { return new([16 << 10]byte) }

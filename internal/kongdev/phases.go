@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"kong-go-plugins/internal/kongdev/errorlog"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -71,7 +72,7 @@ func (ev *event) call(name string, m pdkMethod, args []byte) ([]byte, error) {
 	q := ev.req
 	if m.call == nil {
 		q.gw.counters.missing(name)
-		q.gw.log.printf(levelErr, "[%s] %s is not in kongdev yet", ev.conf.plugin.Name, name)
+		q.gw.log.Printf(errorlog.Err, "[%s] %s is not in kongdev yet", ev.conf.plugin.Name, name)
 		return nil, errNotImplemented
 	}
 	if m.phases&q.phase == 0 {
@@ -126,17 +127,17 @@ func (q *request) handleEvent(conf *pluginConfig, name string) error {
 		}
 		text := strings.ToLower(returned.text)
 		if !strings.Contains(text, "no plugin instance") && !strings.Contains(text, "closed") {
-			log.printf(levelErr, "[%s] pluginserver error: %s", conf.plugin.Name, returned.text)
+			log.Printf(errorlog.Err, "[%s] pluginserver error: %s", conf.plugin.Name, returned.text)
 			return &serverError{returned}
 		}
 		if repeats == maxRepeats {
 			err := fmt.Errorf("%s: the plugin server closed the connection %d times in a row during %s of one request; "+
 				"Kong would repeat it without end, kongdev stops here: look at the plugin's own log", returned.text, repeats+1, name)
-			log.printf(levelErr, "[%s] %v", conf.plugin.Name, err)
+			log.Printf(errorlog.Err, "[%s] %v", conf.plugin.Name, err)
 			return &serverError{err}
 		}
 		w.gen.reset(conf.plugin.Name)
-		log.printf(levelWarn, "[%s] %s", conf.plugin.Name, returned.text)
+		log.Printf(errorlog.Warn, "[%s] %s", conf.plugin.Name, returned.text)
 		q.gw.counters.retries.Add(1)
 	}
 }
@@ -269,7 +270,7 @@ func (q *request) note(conf *pluginConfig, phase string, err error) {
 	}
 	var server *serverError
 	if !errors.As(err, &server) { // those are logged where they arise
-		q.gw.log.printf(levelErr, "[%s] %s, %s phase, request_id: %q", conf.plugin.Name, err, phase, q.id)
+		q.gw.log.Printf(errorlog.Err, "[%s] %s, %s phase, request_id: %q", conf.plugin.Name, err, phase, q.id)
 	}
 	q.out.failed = true
 	q.fail(conf, phase, err)
@@ -308,7 +309,7 @@ func (q *request) logPhase() {
 		if _, err := base.serialize(); err != nil { // Kong serializes for the first handler, and nothing catches that error
 			q.gw.counters.lostLogs.Add(int64(len(confs)))
 			q.fail(confs[0], "log", err)
-			q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; no log handler runs", confs[0].plugin.Name, err, q.id)
+			q.gw.log.Printf(errorlog.Err, "[%s] %s, log phase, request_id: %q; no log handler runs", confs[0].plugin.Name, err, q.id)
 			for range confs {
 				q.trace.logEnded()
 			}
@@ -325,14 +326,14 @@ func (q *request) logPhase() {
 			if err := s.handleEvent(conf, "log"); err != nil {
 				q.gw.counters.lostLogs.Add(1)
 				s.fail(conf, "log", err)
-				q.gw.log.printf(levelErr, "[%s] %s, log phase, request_id: %q; this log event is lost%s", conf.plugin.Name, err, s.id, leakNote(err))
+				q.gw.log.Printf(errorlog.Err, "[%s] %s, log phase, request_id: %q; this log event is lost%s", conf.plugin.Name, err, s.id, leakNote(err))
 			}
 		})
 		if !started {
 			q.gen.active.leave()
 			q.trace.logEnded()
 			q.gw.counters.lostLogs.Add(1)
-			q.gw.log.printf(levelAlert, "%d lua_max_pending_timers are not enough: the log event of %s is lost", maxPendingTimers, conf.plugin.Name)
+			q.gw.log.Printf(errorlog.Alert, "%d lua_max_pending_timers are not enough: the log event of %s is lost", maxPendingTimers, conf.plugin.Name)
 		}
 	}
 }

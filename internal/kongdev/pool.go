@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
 // Kong's connection pool: per worker and socket, last in first out.
@@ -53,7 +55,7 @@ type poolOptions struct {
 	frames   func(Frame)   // may be nil
 	ids      *atomic.Int64
 	counters *counters
-	log      *errorLog
+	log      *errorlog.Log
 }
 
 type idleConn struct {
@@ -105,7 +107,7 @@ func (p *pool) get() (c *pluginConn, reused bool, err error) {
 			p.counters.refused.Add(1)
 		}
 		text := socketText(err)
-		p.log.printf(levelErr, "trying to connect: %s", text)
+		p.log.Printf(errorlog.Err, "trying to connect: %s", text)
 		return nil, false, &rpcError{text: text}
 	}
 	p.counters.connections.Add(1)

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
 // A process runs one plugin server as Kong does: without environment, umask 0,
@@ -19,7 +21,7 @@ import (
 // started again when it ends.
 type process struct {
 	server   PluginServer
-	log      *errorLog
+	log      *errorlog.Log
 	onSpawn  func(again bool)
 	pid      atomic.Int64
 	stopping chan struct{}
@@ -32,7 +34,7 @@ type process struct {
 // respawnWait is the time from one start to the next of a process that ends at once.
 const respawnWait = time.Second
 
-func startProcess(s PluginServer, log *errorLog, onSpawn func(again bool)) *process {
+func startProcess(s PluginServer, log *errorlog.Log, onSpawn func(again bool)) *process {
 	p := &process{server: s, log: log, onSpawn: onSpawn, stopping: make(chan struct{}), done: make(chan struct{})}
 	go p.run()
 	return p
@@ -56,7 +58,7 @@ func (p *process) run() {
 			return
 		default:
 		}
-		p.log.printf(levelNotice, "[pluginserver] starting pluginserver process for %s", p.server.Name)
+		p.log.Printf(errorlog.Notice, "[pluginserver] starting pluginserver process for %s", p.server.Name)
 		next = time.Now().Add(respawnWait)
 		p.onSpawn(again)
 		p.once()
@@ -71,12 +73,12 @@ func (p *process) once() {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's ^C is for kongdev alone
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		p.log.printf(levelErr, "[pluginserver] starting %s: %v", p.server.Name, err)
+		p.log.Printf(errorlog.Err, "[pluginserver] starting %s: %v", p.server.Name, err)
 		return
 	}
 	out, in, err := os.Pipe()
 	if err != nil {
-		p.log.printf(levelErr, "[pluginserver] starting %s: %v", p.server.Name, err)
+		p.log.Printf(errorlog.Err, "[pluginserver] starting %s: %v", p.server.Name, err)
 		return
 	}
 	cmd.Stdout, cmd.Stderr = in, in
@@ -90,10 +92,10 @@ func (p *process) once() {
 	_ = in.Close()
 	if err != nil {
 		_ = out.Close()
-		p.log.printf(levelErr, "[pluginserver] starting %s: %v", p.server.Name, err)
+		p.log.Printf(errorlog.Err, "[pluginserver] starting %s: %v", p.server.Name, err)
 		return
 	}
-	p.log.printf(levelNotice, "[pluginserver] started, pid %d", cmd.Process.Pid)
+	p.log.Printf(errorlog.Notice, "[pluginserver] started, pid %d", cmd.Process.Pid)
 	logged := make(chan struct{})
 	go func() {
 		defer close(logged)
@@ -110,14 +112,14 @@ func (p *process) once() {
 	_ = out.Close()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 127 {
-		p.log.printf(levelErr, "[pluginserver] external pluginserver %q start command %q exited with \"command not found\"", p.server.Name, p.server.StartCmd)
+		p.log.Printf(errorlog.Err, "[pluginserver] external pluginserver %q start command %q exited with \"command not found\"", p.server.Name, p.server.StartCmd)
 		return
 	}
 	state := "exit status 0"
 	if err != nil {
 		state = err.Error()
 	}
-	p.log.printf(levelNotice, "external pluginserver '%s' terminated: %s", p.server.Name, state)
+	p.log.Printf(errorlog.Notice, "external pluginserver '%s' terminated: %s", p.server.Name, state)
 }
 
 // lastWords reads a process's output, and after the deadline what is there already: what the process wrote before it
@@ -155,7 +157,7 @@ func (p *process) copyLines(r io.Reader, pid int) {
 	for {
 		line, err := lines.ReadSlice('\n')
 		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
-			p.log.printf(levelInfo, "[%s:%d] %s", p.server.Name, pid, text)
+			p.log.Printf(errorlog.Info, "[%s:%d] %s", p.server.Name, pid, text)
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return

@@ -12,12 +12,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
 func runProcess(t *testing.T, command string) (*process, *syncBuffer, *atomic.Int64) {
 	t.Helper()
 	text, spawns := &syncBuffer{}, &atomic.Int64{}
-	log, err := newErrorLog(text, "info")
+	log, err := errorlog.New(text, "info")
 	require.NoError(t, err)
 	p := startProcess(PluginServer{Name: "p", StartCmd: command}, log, func(bool) { spawns.Add(1) })
 	t.Cleanup(p.stop)

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"kong-go-plugins/internal/kongdev/errorlog"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -101,7 +102,7 @@ func TestIdleConnectionsEnd(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	startFakePlugin(t, dir, ignore)
-	log, err := newErrorLog(nil, "")
+	log, err := errorlog.New(nil, "")
 	require.NoError(t, err)
 	const idle = 100 * time.Millisecond
 	p, err := newPool(poolOptions{socket: filepath.Join(dir, "tplug.socket"), idle: idle, ids: new(atomic.Int64), counters: newCounters(), log: log})

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
 // A try is one attempt to reach the upstream, as Log.Serialize lists it.
@@ -111,7 +113,7 @@ func (q *request) run() {
 			reply, err = q.delayedReply()
 		}
 		if err != nil {
-			q.gw.log.printf(levelErr, "delayed_response: %s, request_id: %q", err, q.id)
+			q.gw.log.Printf(errorlog.Err, "delayed_response: %s, request_id: %q", err, q.id)
 			q.answerError(err)
 			return
 		}
@@ -136,7 +138,7 @@ func (q *request) run() {
 			q.proxyBuffered()
 			return
 		} else {
-			q.gw.log.printf(levelNotice, "response buffering was turned off: connection upgrade (%s)", upgrade)
+			q.gw.log.Printf(errorlog.Notice, "response buffering was turned off: connection upgrade (%s)", upgrade)
 			q.ctx.bufferedProxying = nil
 		}
 	}
@@ -194,7 +196,7 @@ func (q *request) chooseTarget() error {
 	if q.byAddress {
 		// Nothing is looked up; a name fails when it is connected to.
 	} else if _, err := q.gw.proxy.resolve(q.in.Context(), q.target); err != nil {
-		q.gw.log.printf(levelErr, "[dns] %v", err)
+		q.gw.log.Printf(errorlog.Err, "[dns] %v", err)
 		return errors.New("name resolution failed")
 	}
 	if q.upstreamHost == "" {
@@ -250,7 +252,7 @@ func (q *request) roundTrip() (*exchange, int) {
 			t.ip, t.port, t.latency = q.target.host, q.target.port, time.Since(t.start)
 			q.times.balancerEnd = nowMS()
 			q.times.proxyLatency = q.times.balancerEnd - q.start
-			q.gw.log.printf(levelErr, "failed to set the current peer (address: %s port: %d): no host allowed, request_id: %q"+
+			q.gw.log.Printf(errorlog.Err, "failed to set the current peer (address: %s port: %d): no host allowed, request_id: %q"+
 				" (the service's host is an address, and then Kong takes no name from set_target or set_upstream)", t.ip, t.port, q.id)
 			return nil, http.StatusInternalServerError
 		}
@@ -306,7 +308,7 @@ func (q *request) roundTrip() (*exchange, int) {
 		if status == statusClientGone {
 			return nil, status
 		}
-		q.gw.log.printf(levelErr, "upstream %s://%s:%d: %v, request_id: %q", q.upstreamScheme, q.target.host, q.target.port, err, q.id)
+		q.gw.log.Printf(errorlog.Err, "upstream %s://%s:%d: %v, request_id: %q", q.upstreamScheme, q.target.host, q.target.port, err, q.id)
 		if connected || len(q.tries) > s.Retries || !retryable(err) {
 			return nil, status
 		}
@@ -348,7 +350,7 @@ func (q *request) upstreamHeader() http.Header {
 		line := &q.headers[i]
 		if !hopHeaders[line.Key] && !drop[line.Key] {
 			if strings.ContainsFunc(line.Value, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }) {
-				q.gw.log.printf(levelWarn, "the upstream does not get the header %q: kongdev cannot send its control characters, as Kong does", line.Name)
+				q.gw.log.Printf(errorlog.Warn, "the upstream does not get the header %q: kongdev cannot send its control characters, as Kong does", line.Name)
 				continue
 			}
 			name := line.Name // as it was given: nginx keeps its case

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"kong-go-plugins/internal/kongdev/errorlog"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
@@ -43,7 +44,7 @@ func (r *rpc) call(field protowire.Number, command []byte, ev *event) ([]byte, e
 	if err := c.writeFrame("RpcCall", "", msg); err != nil {
 		r.pool.drop(c)
 		if reused {
-			r.worker.gen.gw.log.printf(levelInfo, "[%s] the pooled connection %d had just been closed by the plugin server", r.plugin.Name, c.id)
+			r.worker.gen.gw.log.Printf(errorlog.Info, "[%s] the pooled connection %d had just been closed by the plugin server", r.plugin.Name, c.id)
 		}
 		return nil, err
 	}

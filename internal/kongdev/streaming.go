@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kong-go-plugins/internal/kongdev/errorlog"
 	"kong-go-plugins/internal/kongdev/header"
 )
 
@@ -76,7 +77,7 @@ func (q *request) proxyStreaming() {
 	case q.out.gone:
 		q.out.broken = true
 	case broken:
-		q.gw.log.printf(levelErr, "upstream prematurely closed connection, request_id: %q", q.id)
+		q.gw.log.Printf(errorlog.Err, "upstream prematurely closed connection, request_id: %q", q.id)
 		q.out.broken = true
 	}
 }
@@ -111,7 +112,7 @@ func (q *request) readBody() bool {
 	if err == nil {
 		return true
 	}
-	q.gw.log.printf(levelInfo, "%v, request_id: %q", err, q.id)
+	q.gw.log.Printf(errorlog.Info, "%v, request_id: %q", err, q.id)
 	status := http.StatusBadRequest
 	if errors.Is(err, errClientTimeout) {
 		status = http.StatusRequestTimeout

@@ -13,6 +13,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/collector"
+	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
 // What a console remembers; older things are forgotten.
@@ -72,7 +73,7 @@ type line struct {
 const maxLine = 2000
 
 // Log is a gateway's OnLog.
-func (c *Console) Log(l kongdev.LogLine) {
+func (c *Console) Log(l errorlog.Line) {
 	text := withoutCredentials(clip(l.Text, maxLine))
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
 // A viewer reads the feed as a browser does.
@@ -322,6 +322,6 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
-func lineOf(i int) kongdev.LogLine {
-	return kongdev.LogLine{Time: time.Unix(int64(i), 0), Level: "info", Text: fmt.Sprint("line ", i)}
+func lineOf(i int) errorlog.Line {
+	return errorlog.Line{Time: time.Unix(int64(i), 0), Level: "info", Text: fmt.Sprint("line ", i)}
 }

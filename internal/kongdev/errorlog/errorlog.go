@@ -1,4 +1,5 @@
-package kongdev
+// Package errorlog is Kong's error log.
+package errorlog
 
 import (
 	"fmt"
@@ -10,36 +11,36 @@ import (
 
 // Kong's log levels, most severe first.
 const (
-	levelAlert = iota
-	levelCrit
-	levelErr
-	levelWarn
-	levelNotice
-	levelInfo
-	levelDebug
+	Alert = iota
+	Crit
+	Err
+	Warn
+	Notice
+	Info
+	Debug
 )
 
 var levelNames = []string{"alert", "crit", "error", "warn", "notice", "info", "debug"} // read-only
 
-// errorLog is Kong's error log: one line per call, in nginx's form. It is safe
+// Log is Kong's error log: one line per call, in nginx's form. It is safe
 // for concurrent use; a nil writer drops everything.
-type errorLog struct {
-	level int
-	hook  func(LogLine) // may be nil; gets what is less severe than level too
+type Log struct {
+	Level int        // what is less severe is not written
+	Hook  func(Line) // may be nil; gets what is less severe than Level too, less the debug lines. Set it before the first line
 	mu    sync.Mutex
 	w     io.Writer
 }
 
-// A LogLine is one line of Kong's error log.
-type LogLine struct {
+// A Line is one line of Kong's error log.
+type Line struct {
 	Time  time.Time
 	Level string // nginx's names
 	Text  string // without time and level; a plugin's own output begins with "[name:pid] "
 }
 
-// newErrorLog makes a log that leaves out what is less severe than level, one
+// New makes a log that leaves out what is less severe than level, one
 // of nginx's names; "" is info.
-func newErrorLog(w io.Writer, level string) (*errorLog, error) {
+func New(w io.Writer, level string) (*Log, error) {
 	if level == "" {
 		level = "info"
 	}
@@ -47,15 +48,16 @@ func newErrorLog(w io.Writer, level string) (*errorLog, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("log level: %q is not one of %q", level, levelNames)
 	}
-	return &errorLog{level: i, w: w}, nil
+	return &Log{Level: i, w: w}, nil
 }
 
-func (l *errorLog) printf(level int, format string, args ...any) {
+// Printf writes a line of a level.
+func (l *Log) Printf(level int, format string, args ...any) {
 	now := time.Now()
-	if l.hook != nil && level < levelDebug {
-		l.hook(LogLine{now, levelNames[level], fmt.Sprintf(format, args...)})
+	if l.Hook != nil && level < Debug {
+		l.Hook(Line{now, levelNames[level], fmt.Sprintf(format, args...)})
 	}
-	if l.w == nil || level > l.level {
+	if l.w == nil || level > l.Level {
 		return
 	}
 	line := now.AppendFormat(nil, "2006/01/02 15:04:05")
