@@ -18,6 +18,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
@@ -25,10 +26,10 @@ import (
 func pluginIsNotThere(t *testing.T) func() string {
 	dir := folder(t)
 	prefix := folder(t)
-	server := func(name, start string) kongdev.PluginServer {
-		return kongdev.PluginServer{Name: name, QueryCmd: filepath.Join(bin, name) + " -dump", StartCmd: start}
+	server := func(name, start string) external.Server {
+		return external.Server{Name: name, QueryCmd: filepath.Join(bin, name) + " -dump", StartCmd: start}
 	}
-	servers := []kongdev.PluginServer{
+	servers := []external.Server{
 		server("moesif", "/nowhere/moesif"),
 		server("keyauth", filepath.Join(bad, "plain")+" -kong-prefix "+prefix),
 		server("datakit", filepath.Join(bin, "datakit")+" -kong-prefix "+filepath.Join(dir, "other")),
@@ -55,7 +56,7 @@ plugins:
 	assert.Equal(t, http.StatusInternalServerError, answer.StatusCode)
 
 	alone := folder(t)
-	_, more := startGateway(t, kongdev.Options{Config: config, Prefix: alone, Infos: infos, Plugins: []kongdev.PluginServer{
+	_, more := startGateway(t, kongdev.Options{Config: config, Prefix: alone, Infos: infos, Plugins: []external.Server{
 		server("moesif", ""), server("keyauth", filepath.Join(bad, "foreign")), server("datakit", ""),
 	}})
 	return func() string { return log() + more() }

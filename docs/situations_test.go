@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 // withoutRights is a user whom the modes of files hold back: this one, but for root.
@@ -71,7 +72,7 @@ func kongDoesNotStart(t *testing.T) func() string {
 	var s script
 	dir := folder(t)
 	ask := func(command string) {
-		_, err := kongdev.QueryPlugin(t.Context(), kongdev.PluginServer{Name: "moesif", QueryCmd: command})
+		_, err := external.Query(t.Context(), external.Server{Name: "moesif", QueryCmd: command})
 		require.Error(t, err)
 		s.WriteString(err.Error() + "\n")
 	}
@@ -86,7 +87,7 @@ func kongDoesNotStart(t *testing.T) func() string {
 	noted.Stderr = &s
 	out, err := noted.Output()
 	require.NoError(t, err)
-	_, problems := kongdev.CheckDump("moesif", out)
+	_, problems := external.CheckDump("moesif", out)
 	require.NotEmpty(t, problems)
 	for _, p := range problems {
 		s.WriteString(p.Error() + "\n")

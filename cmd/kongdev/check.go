@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 const checkUsage = `kongdev check runs the query command of plugin binaries and says everything that Kong
@@ -69,13 +70,13 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 			code = exitError
 			continue
 		}
-		info, problems := kongdev.CheckPlugin(ctx, server)
+		info, problems := external.Check(ctx, server)
 		if ctx.Err() != nil {
 			return exitError
 		}
 		bad := 0
 		for _, p := range problems {
-			if p.Verdict > kongdev.Remark {
+			if p.Verdict > external.Remark {
 				bad++
 			}
 		}
@@ -97,24 +98,24 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 }
 
 // queryOf is how to ask what an argument names: a binary, or a whole query command.
-func queryOf(arg string) (kongdev.PluginServer, error) {
+func queryOf(arg string) (external.Server, error) {
 	info, err := os.Stat(arg)
 	words := strings.Fields(arg)
 	switch {
 	case err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 == 0:
-		return kongdev.PluginServer{}, fmt.Errorf("%s is no executable file; make it one with chmod +x", arg)
+		return external.Server{}, fmt.Errorf("%s is no executable file; make it one with chmod +x", arg)
 	case err == nil && info.Mode().IsRegular():
 		path, err := filepath.Abs(arg)
 		if err != nil {
-			return kongdev.PluginServer{}, err
+			return external.Server{}, err
 		}
-		return kongdev.PluginServer{Name: filepath.Base(path), QueryCmd: quoteWord(path) + " -dump"}, nil
+		return external.Server{Name: filepath.Base(path), QueryCmd: quoteWord(path) + " -dump"}, nil
 	case err == nil:
-		return kongdev.PluginServer{}, fmt.Errorf("%s is no file; name the binary in it", arg)
+		return external.Server{}, fmt.Errorf("%s is no file; name the binary in it", arg)
 	case len(words) < 2:
-		return kongdev.PluginServer{}, fmt.Errorf("%w; name a binary, or a query command in quotes", err)
+		return external.Server{}, fmt.Errorf("%w; name a binary, or a query command in quotes", err)
 	}
-	return kongdev.PluginServer{Name: filepath.Base(words[0]), QueryCmd: arg}, nil
+	return external.Server{Name: filepath.Base(words[0]), QueryCmd: arg}, nil
 }
 
 // quoteWord makes s one word for the shell.

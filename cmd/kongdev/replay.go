@@ -13,6 +13,7 @@ import (
 
 	"kong-go-plugins/internal/frames"
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/replay"
 )
 
@@ -186,7 +187,7 @@ func (s *replaySettings) startServer(ctx context.Context, stderr io.Writer) (sto
 				server.StartCmd = quoteWord(path) + " -kong-prefix " + quoteWord(prefix)
 			}
 		}
-		end, err := kongdev.RunPlugin(server, stderr, s.level)
+		end, err := external.Run(server, stderr, s.level)
 		if err != nil {
 			_ = os.RemoveAll(prefix)
 			return nil, err

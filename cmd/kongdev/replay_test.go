@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/frames"
-	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 // kongdev replay at the command line: with -socket, several files, errors with cause and remedy.
@@ -44,7 +44,7 @@ func TestReplayCommand(t *testing.T) {
 	prefix, err := os.MkdirTemp("", "kd") // short: socket paths are limited
 	require.NoError(t, err)
 	defer os.RemoveAll(prefix)
-	stop, err := kongdev.RunPlugin(kongdev.PluginServer{Name: "moesif", StartCmd: binary + " -kong-prefix " + prefix}, io.Discard, "")
+	stop, err := external.Run(external.Server{Name: "moesif", StartCmd: binary + " -kong-prefix " + prefix}, io.Discard, "")
 	require.NoError(t, err)
 	defer stop()
 	s := struct{ socket string }{filepath.Join(prefix, "moesif.socket")}

@@ -17,6 +17,7 @@ import (
 	"kong-go-plugins/internal/kongdev/console"
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/echo"
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 // readyTimeout is how long a plugin server may take until it listens. Kong
@@ -71,7 +72,7 @@ func start(ctx context.Context, s settings, stderr io.Writer) (_ *started, err e
 	}
 	st.endpoint = addresses["http://collector.kongdev"]
 
-	servers, err := kongdev.Binaries{Dir: s.plugins, Prefix: prefix, Words: s.pluginFlags, Log: stderr}.Servers(ctx, config.PluginNames())
+	servers, err := external.Binaries{Dir: s.plugins, Prefix: prefix, Words: s.pluginFlags, Log: stderr}.Servers(ctx, kongdev.WithoutStandIns(config.PluginNames()))
 	if err != nil {
 		return nil, errors.Join(config.Mistakes(), err)
 	}

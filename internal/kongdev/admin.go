@@ -13,6 +13,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/schema"
 )
 
@@ -34,7 +35,7 @@ func NewCollector() *Collector { return collector.New() }
 // configuration that is served.
 type admin struct {
 	config    *declarative.Config
-	infos     map[string]PluginInfo
+	infos     map[string]external.Info
 	nodeID    string
 	proxy     string
 	stats     func() Stats

@@ -11,6 +11,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 func testAdmin(t *testing.T) *admin {
@@ -19,7 +20,7 @@ func testAdmin(t *testing.T) *admin {
 	require.NoError(t, err)
 	return &admin{
 		config: d, nodeID: "n", proxy: "http://127.0.0.1:8000", collector: collector.New(),
-		infos: map[string]PluginInfo{"tplug": {
+		infos: map[string]external.Info{"tplug": {
 			Name: "tplug", Version: "1.2.3", Priority: 7,
 			Schema: json.RawMessage(`{"name":"tplug","fields":[{"config":{"type":"record","fields":[{"message":{"type":"string"}},{"unset":{"type":"string"}}]}}]}`),
 		}},

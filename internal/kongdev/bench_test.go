@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 // BenchmarkRequest measures the gateway with everything in one process: client,
@@ -26,7 +28,7 @@ func BenchmarkRequest(b *testing.B) {
 			defer func() { _ = os.RemoveAll(dir) }()
 			g, err := Start(context.Background(), Options{
 				Config: recordedConfig(upstream.URL), Prefix: dir,
-				Plugins: []PluginServer{{Name: "tplug", QueryCmd: `echo '{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"tplug","Phases":[` + bm.phases + `],"Version":"1","Priority":1,"Schema":{}}]}'`}},
+				Plugins: []external.Server{{Name: "tplug", QueryCmd: `echo '{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"tplug","Phases":[` + bm.phases + `],"Version":"1","Priority":1,"Schema":{}}]}'`}},
 			})
 			require.NoError(b, err)
 			defer func() { _ = g.Close() }()

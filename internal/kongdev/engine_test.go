@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/uri"
 )
 
@@ -138,7 +139,7 @@ func withTplug(t *testing.T) func(*Options) {
 	bin := filepath.Join(t.TempDir(), "tplug") // go-pdk names the plugin after its file
 	require.NoError(t, copyFile(bin, self))
 	return func(o *Options) {
-		o.Plugins = []PluginServer{{Name: "tplug", QueryCmd: bin + " -dump", StartCmd: bin + " -kong-prefix " + o.Prefix}}
+		o.Plugins = []external.Server{{Name: "tplug", QueryCmd: bin + " -dump", StartCmd: bin + " -kong-prefix " + o.Prefix}}
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/Kong/go-pdk/server/kong_plugin_protocol"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 // A fakePlugin is a plugin server in the test: it starts instances by itself
@@ -191,6 +193,6 @@ func dumpedPlugin(t *testing.T, name string, phases string) func(*Options) {
 	text := fmt.Sprintf(`{"Protocol":"ProtoBuf:1","Plugins":[{"Name":%q,"Phases":[%s],"Version":"0.1.0","Priority":1500,"Schema":{"name":%q,"fields":[]}}]}`, name, phases, name)
 	require.NoError(t, os.WriteFile(dump, []byte(text), 0o600))
 	return func(o *Options) {
-		o.Plugins = []PluginServer{{Name: name, QueryCmd: "cat " + dump}}
+		o.Plugins = []external.Server{{Name: name, QueryCmd: "cat " + dump}}
 	}
 }

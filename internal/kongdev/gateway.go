@@ -23,6 +23,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/errorlog"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/nginx"
 )
 
@@ -34,22 +35,22 @@ const serverHeader = "kong/" + Version
 // Options say what a Gateway runs.
 type Options struct {
 	Config     *declarative.Config
-	Listen     string                  // the proxy's addresses as Kong's proxy_listen: "127.0.0.1:0, 127.0.0.1:8443 ssl"; "" is 127.0.0.1:0
-	Workers    int                     // 0 is 1
-	Prefix     string                  // Kong's prefix: sockets and body files live here; "" is a temporary folder, removed at Close
-	Plugins    []PluginServer          // one per plugin
-	Infos      map[string]PluginInfo   // what the query commands told, by plugin name; nil = Start runs them
-	Hosts      map[string]http.Handler // upstreams inside this process by host name
-	Log        io.Writer               // Kong's error log; nil drops it
-	LogLevel   string                  // nginx's names; "" is info, where plugin output shows
-	OnLog      func(errorlog.Line)     // called for every line from info on, whatever LogLevel says, by many goroutines at once
-	OnFrame    func(Frame)             // called for every frame, by many goroutines at once
-	OnTrace    func(*LiveTrace)        // called when a request arrives and whenever its trace grows, by many goroutines at once
-	TraceBytes int                     // of each message in a trace; 0 is all
-	LoopTurn   time.Duration           // how long a worker takes to notice that an idle plugin connection has ended: a request in that time is sent on a dead one, a 500; 0 is 1 ms, as in a busy Kong
-	ReloadWait time.Duration           // how long Reload leaves the old plugin processes; 0 is Kong's 10 s
-	bodyWait   time.Duration           // for a client to send more of a body; 0 is nginx's minute
-	listeners  []proxyListener         // instead of Listen
+	Listen     string                   // the proxy's addresses as Kong's proxy_listen: "127.0.0.1:0, 127.0.0.1:8443 ssl"; "" is 127.0.0.1:0
+	Workers    int                      // 0 is 1
+	Prefix     string                   // Kong's prefix: sockets and body files live here; "" is a temporary folder, removed at Close
+	Plugins    []external.Server        // one per plugin
+	Infos      map[string]external.Info // what the query commands told, by plugin name; nil = Start runs them
+	Hosts      map[string]http.Handler  // upstreams inside this process by host name
+	Log        io.Writer                // Kong's error log; nil drops it
+	LogLevel   string                   // nginx's names; "" is info, where plugin output shows
+	OnLog      func(errorlog.Line)      // called for every line from info on, whatever LogLevel says, by many goroutines at once
+	OnFrame    func(Frame)              // called for every frame, by many goroutines at once
+	OnTrace    func(*LiveTrace)         // called when a request arrives and whenever its trace grows, by many goroutines at once
+	TraceBytes int                      // of each message in a trace; 0 is all
+	LoopTurn   time.Duration            // how long a worker takes to notice that an idle plugin connection has ended: a request in that time is sent on a dead one, a 500; 0 is 1 ms, as in a busy Kong
+	ReloadWait time.Duration            // how long Reload leaves the old plugin processes; 0 is Kong's 10 s
+	bodyWait   time.Duration            // for a client to send more of a body; 0 is nginx's minute
+	listeners  []proxyListener          // instead of Listen
 }
 
 // A Gateway is a running proxy with its plugin servers.
@@ -161,11 +162,11 @@ func (g *Gateway) start(ctx context.Context) error {
 
 // query asks the plugin servers to describe themselves, if nobody has; the
 // stand-ins need not be asked.
-func (g *Gateway) query(ctx context.Context) (map[string]PluginInfo, error) {
+func (g *Gateway) query(ctx context.Context) (map[string]external.Info, error) {
 	all, infos := StandIns(), g.opts.Infos
 	if infos == nil {
 		var err error
-		if infos, err = QueryPlugins(ctx, g.opts.Plugins); err != nil {
+		if infos, err = external.QueryAll(ctx, g.opts.Plugins); err != nil {
 			return nil, err
 		}
 	}
@@ -174,10 +175,10 @@ func (g *Gateway) query(ctx context.Context) (map[string]PluginInfo, error) {
 }
 
 // plugins are the known plugins by name.
-func (g *Gateway) plugins(infos map[string]PluginInfo) map[string]*plugin {
+func (g *Gateway) plugins(infos map[string]external.Info) map[string]*plugin {
 	out := map[string]*plugin{}
 	for name, info := range infos {
-		p := &plugin{PluginInfo: info, phases: map[string]bool{}}
+		p := &plugin{Info: info, phases: map[string]bool{}}
 		for _, phase := range info.Phases {
 			p.phases[phase] = true
 		}
@@ -189,7 +190,7 @@ func (g *Gateway) plugins(infos map[string]PluginInfo) map[string]*plugin {
 			continue
 		}
 		p.socket = filepath.Join(g.prefix, strings.ToLower(p.Server)+".socket") // as Kong reads pluginserver_names
-		if i := slices.IndexFunc(g.opts.Plugins, func(s PluginServer) bool { return s.Name == p.Server }); i >= 0 && g.opts.Plugins[i].Socket != "" {
+		if i := slices.IndexFunc(g.opts.Plugins, func(s external.Server) bool { return s.Name == p.Server }); i >= 0 && g.opts.Plugins[i].Socket != "" {
 			p.socket = g.opts.Plugins[i].Socket
 		}
 		out[name] = p
@@ -207,7 +208,7 @@ func (g *Gateway) Reload(config *declarative.Config) error {
 	if g.closing.Err() != nil {
 		return errClosing
 	}
-	ctx, cancel := context.WithTimeout(g.closing, queryTimeout)
+	ctx, cancel := context.WithTimeout(g.closing, external.QueryTimeout)
 	defer cancel()
 	infos, err := g.query(ctx)
 	if err != nil {
@@ -275,7 +276,7 @@ func (g *Gateway) Close() error {
 func (g *Gateway) Prefix() string { return g.prefix }
 
 // Infos are the plugins' descriptions by name.
-func (g *Gateway) Infos() map[string]PluginInfo { return g.gen.Load().infos }
+func (g *Gateway) Infos() map[string]external.Info { return g.gen.Load().infos }
 
 // Config is the running configuration.
 func (g *Gateway) Config() *declarative.Config { return g.gen.Load().config }
@@ -313,7 +314,7 @@ func (g *Gateway) SignalPlugin(name string, sig syscall.Signal) error {
 	if p == nil {
 		return fmt.Errorf("plugin server %q is not run by this gateway", name)
 	}
-	return p.kill(sig)
+	return p.Signal(sig)
 }
 
 // Ready waits until every plugin server's socket accepts connections. Kong has
@@ -360,4 +361,13 @@ func (g *Gateway) removePrefix() {
 	if g.ownsDir {
 		_ = os.RemoveAll(g.prefix)
 	}
+}
+
+// Graph has the binary of a configured plugin draw its workflow, as JSON.
+func (g *Gateway) Graph(ctx context.Context, p *declarative.Plugin) ([]byte, error) {
+	at := slices.IndexFunc(g.opts.Plugins, func(s external.Server) bool { return s.Name == p.Name })
+	if at < 0 {
+		return external.Server{Name: p.Name}.Graph(ctx, nil) // the error of one that cannot
+	}
+	return g.opts.Plugins[at].Graph(ctx, p.Config)
 }

@@ -8,6 +8,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/errorlog"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/router"
 )
 
@@ -31,16 +32,16 @@ type generation struct {
 // A tenure is what lives from one start of the workers to the next: their
 // memory, and the plugin servers.
 type tenure struct {
-	infos     map[string]PluginInfo
+	infos     map[string]external.Info
 	plugins   map[string]*plugin
-	memories  []*workerMemory     // by worker
-	processes map[string]*process // by plugin server name
-	active    gate                // requests and log events
+	memories  []*workerMemory              // by worker
+	processes map[string]*external.Process // by plugin server name
+	active    gate                         // requests and log events
 }
 
 // newGeneration makes everything anew, as kong reload does.
-func (g *Gateway) newGeneration(d *declarative.Config, infos map[string]PluginInfo) (*generation, error) {
-	t := &tenure{infos: infos, plugins: g.plugins(infos), processes: map[string]*process{}}
+func (g *Gateway) newGeneration(d *declarative.Config, infos map[string]external.Info) (*generation, error) {
+	t := &tenure{infos: infos, plugins: g.plugins(infos), processes: map[string]*external.Process{}}
 	gen, err := g.configure(d, t)
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func (g *Gateway) newGeneration(d *declarative.Config, infos map[string]PluginIn
 		if s.StartCmd == "" {
 			g.log.Printf(errorlog.Warn, "start_command undefined for pluginserver %s; assuming external process management", s.Name)
 		} else {
-			t.processes[s.Name] = startProcess(s, g.log, func(again bool) {
+			t.processes[s.Name] = external.Start(s, g.log, func(again bool) {
 				if again {
 					g.counters.respawns.Add(1)
 				}
@@ -134,7 +135,7 @@ func (t *tenure) end() {
 	}
 	var wg sync.WaitGroup
 	for _, p := range t.processes {
-		wg.Go(p.stop)
+		wg.Go(p.Stop)
 	}
 	t.closePools()
 	wg.Wait()

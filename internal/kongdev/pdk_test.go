@@ -17,6 +17,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/errorlog"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/internal/kongdev/router"
 )
@@ -36,7 +37,7 @@ func newTestEvent(t testing.TB, p phase) *event {
 	q.match = router.Match{Route: d.Routes[0], Service: d.Services[0], UpstreamPath: "/x"}
 	q.upstreamPath, q.ctx.hasBalancerData = "/x", true
 	q.logOnce = &serialized{base: q.snapshot()}
-	return &event{req: q, conf: &pluginConfig{entity: d.Plugins[0], plugin: &plugin{PluginInfo: PluginInfo{Name: "tplug"}}}}
+	return &event{req: q, conf: &pluginConfig{entity: d.Plugins[0], plugin: &plugin{Info: external.Info{Name: "tplug"}}}}
 }
 
 // Whatever bytes a plugin sends as arguments, in whatever phase, a call answers
@@ -207,7 +208,7 @@ func TestPluginOrder(t *testing.T) {
 	bob := d.Consumers[0]
 	plugins := map[string]*plugin{}
 	for name, priority := range map[string]int{"low": 1, "high": 9, "b": 5, "c": 5} {
-		plugins[name] = &plugin{PluginInfo: PluginInfo{Name: name, Priority: priority}}
+		plugins[name] = &plugin{Info: external.Info{Name: name, Priority: priority}}
 	}
 	d.Plugins = []*declarative.Plugin{
 		{ID: "1", Name: "low", Enabled: true, Config: map[string]any{"n": 1}},

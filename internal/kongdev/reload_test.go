@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 // A change of the configuration gives every configuration a new number, the
@@ -89,7 +91,7 @@ func TestReloadQueriesAgain(t *testing.T) {
 	write(`{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"tplug","Phases":["access"],"Version":"1","Priority":1,"Schema":{"name":"tplug","fields":[]}}]}`)
 	var phases []string
 	b, _ := newFakeBench(t, `"access"`, func(_ *fakeConn, phase string, _ int32) { phases = append(phases, phase) }, func(o *Options) {
-		o.Plugins = []PluginServer{{Name: "tplug", QueryCmd: "cat " + dump}}
+		o.Plugins = []external.Server{{Name: "tplug", QueryCmd: "cat " + dump}}
 	})
 	require.Equal(t, 200, b.get("/").StatusCode)
 

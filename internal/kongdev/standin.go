@@ -3,8 +3,10 @@ package kongdev
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/lua"
 	"kong-go-plugins/schema"
 )
@@ -42,11 +44,17 @@ func IsStandIn(name string) bool {
 	return ok
 }
 
+// WithoutStandIns are the names less those of plugins inside kongdev: the plugins
+// that need a binary.
+func WithoutStandIns(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), IsStandIn)
+}
+
 // StandIns are the descriptions of the plugins inside kongdev by name.
-func StandIns() map[string]PluginInfo {
-	infos := map[string]PluginInfo{}
+func StandIns() map[string]external.Info {
+	infos := map[string]external.Info{}
 	for name, s := range standIns {
-		infos[name] = PluginInfo{Name: name, Version: standInVersion, Priority: s.priority, Phases: s.phases, Schema: s.schema().DumpSchema(name)}
+		infos[name] = external.Info{Name: name, Version: standInVersion, Priority: s.priority, Phases: s.phases, Schema: s.schema().DumpSchema(name)}
 	}
 	return infos
 }

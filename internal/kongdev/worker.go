@@ -9,12 +9,13 @@ import (
 	"sync/atomic"
 
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/lua"
 )
 
 // A plugin is an external plugin as its dump described it.
 type plugin struct {
-	PluginInfo
+	external.Info
 	socket string // "" for a plugin inside kongdev
 	phases map[string]bool
 }

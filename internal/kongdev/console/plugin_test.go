@@ -21,6 +21,7 @@ import (
 	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/declarative"
 	"kong-go-plugins/internal/kongdev/echo"
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 func TestMain(m *testing.M) {
@@ -110,7 +111,7 @@ plugins:
 	r.console.fetch = 10 * time.Millisecond
 	r.Gateway, err = kongdev.Start(context.Background(), kongdev.Options{
 		Config: config, Prefix: dir, OnTrace: r.console.Trace, TraceBytes: TraceBytes, OnLog: r.console.Log,
-		Plugins: []kongdev.PluginServer{{Name: "guard", QueryCmd: bin + " -dump", StartCmd: bin + " -kong-prefix " + dir, GraphCmd: graph}},
+		Plugins: []external.Server{{Name: "guard", QueryCmd: bin + " -dump", StartCmd: bin + " -kong-prefix " + dir, GraphCmd: graph}},
 		Hosts:   map[string]http.Handler{"echo.kongdev": echo.New()},
 	})
 	require.NoError(t, err)

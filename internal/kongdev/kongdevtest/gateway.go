@@ -28,6 +28,7 @@ import (
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/external"
 )
 
 // Patience is how long anything may take before the test fails.
@@ -128,7 +129,7 @@ func Start(t testing.TB, o Options) *Gateway {
 }
 
 // servers finds, builds and names the plugins' binaries.
-func (o Options) servers(t testing.TB, names []string, prefix string) []kongdev.PluginServer {
+func (o Options) servers(t testing.TB, names []string, prefix string) []external.Server {
 	t.Helper()
 	bin := filepath.Join(prefix, "bin")
 	require.NoError(t, os.Mkdir(bin, 0o700))
@@ -149,10 +150,10 @@ func (o Options) servers(t testing.TB, names []string, prefix string) []kongdev.
 	for name := range o.Plugins {
 		require.Contains(t, names, name, "a plugin that the configuration does not name")
 	}
-	built, err := kongdev.Binaries{Prefix: prefix}.Servers(t.Context(), fromSource)
+	built, err := external.Binaries{Prefix: prefix}.Servers(t.Context(), kongdev.WithoutStandIns(fromSource))
 	require.NoError(t, err)
 	named := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(fromSource, n) })
-	placed, err := kongdev.Binaries{Dir: bin, Prefix: prefix}.Servers(t.Context(), named)
+	placed, err := external.Binaries{Dir: bin, Prefix: prefix}.Servers(t.Context(), named)
 	require.NoError(t, err)
 	servers := append(built, placed...)
 	for i, s := range servers {

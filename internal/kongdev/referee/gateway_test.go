@@ -20,6 +20,7 @@ import (
 
 	"kong-go-plugins/internal/kongdev"
 	"kong-go-plugins/internal/kongdev/declarative"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 	"kong-go-plugins/schema"
 )
@@ -136,13 +137,13 @@ func newBench(t testing.TB, plugin, server string) *bench {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 
-	ps := kongdev.PluginServer{Name: plugin, QueryCmd: install(t, dir, onGoPDK, plugin) + " -dump"}
+	ps := external.Server{Name: plugin, QueryCmd: install(t, dir, onGoPDK, plugin) + " -dump"}
 	if server != "" {
 		ps.StartCmd = install(t, dir, server, plugin) + " -kong-prefix " + dir
 	}
 	config, err := declarative.Parse("kong.yml", fmt.Appendf(nil, kongFiles[plugin], up.URL))
 	require.NoError(t, err)
-	infos, err := kongdev.QueryPlugins(t.Context(), []kongdev.PluginServer{ps})
+	infos, err := external.QueryAll(t.Context(), []external.Server{ps})
 	require.NoError(t, err)
 	declared, err := schema.FromDump(infos[plugin].Schema)
 	require.NoError(t, err)
@@ -150,7 +151,7 @@ func newBench(t testing.TB, plugin, server string) *bench {
 	log, err := os.Create(filepath.Join(dir, "error.log"))
 	require.NoError(t, err)
 	b.Gateway, err = kongdev.Start(t.Context(), kongdev.Options{
-		Config: config, Prefix: dir, Plugins: []kongdev.PluginServer{ps}, Infos: infos, Log: log, OnFrame: b.onFrame,
+		Config: config, Prefix: dir, Plugins: []external.Server{ps}, Infos: infos, Log: log, OnFrame: b.onFrame,
 		LoopTurn: 5 * time.Second, // in 14 the repeat comes before Kong has noticed that its idle connections have ended too; it has before 15
 	})
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/frames"
-	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/external"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 	"kong-go-plugins/internal/kongdev/replay"
 	"kong-go-plugins/internal/transcript"
@@ -27,7 +27,7 @@ func TestReplay(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = os.RemoveAll(prefix) })
 			binary := install(t, prefix, c.server, c.plugin)
-			stop, err := kongdev.RunPlugin(kongdev.PluginServer{Name: c.plugin, StartCmd: binary + " -kong-prefix " + prefix}, os.Stderr, "crit")
+			stop, err := external.Run(external.Server{Name: c.plugin, StartCmd: binary + " -kong-prefix " + prefix}, os.Stderr, "crit")
 			require.NoError(t, err)
 			t.Cleanup(stop)
 			socket := filepath.Join(prefix, c.plugin+".socket")

@@ -1,18 +1,16 @@
-package kongdev
+package external
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // A workflow is drawn by the plugin's own binary, which gets the configuration where nobody else sees it.
 func TestGraph(t *testing.T) {
 	t.Parallel()
-	p := &declarative.Plugin{Name: "flow", Config: map[string]any{"nodes": []any{}, "resources": map[string]any{"vault": map[string]any{"k": "vault-secret"}}}}
+	config := map[string]any{"nodes": []any{}, "resources": map[string]any{"vault": map[string]any{"k": "vault-secret"}}}
 	for _, c := range []struct{ script, want, failure string }{
 		{"cat", `{"nodes":[],"resources":{"vault":{"k":"vault-secret"}}}`, ""},
 		{"echo \"$# arguments\"", "0 arguments\n", ""},
@@ -20,8 +18,7 @@ func TestGraph(t *testing.T) {
 		{"exit 3", "", "exit status 3"},
 	} {
 		script := writeScript(t, t.TempDir(), "draw", c.script+"\n")
-		g := &Gateway{opts: Options{Plugins: []PluginServer{{Name: "flow", GraphCmd: shellQuote(script)}}}}
-		got, err := g.Graph(t.Context(), p)
+		got, err := Server{Name: "flow", GraphCmd: shellQuote(script)}.Graph(t.Context(), config)
 		if c.failure != "" {
 			require.EqualError(t, err, c.failure)
 			continue
@@ -29,6 +26,6 @@ func TestGraph(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, c.want, string(got))
 	}
-	_, err := (&Gateway{}).Graph(t.Context(), p)
+	_, err := Server{Name: "flow"}.Graph(t.Context(), config)
 	require.EqualError(t, err, "the plugin flow draws no workflows")
 }

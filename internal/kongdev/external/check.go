@@ -1,6 +1,7 @@
-package kongdev
+package external
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,29 +30,29 @@ func (v Verdict) String() string {
 	return []string{"remark", "fails", "refused"}[v]
 }
 
-// A DumpProblem is something about a plugin's description. Text is Kong's own message where it has one.
-type DumpProblem struct {
+// A Problem is something about a plugin's description. Text is Kong's own message where it has one.
+type Problem struct {
 	Verdict      Verdict
 	Text, Remedy string
 }
 
-func (p *DumpProblem) Error() string { return p.Text + ": " + p.Remedy }
+func (p *Problem) Error() string { return p.Text + ": " + p.Remedy }
 
 // A dumpReader reads a query command's output by the rules of Kong 3.9 and notes what is wrong with it.
 type dumpReader struct {
-	info     PluginInfo
+	info     Info
 	protocol string
 	socket   string
-	problems []*DumpProblem
+	problems []*Problem
 }
 
 func (r *dumpReader) note(v Verdict, remedy, format string, args ...any) {
-	r.problems = append(r.problems, &DumpProblem{v, fmt.Sprintf(format, args...), remedy})
+	r.problems = append(r.problems, &Problem{v, fmt.Sprintf(format, args...), remedy})
 }
 
 // worst is the first of the worst problems, nil when there is none but remarks.
-func (r *dumpReader) worst() *DumpProblem {
-	var worst *DumpProblem
+func (r *dumpReader) worst() *Problem {
+	var worst *Problem
 	for _, p := range r.problems {
 		if p.Verdict > Remark && (worst == nil || p.Verdict > worst.Verdict) {
 			worst = p
@@ -207,7 +208,7 @@ func jsonLuaType(v any) string {
 
 // CheckDump says everything that Kong 3.9 would make of a plugin server whose query command prints out. server is the
 // name in pluginserver_names, which is mostly the binary's; Kong dials <prefix>/<server>.socket.
-func CheckDump(server string, out []byte) (PluginInfo, []*DumpProblem) {
+func CheckDump(server string, out []byte) (Info, []*Problem) {
 	r := &dumpReader{}
 	r.read(out)
 	name := r.info.Name
@@ -227,7 +228,7 @@ func CheckDump(server string, out []byte) (PluginInfo, []*DumpProblem) {
 			"the dump tells the socket %s, which Kong ignores: it dials <prefix>/%s.socket", base, server)
 	}
 	if len(r.info.Schema) > 0 {
-		r.schema(nameOr(name, "?"))
+		r.schema(cmp.Or(name, "?"))
 	}
 	return r.info, r.problems
 }
@@ -260,17 +261,17 @@ func envName(server string) string {
 
 // parseDump is a description that kongdev can run, or the worst that is wrong with it. The schema's inside is not looked
 // at.
-func parseDump(out []byte) (PluginInfo, error) {
+func parseDump(out []byte) (Info, error) {
 	r := &dumpReader{}
 	r.read(out)
 	if p := r.worst(); p != nil && p.Verdict == Refused && r.info.Name == "" {
-		return PluginInfo{}, p
+		return Info{}, p
 	}
 	if r.protocol == "MsgPack:1" {
-		return PluginInfo{}, fmt.Errorf("plugin %q: protocol %q is not in kongdev, only ProtoBuf:1", r.info.Name, r.protocol)
+		return Info{}, fmt.Errorf("plugin %q: protocol %q is not in kongdev, only ProtoBuf:1", r.info.Name, r.protocol)
 	}
 	if p := r.worst(); p != nil {
-		return PluginInfo{}, fmt.Errorf("plugin %q: %w", r.info.Name, p)
+		return Info{}, fmt.Errorf("plugin %q: %w", r.info.Name, p)
 	}
 	return r.info, nil
 }
@@ -278,13 +279,13 @@ func parseDump(out []byte) (PluginInfo, error) {
 // maxSaid bounds what is told of a query command's standard error.
 const maxSaid = 300
 
-// CheckPlugin runs a plugin server's query command as Kong does and says everything that Kong would make of it.
-func CheckPlugin(ctx context.Context, s PluginServer) (PluginInfo, []*DumpProblem) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+// Check runs a plugin server's query command as Kong does and says everything that Kong would make of it.
+func Check(ctx context.Context, s Server) (Info, []*Problem) {
+	ctx, cancel := context.WithTimeout(ctx, QueryTimeout)
 	defer cancel()
 	out, said := runQuery(ctx, s)
 	if ctx.Err() != nil {
-		return PluginInfo{}, []*DumpProblem{{Refused, fmt.Sprintf("the query command %q did not end within %s; Kong would wait for ever", s.QueryCmd, queryTimeout),
+		return Info{}, []*Problem{{Refused, fmt.Sprintf("the query command %q did not end within %s; Kong would wait for ever", s.QueryCmd, QueryTimeout),
 			"it must print the description and end"}}
 	}
 	info, problems := CheckDump(s.Name, out)

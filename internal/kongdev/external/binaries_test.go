@@ -1,8 +1,7 @@
-package kongdev
+package external
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // writeScript makes an executable at dir/name.
@@ -30,7 +27,7 @@ func TestServersFromAFolder(t *testing.T) {
 	servers, err := Binaries{Dir: dir, Prefix: "/tmp/p q", Flags: []string{"-log-level", "debug"}}.Servers(t.Context(), []string{"key-auth", "moesif"})
 	require.NoError(t, err)
 	quoted := "'" + filepath.Dir(dir) + `/it'\''s a folder/moesif'`
-	assert.Equal(t, []PluginServer{{
+	assert.Equal(t, []Server{{
 		Name:     "moesif",
 		Socket:   "/tmp/p q/moesif.socket",
 		QueryCmd: quoted + " -dump",
@@ -147,37 +144,6 @@ func TestLockFolderHoldsOthersBack(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the lock was not given on")
 	}
-}
-
-func TestSchemas(t *testing.T) {
-	dir := t.TempDir()
-	dump := func(name, fields string) PluginServer {
-		path := writeScript(t, dir, name, `echo '{"Protocol":"ProtoBuf:1","Plugins":[{"Name":"`+name+`","Phases":["log"],"Version":"1.0.0","Priority":1,"Schema":{"name":"`+
-			name+`","fields":[{"config":{"type":"record","fields":[`+fields+`]}}]}}]}'`)
-		return PluginServer{Name: name, QueryCmd: path + " -dump"}
-	}
-	good := dump("good", `{"size":{"type":"integer","default":7}}`)
-	infos, schemas, err := Schemas(t.Context(), []PluginServer{good})
-	require.NoError(t, err)
-	assert.Equal(t, "1.0.0", infos["good"].Version)
-	d, err := declarative.Parse("kong.yml", []byte("_format_version: \"3.0\"\nplugins: [{name: good}]\n"))
-	require.NoError(t, err)
-	require.NoError(t, d.CompletePlugins(schemas))
-	assert.EqualValues(t, 7, d.Plugins[0].Config["size"])
-
-	bad := dump("bad", `{"size":{"type":"nonsense"}}`)
-	_, _, err = Schemas(t.Context(), []PluginServer{good, bad})
-	assert.ErrorContains(t, err, `plugin "bad": Kong would not start with its schema`)
-
-	silent := writeScript(t, dir, "silent", "echo trouble >&2; exit 3\n")
-	_, _, err = Schemas(t.Context(), []PluginServer{{Name: "silent", QueryCmd: silent + " -dump"}})
-	require.Error(t, err)
-	assert.Contains(t, err.Error(), "trouble")
-
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, _, err = Schemas(ended, []PluginServer{good})
-	assert.Error(t, err)
 }
 
 func TestShellQuote(t *testing.T) {

@@ -1,10 +1,12 @@
-package kongdev
+package external
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -16,17 +18,17 @@ import (
 	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
-func runProcess(t *testing.T, command string) (*process, *syncBuffer, *atomic.Int64) {
+func runProcess(t *testing.T, command string) (*Process, *output, *atomic.Int64) {
 	t.Helper()
-	text, spawns := &syncBuffer{}, &atomic.Int64{}
+	text, spawns := &output{}, &atomic.Int64{}
 	log, err := errorlog.New(text, "info")
 	require.NoError(t, err)
-	p := startProcess(PluginServer{Name: "p", StartCmd: command}, log, func(bool) { spawns.Add(1) })
-	t.Cleanup(p.stop)
+	p := Start(Server{Name: "p", StartCmd: command}, log, func(bool) { spawns.Add(1) })
+	t.Cleanup(p.Stop)
 	return p, text, spawns
 }
 
-func eventually(t *testing.T, text *syncBuffer, want string) {
+func eventually(t *testing.T, text *output, want string) {
 	t.Helper()
 	require.Eventually(t, func() bool { return strings.Contains(text.String(), want) }, time.Minute, 2*time.Millisecond, want)
 }
@@ -38,7 +40,7 @@ func TestProcessSurroundings(t *testing.T) {
 	eventually(t, text, "to-stderr")
 	require.Eventually(t, func() bool { _, err := os.Stat(mark); return err == nil }, time.Minute, time.Millisecond, "all is written")
 	assert.NotZero(t, p.PID())
-	p.stop()
+	p.Stop()
 	out := text.String()
 	assert.Contains(t, out, "] unfinished\n", "a last line without an end is logged when the process ends")
 	assert.Contains(t, out, "[info] [p:")
@@ -65,7 +67,7 @@ func TestProcessLastWords(t *testing.T) {
 func TestProcessLongLines(t *testing.T) {
 	p, text, _ := runProcess(t, `sh -c 'head -c 200000 /dev/zero | tr "\\0" x; echo; echo after; exec sleep 600'`)
 	eventually(t, text, "] after\n")
-	p.stop()
+	p.Stop()
 	out := text.String()
 	all := 0
 	for line := range strings.Lines(out) {
@@ -82,7 +84,7 @@ func TestProcessRestart(t *testing.T) {
 		p, text, spawns := runProcess(t, "sleep 600")
 		require.Eventually(t, func() bool { return p.PID() != 0 }, time.Minute, time.Millisecond)
 		first := p.PID()
-		require.NoError(t, p.kill(syscall.SIGKILL))
+		require.NoError(t, p.Signal(syscall.SIGKILL))
 		require.Eventually(t, func() bool { return p.PID() != 0 && p.PID() != first }, time.Minute, time.Millisecond)
 		assert.EqualValues(t, 2, spawns.Load())
 		assert.Contains(t, text.String(), "terminated: signal: killed")
@@ -103,14 +105,14 @@ func TestProcessStop(t *testing.T) {
 	t.Run("SIGTERM is enough", func(t *testing.T) {
 		p, _, _ := runProcess(t, "sleep 600")
 		require.Eventually(t, func() bool { return p.PID() != 0 }, time.Minute, time.Millisecond)
-		p.stop()
+		p.Stop()
 		assert.Zero(t, p.PID())
 	})
 	t.Run("SIGKILL for the deaf, not before 45 ms", func(t *testing.T) {
 		p, text, _ := runProcess(t, `sh -c 'trap "" TERM; echo deaf; while :; do sleep 1; done'`)
 		eventually(t, text, "deaf")
 		start := time.Now()
-		p.stop()
+		p.Stop()
 		assert.GreaterOrEqual(t, time.Since(start), 45*time.Millisecond)
 		assert.Zero(t, p.PID())
 	})
@@ -119,6 +121,24 @@ func TestProcessStop(t *testing.T) {
 		p, text, _ := runProcess(t, `sh -c 'echo up; cat >/dev/null; echo over >`+mark+`'`)
 		eventually(t, text, "up")
 		assert.NoFileExists(t, mark)
-		p.stop()
+		p.Stop()
 	})
+}
+
+// output is a log that a test can read while it is written.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *output) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *output) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

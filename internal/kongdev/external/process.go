@@ -1,4 +1,4 @@
-package kongdev
+package external
 
 import (
 	"bufio"
@@ -16,11 +16,11 @@ import (
 	"kong-go-plugins/internal/kongdev/errorlog"
 )
 
-// A process runs one plugin server as Kong does: without environment, umask 0,
+// A Process runs one plugin server as Kong does: without environment, umask 0,
 // standard input a pipe, output merged and logged line by line at info,
 // started again when it ends.
-type process struct {
-	server   PluginServer
+type Process struct {
+	server   Server
 	log      *errorlog.Log
 	onSpawn  func(again bool)
 	pid      atomic.Int64
@@ -34,16 +34,18 @@ type process struct {
 // respawnWait is the time from one start to the next of a process that ends at once.
 const respawnWait = time.Second
 
-func startProcess(s PluginServer, log *errorlog.Log, onSpawn func(again bool)) *process {
-	p := &process{server: s, log: log, onSpawn: onSpawn, stopping: make(chan struct{}), done: make(chan struct{})}
+// Start runs a server until Stop. onSpawn is told before each start whether it is
+// one more. It returns at once.
+func Start(s Server, log *errorlog.Log, onSpawn func(again bool)) *Process {
+	p := &Process{server: s, log: log, onSpawn: onSpawn, stopping: make(chan struct{}), done: make(chan struct{})}
 	go p.run()
 	return p
 }
 
 // PID is the running process's id, 0 between two.
-func (p *process) PID() int { return int(p.pid.Load()) }
+func (p *Process) PID() int { return int(p.pid.Load()) }
 
-func (p *process) run() {
+func (p *Process) run() {
 	defer close(p.done)
 	var next time.Time
 	for again := false; ; again = true {
@@ -66,7 +68,7 @@ func (p *process) run() {
 }
 
 // once runs the process from its start to its end.
-func (p *process) once() {
+func (p *Process) once() {
 	cmd := exec.Command("sh", "-c", "umask 0; exec "+p.server.StartCmd)
 	dir, _ := os.Getwd()
 	cmd.Env = []string{"PWD=" + dir}
@@ -152,7 +154,7 @@ func (r *lastWords) Read(p []byte) (int, error) {
 // maxOutputLine is where a line of a plugin's output is cut in two.
 const maxOutputLine = 64 << 10
 
-func (p *process) copyLines(r io.Reader, pid int) {
+func (p *Process) copyLines(r io.Reader, pid int) {
 	lines := bufio.NewReaderSize(r, maxOutputLine)
 	for {
 		line, err := lines.ReadSlice('\n')
@@ -165,8 +167,8 @@ func (p *process) copyLines(r io.Reader, pid int) {
 	}
 }
 
-// kill sends a signal to the running process; there may be none.
-func (p *process) kill(sig syscall.Signal) error {
+// Signal sends a signal to the running process; there may be none.
+func (p *Process) Signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd == nil {
@@ -175,9 +177,9 @@ func (p *process) kill(sig syscall.Signal) error {
 	return p.cmd.Process.Signal(sig)
 }
 
-// stop ends the process as Kong does, SIGTERM and 45 to 90 ms later SIGKILL,
+// Stop ends the process as Kong does, SIGTERM and 45 to 90 ms later SIGKILL,
 // and waits for it.
-func (p *process) stop() {
+func (p *Process) Stop() {
 	p.mu.Lock()
 	select {
 	case <-p.stopping:
@@ -185,12 +187,22 @@ func (p *process) stop() {
 		close(p.stopping)
 	}
 	p.mu.Unlock()
-	_ = p.kill(syscall.SIGTERM)
+	_ = p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 		return
 	case <-time.After(45*time.Millisecond + rand.N(45*time.Millisecond)):
 	}
-	_ = p.kill(syscall.SIGKILL)
+	_ = p.Signal(syscall.SIGKILL)
 	<-p.done
+}
+
+// Run runs a plugin server without a gateway, as Kong does: an almost empty environment, umask 0, its output
+// logged, started again when it ends. stop ends it as kong stop does.
+func Run(s Server, log io.Writer, level string) (stop func(), err error) {
+	l, err := errorlog.New(log, level)
+	if err != nil {
+		return nil, err
+	}
+	return Start(s, l, func(bool) {}).Stop, nil
 }

@@ -1,4 +1,6 @@
-package kongdev
+// Package external is what Kong knows of external plugins before a request needs one: where their servers' binaries are,
+// what those say of their plugins and what Kong makes of it, and how their processes are run.
+package external
 
 import (
 	"bytes"
@@ -11,16 +13,16 @@ import (
 	"time"
 )
 
-// PluginServer says how to run one plugin server, as kong.conf's
+// Server says how to run one plugin server, as kong.conf's
 // pluginserver_* settings do. A StartCmd of "" means that somebody else runs
 // the process. Socket "" is <prefix>/<name>.socket. GraphCmd is not Kong's: it
 // draws a workflow for Graph, "" for a plugin that has none.
-type PluginServer struct {
+type Server struct {
 	Name, Socket, QueryCmd, StartCmd, GraphCmd string
 }
 
-// PluginInfo is what a query command told about its plugin.
-type PluginInfo struct {
+// Info is what a query command told about its plugin.
+type Info struct {
 	Name, Version string
 	Server        string // the plugin server that told; its socket is named after it
 	Priority      int
@@ -28,12 +30,12 @@ type PluginInfo struct {
 	Schema        json.RawMessage // the dump's Schema object as printed
 }
 
-// QueryPlugins runs the query command of each server and returns what they
+// QueryAll runs the query command of each server and returns what they
 // told, by plugin name. Errors carry Kong's texts, then cause and remedy.
-func QueryPlugins(ctx context.Context, servers []PluginServer) (map[string]PluginInfo, error) {
-	infos := make(map[string]PluginInfo, len(servers))
+func QueryAll(ctx context.Context, servers []Server) (map[string]Info, error) {
+	infos := make(map[string]Info, len(servers))
 	for _, s := range servers {
-		info, err := QueryPlugin(ctx, s)
+		info, err := Query(ctx, s)
 		if err != nil {
 			return nil, fmt.Errorf("failed loading external plugins: %w", err)
 		}
@@ -42,11 +44,11 @@ func QueryPlugins(ctx context.Context, servers []PluginServer) (map[string]Plugi
 	return infos, nil
 }
 
-// QueryPlugin runs one server's query command through the shell, as Kong does:
+// Query runs one server's query command through the shell, as Kong does:
 // standard output only, whatever the exit status, one JSON value.
-func QueryPlugin(ctx context.Context, s PluginServer) (PluginInfo, error) {
+func Query(ctx context.Context, s Server) (Info, error) {
 	if s.QueryCmd == "" {
-		return PluginInfo{}, fmt.Errorf("query_command undefined for pluginserver %s: set its query command, for instance %q", s.Name, "/path/to/"+s.Name+" -dump")
+		return Info{}, fmt.Errorf("query_command undefined for pluginserver %s: set its query command, for instance %q", s.Name, "/path/to/"+s.Name+" -dump")
 	}
 	out, hint := runQuery(ctx, s)
 	info, err := parseDump(out)
@@ -54,7 +56,7 @@ func QueryPlugin(ctx context.Context, s PluginServer) (PluginInfo, error) {
 		if hint == "" {
 			hint = "run it by hand: it must print one JSON object"
 		}
-		return PluginInfo{}, fmt.Errorf("%w: query command %q of %s: %s", err, s.QueryCmd, s.Name, hint)
+		return Info{}, fmt.Errorf("%w: query command %q of %s: %s", err, s.QueryCmd, s.Name, hint)
 	}
 	info.Server = s.Name
 	return info, nil
@@ -65,7 +67,7 @@ func QueryPlugin(ctx context.Context, s PluginServer) (PluginInfo, error) {
 const outputWait = 10 * time.Second
 
 // runQuery returns what the query command printed, and what else it had to say: how it ended, its standard error.
-func runQuery(ctx context.Context, s PluginServer) (out []byte, said string) {
+func runQuery(ctx context.Context, s Server) (out []byte, said string) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "sh", "-c", s.QueryCmd)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

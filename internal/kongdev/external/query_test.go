@@ -1,4 +1,4 @@
-package kongdev
+package external
 
 import (
 	"context"
@@ -14,7 +14,7 @@ const goodDump = `{"Protocol":"ProtoBuf:1","SocketPath":"/x","Plugins":[{"Name":
 func TestParseDump(t *testing.T) {
 	info, err := parseDump([]byte(goodDump))
 	require.NoError(t, err)
-	assert.Equal(t, PluginInfo{Name: "p", Version: "1.2.3", Priority: 5, Phases: []string{"access"}, Schema: json.RawMessage(`{"name":"p"}`)}, info)
+	assert.Equal(t, Info{Name: "p", Version: "1.2.3", Priority: 5, Phases: []string{"access"}, Schema: json.RawMessage(`{"name":"p"}`)}, info)
 
 	tests := []struct{ name, dump, want string }{
 		{"empty", ``, "failed decoding plugin info"},
@@ -53,14 +53,14 @@ func FuzzParseDump(f *testing.F) {
 
 func TestQueryPlugin(t *testing.T) {
 	ctx := context.Background()
-	info, err := QueryPlugin(ctx, PluginServer{Name: "p", QueryCmd: "echo '" + goodDump + "'; exit 3"})
+	info, err := Query(ctx, Server{Name: "p", QueryCmd: "echo '" + goodDump + "'; exit 3"})
 	require.NoError(t, err, "the exit status does not count")
 	assert.Equal(t, "p", info.Name)
 	assert.Equal(t, "p", info.Server)
 
-	_, err = QueryPlugins(ctx, []PluginServer{{Name: "p"}})
+	_, err = QueryAll(ctx, []Server{{Name: "p"}})
 	require.ErrorContains(t, err, "failed loading external plugins: query_command undefined for pluginserver p")
-	_, err = QueryPlugin(ctx, PluginServer{Name: "p", QueryCmd: "/nowhere/at/all -dump"})
+	_, err = Query(ctx, Server{Name: "p", QueryCmd: "/nowhere/at/all -dump"})
 	require.ErrorContains(t, err, "/nowhere/at/all")
 	require.ErrorContains(t, err, "exit status 127")
 }

@@ -1,4 +1,4 @@
-package kongdev
+package external
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,14 +18,13 @@ import (
 	"time"
 
 	"kong-go-plugins/internal/kongdev/declarative"
-	"kong-go-plugins/schema"
 )
 
 // modulePath is the module whose plugins can be built from source.
 const modulePath = "kong-go-plugins"
 
-// queryTimeout bounds one query command; Kong itself would wait for ever.
-const queryTimeout = 30 * time.Second
+// QueryTimeout bounds one query command; Kong itself would wait for ever.
+const QueryTimeout = 30 * time.Second
 
 // Binaries says where plugin binaries come from.
 type Binaries struct {
@@ -41,10 +39,10 @@ type Binaries struct {
 
 // Servers finds or builds the binary of each named plugin and returns the
 // commands to run it. The error names every plugin without a binary. Names
-// of plugins inside kongdev are left out, and those of plugins that are part
-// of Kong: CompletePlugins says more about them.
-func (b Binaries) Servers(ctx context.Context, names []string) ([]PluginServer, error) {
-	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return declarative.IsLuaPlugin(n) || IsStandIn(n) })
+// of plugins that are part of Kong are left out: CompletePlugins says more
+// about them.
+func (b Binaries) Servers(ctx context.Context, names []string) ([]Server, error) {
+	names = slices.DeleteFunc(slices.Clone(names), declarative.IsLuaPlugin)
 	paths, err := b.find(ctx, names)
 	if err != nil {
 		return nil, err
@@ -54,7 +52,7 @@ func (b Binaries) Servers(ctx context.Context, names []string) ([]PluginServer, 
 			return nil, fmt.Errorf("plugin %q: it gets flags, and nothing configures it%s", declarative.Clip(name), declarative.DidYouMean(name, names))
 		}
 	}
-	var servers []PluginServer
+	var servers []Server
 	for i, name := range names {
 		command := shellQuote(paths[i])
 		if words := strings.TrimSpace(b.Words[name]); words != "" {
@@ -64,7 +62,7 @@ func (b Binaries) Servers(ctx context.Context, names []string) ([]PluginServer, 
 		for _, f := range b.Flags {
 			start = append(start, shellQuote(f))
 		}
-		servers = append(servers, PluginServer{
+		servers = append(servers, Server{
 			Name:     name,
 			Socket:   filepath.Join(b.Prefix, name+".socket"),
 			QueryCmd: command + " -dump",
@@ -246,27 +244,4 @@ func shellQuote(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// Schemas queries the servers and reads the schemas of their plugins by
-// Kong's rules, and adds those of the plugins inside kongdev. Errors name every
-// plugin that would keep Kong from starting.
-func Schemas(ctx context.Context, servers []PluginServer) (map[string]PluginInfo, declarative.Schemas, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	infos, err := QueryPlugins(ctx, servers)
-	if err != nil {
-		return nil, declarative.Schemas{}, err
-	}
-	schemas := declarative.Schemas{Running: map[string]schema.Plugin{}, Inside: standInSchemas()}
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(infos)) {
-		s, err := schema.FromDump(infos[name].Schema)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("plugin %q: Kong would not start with its schema: %w", name, err))
-			continue
-		}
-		schemas.Running[name] = s
-	}
-	return infos, schemas, errors.Join(errs...)
 }

@@ -1,4 +1,4 @@
-package kongdev
+package external
 
 import (
 	"bytes"
@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
-
-	"kong-go-plugins/internal/kongdev/declarative"
 )
 
 // graphTimeout bounds the drawing of one workflow.
@@ -19,20 +16,19 @@ const graphTimeout = 20 * time.Second
 
 // Graph has the plugin's own binary draw the workflow of a configuration, as
 // JSON. The error is what the binary says against it.
-func (g *Gateway) Graph(ctx context.Context, p *declarative.Plugin) ([]byte, error) {
-	at := slices.IndexFunc(g.opts.Plugins, func(s PluginServer) bool { return s.Name == p.Name })
-	if at < 0 || g.opts.Plugins[at].GraphCmd == "" {
-		return nil, fmt.Errorf("the plugin %s draws no workflows", p.Name)
+func (s Server) Graph(ctx context.Context, config map[string]any) ([]byte, error) {
+	if s.GraphCmd == "" {
+		return nil, fmt.Errorf("the plugin %s draws no workflows", s.Name)
 	}
-	config, err := json.Marshal(p.Config)
+	in, err := json.Marshal(config)
 	if err != nil {
-		return nil, fmt.Errorf("the configuration of %s: %w", p.Name, err)
+		return nil, fmt.Errorf("the configuration of %s: %w", s.Name, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, graphTimeout)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+g.opts.Plugins[at].GraphCmd)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(config), &stdout, &stderr // secrets are in no command line
+	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+s.GraphCmd)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &stdout, &stderr // secrets are in no command line
 	cmd.WaitDelay = outputWait
 	if err := cmd.Run(); err != nil {
 		if said := strings.TrimSpace(strings.ReplaceAll(stderr.String(), "-:1: error: ", "")); said != "" { // all stood in line 1

@@ -1,4 +1,4 @@
-package kongdev
+package external
 
 import (
 	"encoding/json"
@@ -112,10 +112,10 @@ func FuzzCheckDump(f *testing.F) {
 }
 
 func TestCheckPlugin(t *testing.T) {
-	_, problems := CheckPlugin(t.Context(), PluginServer{Name: "p", QueryCmd: "echo oops >&2; exit 3"})
+	_, problems := Check(t.Context(), Server{Name: "p", QueryCmd: "echo oops >&2; exit 3"})
 	require.Len(t, problems, 1)
 	assert.Equal(t, `failed decoding plugin info: unexpected end of JSON input: query command "echo oops >&2; exit 3": exit status 3 oops`, problems[0].Text)
-	info, problems := CheckPlugin(t.Context(), PluginServer{Name: "p", QueryCmd: "echo '" + goodDump + "' | sed s,/x,/x/p.socket,; exit 3"})
+	info, problems := Check(t.Context(), Server{Name: "p", QueryCmd: "echo '" + goodDump + "' | sed s,/x,/x/p.socket,; exit 3"})
 	assert.Equal(t, "p", info.Name)
 	require.NotEmpty(t, problems, "its schema has no fields")
 	assert.Contains(t, problems[0].Text, "schema violation")
