@@ -45,7 +45,7 @@ func (g *Gate) Register(r prometheus.Registerer) {
 
 // reportStore says that a store fails. Errors of stores hold no keys.
 func (g *Gate) reportStore(err error) {
-	text := "keys cannot be looked up, requests are answered with 500: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	text := "keys cannot be looked up, requests are answered with 500: " + store.Text(err)
 	g.report(text, text)
 }
 

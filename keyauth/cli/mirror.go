@@ -138,8 +138,8 @@ func (m *mirror) goOn(s *session, admin store.Admin, redis *store.Redis) {
 					s.note("the mirror works again")
 				}
 				seen, last, said = now, time.Now(), ""
-			case err.Error() != said:
-				said = err.Error()
+			case store.Text(err) != said:
+				said = store.Text(err)
 				s.note("trying again: %s", said)
 			}
 		}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"log/slog"
+	"regexp"
+	"strings"
 	"sync"
 	"time"
 )
@@ -36,8 +38,16 @@ func (h *health) set(err error) {
 	case recovered:
 		h.text = ""
 		h.log.Info("keyauth: " + h.what + " works again")
-	case err != nil && (err.Error() != h.text || time.Since(h.logged) >= reportEvery):
-		h.text, h.logged = err.Error(), time.Now()
+	case err != nil && (Text(err) != h.text || time.Since(h.logged) >= reportEvery):
+		h.text, h.logged = Text(err), time.Now()
 		h.log.Error("keyauth: something is wrong with "+h.what+"; what was known before is used where it can be", "error", h.text)
 	}
+}
+
+// localAddress is this side's of a connection, with a port that is another one each time. Source: net.OpError.
+var localAddress = regexp.MustCompile(`\S+->`) // read-only
+
+// Text is what an operator is told of an error: a line, which is the same as long as the cause is.
+func Text(err error) string {
+	return strings.ReplaceAll(localAddress.ReplaceAllString(err.Error(), ""), "\n", "; ")
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -25,6 +26,11 @@ func TestHealthLogs(t *testing.T) {
 		h.set(errors.New("it is broken"))
 		h.set(errors.New("it is broken"))
 		assert.Equal(t, 1, strings.Count(log.String(), "it is broken"))
+		for port := range 10 { // of the next connection
+			h.set(fmt.Errorf("redis: read tcp 10.0.0.1:5000%d->10.0.0.2:6379: i/o timeout", port))
+		}
+		assert.Equal(t, 1, strings.Count(log.String(), "i/o timeout"))
+		assert.Contains(t, log.String(), "redis: read tcp 10.0.0.2:6379: i/o timeout")
 		h.set(nil)
 		h.set(nil)
 		assert.Equal(t, 1, strings.Count(log.String(), "the store works again"))
