@@ -106,7 +106,7 @@ func (l *Log) readSegment(f *folder, s segment, from uint64, events, bytes int) 
 	}
 
 	if !atEnd {
-		s.end = 0
+		s.end = l.reader.seen()
 	}
 	found, damaged, aged := l.accept(f, from, records, s.end)
 	l.lose(Corrupt, damaged)

@@ -126,13 +126,16 @@ func (r *segmentReader) read(limit int64, end uint64) (records []record, atEnd b
 // back puts records back that read has returned last.
 func (r *segmentReader) back(records []record) { r.ready = records }
 
-// passed reports whether read is beyond the number.
-func (r *segmentReader) passed(number uint64) bool {
+// seen returns the number below which read returns no more records.
+func (r *segmentReader) seen() uint64 {
 	if len(r.ready) > 0 {
-		return r.ready[0].number > number
+		return r.ready[0].number
 	}
-	return r.next > number
+	return r.next
 }
+
+// passed reports whether read is beyond the number.
+func (r *segmentReader) passed(number uint64) bool { return r.seen() > number }
 
 // measure finds the end of a segment of which only the first number is known: it reads all of it. What is not whole at
 // its end counts as one event.

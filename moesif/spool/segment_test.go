@@ -42,6 +42,28 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// Two records that follow one another are damaged, one in its header, one in its event, where one read ends and the next one
+// begins: nothing is read for ever.
+func TestDamageBetweenTwoReads(t *testing.T) {
+	var events []string
+	for i := range 8 {
+		events = append(events, strings.Repeat(string(rune('a'+i)), readBytes/4-100))
+	}
+	body, at := records(1, events...)
+	body[at[2]] ^= 1            // its header
+	body[at[3]+headerSize] ^= 1 // its event; the read ends within the next one
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, folderPrefix+"a"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, folderPrefix+"a", segmentName(1)), append([]byte(magic), body...), 0o600))
+	l := openLog(t, dir)
+	var names []string
+	for _, event := range l.all(t, true) {
+		names = append(names, event[:1])
+	}
+	assert.Equal(t, []string{"a", "b", "e", "f", "g", "h"}, names)
+	assert.Equal(t, map[string]int{Corrupt: 2}, l.losses())
+}
+
 // What damage to a segment of five events costs.
 func TestDamage(t *testing.T) {
 	const first = 10
