@@ -142,7 +142,7 @@ func readSources(file, plugin string, text []byte) ([]*source, error) {
 	case r.err != nil:
 		return nil, r.err
 	case len(r.sources) == 0:
-		return nil, &fileError{file, 0, "holds no configuration of the plugin " + plugin}
+		return nil, &fileError{file, 0, "holds no configuration of the plugin " + plugin + "; another name is given by -plugin"}
 	}
 	return r.sources, nil
 }
