@@ -95,6 +95,38 @@ func TestRequestsWaitForOneCall(t *testing.T) {
 	assert.EqualValues(t, 1, asked.Load())
 }
 
+// Others wait for a value no longer than the request that gets it lasts, be it by a failure or by an answer of its own.
+func TestNobodyWaitsForARequestThatIsOver(t *testing.T) {
+	t.Parallel()
+	const get = `
+resources: {cache: {strategy: memory}}
+nodes:
+- {name: S, type: static, values: {key: k, data: v}}
+- {name: GET, type: cache, wait_ms: 20000, inputs: {key: S.key}}
+`
+	for name, c := range map[string]struct {
+		nodes string
+		wait  time.Duration
+	}{
+		"it failed":                   {"- {name: A, type: jq, input: GET, jq: 'error(\"no\")'}", 0},
+		"it answered":                 {"- {name: A, type: exit, inputs: {body: GET.miss}}", 0},
+		"it puts nothing in":          {"- {name: A, type: jq, inputs: {a: GET, b: service_response.status}, jq: '.'}", 0},
+		"it may put it in at its end": {"- {name: A, type: jq, inputs: {a: GET, b: service_response.status}, jq: 'empty'}\n- {name: SET, type: cache, inputs: {key: S.key, data: A}}", 20 * time.Second},
+		"it put it in":                {"- {name: D, type: jq, input: GET.miss, jq: '\"v\"'}\n- {name: SET, type: cache, inputs: {key: S.key, data: D}}", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := mustCompile(t, get+c.nodes)
+				p.Access(t.Context(), &testHost{}, false)
+				began := time.Now()
+				p.Access(t.Context(), &testHost{}, false)
+				assert.Equal(t, c.wait, time.Since(began))
+			})
+		})
+	}
+}
+
 // Values that are not fresh any more are given on while one request gets a new one.
 func TestStaleValues(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,9 @@ type Plan struct {
 	// then the time is looked at between nodes.
 	needsDeadline bool
 
+	claims   bool // others may wait for values that a request puts into a cache
+	putsLate bool // and the response phase may put them in
+
 	maxParallel int
 	maxBody     int
 	debug       bool
@@ -240,6 +243,10 @@ func (p *Plan) connect(g *graph) {
 		}
 		if n, ok := s.node.(propertyNode); ok && n.set && n.name == statusProperty {
 			p.needsResponse = true
+		}
+		if n, ok := s.node.(cacheNode); ok {
+			p.claims = p.claims || n.wait > 0
+			p.putsLate = p.putsLate || s.late
 		}
 		p.needsResponse = p.needsResponse || s.late
 		p.needsDeadline = p.needsDeadline || s.async || s.typ == "xml_to_json" || s.typ == "json_to_xml" || s.typ == "jq" && p.budget < 2*jqTime

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"kong-go-plugins/datakit/kv"
 )
 
 // A status is how far a step of a request has come.
@@ -39,8 +41,9 @@ type flow struct {
 	ready []int // of advance
 	trace *Trace
 
-	late  bool // the response phase
-	until time.Time
+	late   bool // the response phase
+	until  time.Time
+	claims *kv.Claims
 
 	answer  *Answer
 	failure *NodeError
@@ -64,6 +67,9 @@ type result struct {
 func (p *Plan) Access(ctx context.Context, host Host, traced bool) *Outcome {
 	f := p.flow(host, traced)
 	o := f.access(ctx)
+	if f.claims != nil && (o.Failure != nil || o.Answer != nil || !p.putsLate) {
+		f.claims.GiveUp()
+	}
 	f.release()
 	return o
 }
@@ -105,6 +111,9 @@ func (p *Plan) Response(ctx context.Context, host Host, state *State) *Outcome {
 	f.late = true
 	f.restore(state)
 	o := f.response(ctx)
+	if f.claims != nil {
+		f.claims.GiveUp()
+	}
 	f.release()
 	return o
 }
@@ -140,6 +149,9 @@ func (p *Plan) flow(host Host, traced bool) *flow {
 		f = &flow{plan: p, steps: make([]progress, len(p.steps))}
 	}
 	f.host = host
+	if p.claims {
+		f.claims = &kv.Claims{}
+	}
 	if traced {
 		f.trace = newTrace()
 	}
@@ -175,6 +187,9 @@ func (f *flow) run(ctx context.Context, steps []int) {
 		within, expire := context.WithDeadlineCause(ctx, f.until, f.plan.overBudget)
 		defer expire()
 		ctx, stop = context.WithCancelCause(within)
+	}
+	if f.claims != nil {
+		ctx = kv.WithClaims(ctx, f.claims)
 	}
 	f.ctx = ctx
 	for _, i := range steps {

@@ -57,7 +57,7 @@ func checkKey(key string) error {
 }
 
 // Get returns the value of a key. hit is false when there is none; then, with wait above 0, others that ask within that
-// time wait for a Set of the key.
+// time wait for a Set of the key, or until the Claims of ctx are given up.
 func (c *Cache) Get(ctx context.Context, key string, wait time.Duration) (v any, hit bool, err error) {
 	if err := checkKey(key); err != nil {
 		return nil, false, err
@@ -86,11 +86,11 @@ func (c *Cache) wait(ctx context.Context, key string, until time.Time) (any, boo
 		if left <= 0 {
 			return nil, false, nil
 		}
-		other, mine := c.fills.begin(key, left)
+		at, mine := c.fills.begin(key, left)
 		if !mine {
-			timer := time.NewTimer(min(left, time.Until(other.until)))
+			timer := time.NewTimer(min(left, time.Until(at.until)))
 			select {
-			case <-other.done:
+			case <-at.done:
 			case <-timer.C:
 			case <-ctx.Done():
 				timer.Stop()
@@ -106,6 +106,7 @@ func (c *Cache) wait(ctx context.Context, key string, until time.Time) (any, boo
 			return e.Value, ok, err
 		}
 		if mine {
+			c.fills.claim(ctx, key, at)
 			return nil, false, nil
 		}
 	}

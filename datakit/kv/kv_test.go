@@ -258,6 +258,39 @@ func TestSingleFlight(t *testing.T) {
 	})
 }
 
+// A request that ends without a value lets the next one that waits go to the source, at once.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := kv.New(kv.NewMemory(1 << 20))
+		defer func() { assert.NoError(t, c.Close()) }()
+		miss := func(key string) *kv.Claims {
+			claims := &kv.Claims{}
+			_, hit, err := c.Get(kv.WithClaims(t.Context(), claims), key, time.Minute)
+			require.NoError(t, err)
+			require.False(t, hit)
+			return claims
+		}
+		first := miss("k")
+		began := time.Now()
+		time.AfterFunc(time.Second, first.GiveUp)
+		second := miss("k")
+		assert.Equal(t, time.Second, time.Since(began))
+		first.GiveUp() // again, and too late
+
+		time.AfterFunc(2*time.Second, func() { assert.NoError(t, c.Set(t.Context(), "k", "value", time.Hour, 0)) })
+		v, hit, err := c.Get(t.Context(), "k", time.Minute)
+		require.NoError(t, err)
+		assert.True(t, hit)
+		assert.Equal(t, "value", v)
+		assert.Equal(t, 3*time.Second, time.Since(began), "the second one was still at it")
+		second.GiveUp()
+		_, hit, err = c.Get(t.Context(), "k", 0)
+		require.NoError(t, err)
+		assert.True(t, hit)
+	})
+}
+
 func BenchmarkMemoryHit(b *testing.B) {
 	c := kv.New(kv.NewMemory(64 << 20))
 	b.Cleanup(func() { _ = c.Close() })
