@@ -33,7 +33,7 @@ func adminAPI(d document) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&b, "\n# %s\ncurl -sS -f -X POST \"$ADMIN_URL%s/plugins\" -H 'Content-Type: application/json' --data-binary @- <<'JSON'\n%s\nJSON\n", p.title(), path, body)
+		fmt.Fprintf(&b, "\n# %s\ncurl -sS --fail-with-body -X POST \"$ADMIN_URL%s/plugins\" -H 'Content-Type: application/json' --data-binary @- <<'JSON'\n%s\nJSON\n", p.title(), path, body)
 	}
 	return b.String(), nil
 }
@@ -57,7 +57,7 @@ func konnectAPI(d document) (string, error) {
 		}
 	}
 	fmt.Fprintf(&b, "api=${KONNECT_URL:-https://us.api.konghq.com}/v2/control-planes/$CONTROL_PLANE/core-entities\n")
-	fmt.Fprintf(&b, "post() { curl -sS -f -X POST \"$api/$1\" -H @<(echo \"Authorization: Bearer $KONNECT_TOKEN\") -H 'Content-Type: application/json' --data-binary @-; }\n")
+	fmt.Fprintf(&b, "post() { curl -sS --fail-with-body -X POST \"$api/$1\" -H @<(echo \"Authorization: Bearer $KONNECT_TOKEN\") -H 'Content-Type: application/json' --data-binary @-; }\n")
 	for _, p := range d.plugins {
 		path, rest := "", p.scopes
 		if len(rest) > 0 {

@@ -7,7 +7,7 @@ set -euo pipefail
 ADMIN_URL=${ADMIN_URL:-http://localhost:8001}
 
 # keyauth for the service orders
-curl -sS -f -X POST "$ADMIN_URL/services/orders/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
+curl -sS --fail-with-body -X POST "$ADMIN_URL/services/orders/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
 {
   "name": "keyauth",
   "config": {
@@ -25,7 +25,7 @@ curl -sS -f -X POST "$ADMIN_URL/services/orders/plugins" -H 'Content-Type: appli
 JSON
 
 # datakit for the consumer group gold
-curl -sS -f -X POST "$ADMIN_URL/consumer_groups/gold/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
+curl -sS --fail-with-body -X POST "$ADMIN_URL/consumer_groups/gold/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
 {
   "name": "datakit",
   "config": {

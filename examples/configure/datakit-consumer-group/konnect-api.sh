@@ -7,7 +7,7 @@ set -euo pipefail
 : "${SERVICE_ORDERS_ID:?the id of the service orders}"
 : "${CONSUMER_GROUP_GOLD_ID:?the id of the consumer group gold}"
 api=${KONNECT_URL:-https://us.api.konghq.com}/v2/control-planes/$CONTROL_PLANE/core-entities
-post() { curl -sS -f -X POST "$api/$1" -H @<(echo "Authorization: Bearer $KONNECT_TOKEN") -H 'Content-Type: application/json' --data-binary @-; }
+post() { curl -sS --fail-with-body -X POST "$api/$1" -H @<(echo "Authorization: Bearer $KONNECT_TOKEN") -H 'Content-Type: application/json' --data-binary @-; }
 
 # keyauth for the service orders
 post "services/$SERVICE_ORDERS_ID/plugins" <<'JSON'

@@ -6,7 +6,7 @@ set -euo pipefail
 ADMIN_URL=${ADMIN_URL:-http://localhost:8001}
 
 # keyauth for the service orders
-curl -sS -f -X POST "$ADMIN_URL/services/orders/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
+curl -sS --fail-with-body -X POST "$ADMIN_URL/services/orders/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
 {
   "name": "keyauth",
   "config": {
@@ -24,7 +24,7 @@ curl -sS -f -X POST "$ADMIN_URL/services/orders/plugins" -H 'Content-Type: appli
 JSON
 
 # datakit for the consumer alice
-curl -sS -f -X POST "$ADMIN_URL/consumers/alice/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
+curl -sS --fail-with-body -X POST "$ADMIN_URL/consumers/alice/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
 {
   "name": "datakit",
   "config": {

@@ -5,7 +5,7 @@ set -euo pipefail
 ADMIN_URL=${ADMIN_URL:-http://localhost:8001}
 
 # keyauth for the route orders-list
-curl -sS -f -X POST "$ADMIN_URL/routes/orders-list/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
+curl -sS --fail-with-body -X POST "$ADMIN_URL/routes/orders-list/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
 {
   "name": "keyauth",
   "config": {

@@ -5,7 +5,7 @@ set -euo pipefail
 ADMIN_URL=${ADMIN_URL:-http://localhost:8001}
 
 # moesif for everything
-curl -sS -f -X POST "$ADMIN_URL/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
+curl -sS --fail-with-body -X POST "$ADMIN_URL/plugins" -H 'Content-Type: application/json' --data-binary @- <<'JSON'
 {
   "name": "moesif",
   "config": {

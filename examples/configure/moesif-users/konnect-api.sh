@@ -4,7 +4,7 @@
 set -euo pipefail
 : "${KONNECT_TOKEN:?a token}" "${CONTROL_PLANE:?the id of the control plane}"
 api=${KONNECT_URL:-https://us.api.konghq.com}/v2/control-planes/$CONTROL_PLANE/core-entities
-post() { curl -sS -f -X POST "$api/$1" -H @<(echo "Authorization: Bearer $KONNECT_TOKEN") -H 'Content-Type: application/json' --data-binary @-; }
+post() { curl -sS --fail-with-body -X POST "$api/$1" -H @<(echo "Authorization: Bearer $KONNECT_TOKEN") -H 'Content-Type: application/json' --data-binary @-; }
 
 # moesif for everything
 post "plugins" <<'JSON'
