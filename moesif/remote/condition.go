@@ -161,6 +161,9 @@ const (
 	// maxProgram is how large all expressions of one document may be once compiled, in instructions of 40 bytes: a{1000}
 	// is a short text and a large program. From the one that goes beyond on, none is compiled.
 	maxProgram = 1 << 20
+	// maxSteps is how large one expression may be: each byte of a value can cost a step for each instruction. Only
+	// repetitions of repetitions are larger.
+	maxSteps = 2 * maxExpression
 	// minProgram is what an expression costs at least.
 	minProgram = 64
 )
@@ -229,11 +232,9 @@ func (m *matchReader) compile(expression, where string) *regexp.Regexp {
 		m.problems.add("%s: a regular expression is invalid (RE2 syntax); it never matches", where)
 		return nil
 	}
-	program, err := syntax.Compile(parsed.Simplify())
-	if err == nil {
-		m.program += max(len(program.Inst), minProgram)
-	}
-	if err != nil || m.program > maxProgram {
+	steps := instructions(parsed)
+	m.program += max(min(steps, maxSteps), minProgram)
+	if steps > maxSteps || m.program > maxProgram {
 		m.problems.add("%s: a regular expression is too large; it never matches", where)
 		return nil
 	}
@@ -242,4 +243,20 @@ func (m *matchReader) compile(expression, where string) *regexp.Regexp {
 		return nil
 	}
 	return compiled
+}
+
+// instructions returns how many instructions an expression has once compiled, about, without compiling it: the largest
+// take half a gigabyte for that.
+func instructions(e *syntax.Regexp) int {
+	n := 1
+	if e.Op == syntax.OpLiteral {
+		n = len(e.Rune)
+	}
+	for _, sub := range e.Sub {
+		n = min(n+instructions(sub), maxProgram)
+	}
+	if e.Op == syntax.OpRepeat {
+		n *= max(e.Min+1, e.Max)
+	}
+	return min(n, maxProgram)
 }

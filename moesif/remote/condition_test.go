@@ -3,6 +3,7 @@ package remote
 import (
 	"encoding/json"
 	"fmt"
+	"regexp/syntax"
 	"strings"
 	"testing"
 
@@ -158,8 +159,8 @@ func TestConditionsThatCannotBeRead(t *testing.T) {
 func TestExpressionsAreBounded(t *testing.T) {
 	t.Parallel()
 	var all strings.Builder
-	for i := range 100 {
-		fmt.Fprintf(&all, `,{"conditions":[{"path":"request.verb","value":"%sx%d"}]}`, strings.Repeat("a{1000}", 30), i)
+	for i := range 400 {
+		fmt.Fprintf(&all, `,{"conditions":[{"path":"request.verb","value":"%sx%d"}]}`, strings.Repeat("a{1000}", 3), i)
 	}
 	p := &problems{}
 	m := matchReader{problems: p}
@@ -167,4 +168,36 @@ func TestExpressionsAreBounded(t *testing.T) {
 	assert.Less(t, m.program, maxProgram+maxProgram/10)
 	assert.Contains(t, p.String(), "too large")
 	assert.Contains(t, p.String(), "more)")
+}
+
+// How large an expression is is known before it is compiled, and one that could keep a request waiting is not.
+func TestLargeExpressions(t *testing.T) {
+	t.Parallel()
+	for expression, want := range map[string]bool{
+		"":    true,
+		"^/a": true,
+		`^/v\d+/(orders|users)/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`: true,
+		"(?i)^(" + strings.Repeat(`[\pL\d_]*|`, 200) + "x)$":               true,
+		strings.Repeat("x", maxExpression):                                 true,
+		strings.Repeat("a?", maxExpression/2):                              true,
+		"a{1000}":                                                          true,
+		".{0,1000}z":                                                       true,
+		strings.Repeat(".{0,1000}", 400):                                   false,
+		"(a{0,100}){10,}":                                                  true,
+		"((a|bc)(d|ef)*){900}":                                             false,
+	} {
+		parsed, err := syntax.Parse(expression, syntax.Perl)
+		require.NoError(t, err)
+		steps := instructions(parsed)
+		assert.Equal(t, want, steps <= maxSteps, "%.40s has %d", expression, steps)
+		program, err := syntax.Compile(parsed.Simplify())
+		require.NoError(t, err)
+		assert.LessOrEqual(t, min(len(program.Inst), maxProgram), 2*steps+3, "%.40s", expression)
+
+		m := matchReader{problems: &problems{}}
+		assert.Equal(t, want, m.compile(expression, "rule 1") != nil, "%.40s", expression)
+		if !want {
+			assert.Equal(t, "rule 1: a regular expression is too large; it never matches", m.problems.String())
+		}
+	}
 }
