@@ -72,16 +72,7 @@ func (e *export) run(s *session) error {
 		return err
 	}
 	if e.format == "config" {
-		keys := []configKey{}
-		err = each(s.ctx, admin, store.CredentialQuery{}, func(c store.Credential) {
-			if isOf(c, e.consumer) {
-				keys = append(keys, configKeyOf(c))
-			}
-		})
-		if err != nil {
-			return err
-		}
-		return s.printDocument(map[string]any{"credentials": keys})
+		return e.config(s, admin)
 	}
 	file := declarativeFile{Format: "3.0", Keys: []declarativeKey{}}
 	err = eachConsumer(s.ctx, admin, func(c store.Consumer) {
@@ -101,6 +92,30 @@ func (e *export) run(s *session) error {
 		return err
 	}
 	return s.printDocument(file)
+}
+
+// config prints the parameter credentials, whose consumers are Kong's.
+func (e *export) config(s *session, admin store.Admin) error {
+	keys, own := []configKey{}, 0
+	err := each(s.ctx, admin, store.CredentialQuery{}, func(c store.Credential) {
+		if !isOf(c, e.consumer) {
+			return
+		}
+		keys = append(keys, configKeyOf(c))
+		if c.Consumer.ID != "" {
+			own++
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.printDocument(map[string]any{"credentials": keys}); err != nil {
+		return err
+	}
+	if own > 0 {
+		s.note("%d of these keys have consumers that stand in the keys file: Kong has to know them by the same name, else it refuses the keys", own)
+	}
+	return nil
 }
 
 func declarativeKeyOf(c store.Credential) declarativeKey {
