@@ -3,6 +3,9 @@ package konnect_test
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,4 +53,24 @@ func TestTerraformNamesFilesThatExist(t *testing.T) {
 	for _, m := range found {
 		assert.FileExists(t, m[1])
 	}
+}
+
+// When Konnect refuses the schema, the script ends and shows what Konnect says of it, and not the token.
+func TestUploadShowsWhyItIsRefused(t *testing.T) {
+	t.Parallel()
+	konnect := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Method == http.MethodGet {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"message": "lua_schema: no such type"}`)
+	}))
+	defer konnect.Close()
+	cmd := exec.CommandContext(t.Context(), "../examples/moesif/konnect/upload.sh")
+	cmd.Env = append(os.Environ(), "KONNECT_URL="+konnect.URL, "KONNECT_TOKEN=for-tests-only", "CONTROL_PLANE=1")
+	out, err := cmd.CombinedOutput()
+	require.ErrorAs(t, err, new(*exec.ExitError), string(out))
+	assert.Equal(t, "schema created: 400\nKonnect did not take it: {\"message\": \"lua_schema: no such type\"}\n", string(out))
 }
