@@ -65,3 +65,21 @@ func FuzzLongNumbers(f *testing.F) {
 		assert.Equal(t, holdsLongNumber(v), hasLongNumber(text, v), "the short look misses no number")
 	})
 }
+
+// What is no number, or too large for one, is written as jq writes it.
+func TestNumbersThatAreNotFinite(t *testing.T) {
+	t.Parallel()
+	p := mustCompile(t, `
+- {name: A, type: jq, jq: "{a: [nan, 1.5], b: infinite, c: -infinite, d: \"x\"}"}
+- {name: P, type: property, property: kong.ctx.shared.a, content_type: application/json, input: A}
+- {name: E, type: exit, inputs: {body: A}}`)
+	h := &testHost{}
+	o := p.Access(t.Context(), h, true)
+	require.Nil(t, o.Failure)
+	const want = `{"a":[null,1.5],"b":1.7976931348623157e+308,"c":-1.7976931348623157e+308,"d":"x"}`
+	assert.Equal(t, want, string(o.Answer.Body))
+	assert.Equal(t, want, h.properties["kong.ctx.shared.a"])
+	text, err := o.Trace.MarshalJSON()
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `{"a":[null,1.5],"b":1.7976931348623157e+308`)
+}

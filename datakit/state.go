@@ -129,6 +129,8 @@ func travels(v any, left *int) bool {
 	case string:
 		*left -= len(v)
 		return *left >= 0 && utf8.ValidString(v)
+	case float64:
+		return *left >= 0 && !math.IsNaN(v) && !math.IsInf(v, 0)
 	case []any:
 		for _, e := range v {
 			if !travels(e, left) {

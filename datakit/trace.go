@@ -296,6 +296,8 @@ func redacted(v any) any {
 		return list
 	case string:
 		return valid(v)
+	case float64:
+		return finite(v)
 	}
 	return v
 }
