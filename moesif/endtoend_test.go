@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
@@ -183,7 +183,7 @@ func TestEndToEnd(t *testing.T) {
 
 // Requests never notice what is wrong with the collector, and all events arrive when it is well again.
 func TestCollectorTrouble(t *testing.T) {
-	for name, fault := range map[string]kongdev.Fault{
+	for name, fault := range map[string]collector.Fault{
 		"500":          {Status: 500, Times: 2},
 		"hangs":        {Hang: true, Times: 1},
 		"cuts":         {Cut: true, Times: 2},
@@ -214,7 +214,7 @@ func TestCollectorTrouble(t *testing.T) {
 // One bad event in a batch is found and dropped; the others arrive.
 func TestPoisonThroughTheGateway(t *testing.T) {
 	g := startGateway(t, builtPlugin, nil, "batch_size: 10")
-	g.Collector.SetFault(kongdev.Fault{Status: 400, Containing: "poison"})
+	g.Collector.SetFault(collector.Fault{Status: 400, Containing: "poison"})
 	for i := range 30 {
 		path := fmt.Sprintf("/%d", i)
 		if i == 17 {

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kong-go-plugins/internal/kongdev"
+	"kong-go-plugins/internal/kongdev/collector"
 	"kong-go-plugins/internal/kongdev/kongdevtest"
 	"kong-go-plugins/moesif/spool"
 )
@@ -26,7 +27,7 @@ import (
 // An outage is a collector that fails in front of gateways that come and go, with the same spool, under load.
 type outage struct {
 	t         *testing.T
-	collector *kongdev.Collector
+	collector *collector.Collector
 	config    string
 	spool     string
 	g         atomic.Pointer[testGateway]
@@ -48,7 +49,7 @@ func newOutage(t *testing.T) *outage {
 	spool, err := os.MkdirTemp("", "kd")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = kongdev.RemovePrefix(spool) }) // workers outlive their gateway for a while
-	o := &outage{t: t, collector: kongdev.NewCollector(), spool: spool, answered: map[int]period{}}
+	o := &outage{t: t, collector: collector.New(), spool: spool, answered: map[int]period{}}
 	server := httptest.NewServer(o.collector)
 	t.Cleanup(server.Close)
 	o.config = gatewayConfig + "    api_endpoint: " + server.URL + "\n    spool_dir: " + o.spool +
@@ -210,7 +211,7 @@ func TestOutage(t *testing.T) {
 		length, err = time.ParseDuration(text)
 		require.NoError(t, err, "SOAK is a duration such as 60s")
 	}
-	faults := []kongdev.Fault{{Status: 503}, {Hang: true}, {Cut: true}, {Status: 500, After: true}, {Status: 401}, {Status: 429, RetryAfter: "1"}}
+	faults := []collector.Fault{{Status: 503}, {Hang: true}, {Cut: true}, {Status: 500, After: true}, {Status: 401}, {Status: 429, RetryAfter: "1"}}
 	o.collector.SetFault(faults[0])
 	o.start()
 	steps := []func(){
@@ -249,7 +250,7 @@ func TestOutage(t *testing.T) {
 	require.NoError(t, first.Close())
 	o.load(func() {
 		time.Sleep(pause)
-		o.collector.SetFault(kongdev.Fault{})
+		o.collector.SetFault(collector.Fault{})
 		time.Sleep(pause)
 	})
 	o.g.Load().WaitIdle()

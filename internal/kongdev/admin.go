@@ -22,15 +22,6 @@ const readOnly = "kongdev's Admin API is read-only: change the configuration fil
 
 const controlPrefix = "/kongdev/collector/"
 
-// Names of package collector's, for tests that start one beside a gateway.
-type (
-	Collector = collector.Collector
-	Fault     = collector.Fault
-)
-
-// NewCollector is collector.New.
-func NewCollector() *Collector { return collector.New() }
-
 // admin is the part of Kong's Admin API that reads. A new one is made for each
 // configuration that is served.
 type admin struct {
