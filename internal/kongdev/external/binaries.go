@@ -176,7 +176,7 @@ func (b Binaries) build(ctx context.Context, root string, names []string) ([]str
 	if b.Log != nil {
 		fmt.Fprintf(b.Log, "building %s (the first time this takes a while)\n", strings.Join(names, ", "))
 	}
-	cmd := exec.CommandContext(ctx, tool, append([]string{"build", "-trimpath", "-o", cache + string(filepath.Separator)}, packages...)...)
+	cmd := exec.CommandContext(ctx, tool, append([]string{"build", "-trimpath", "-buildvcs=false", "-o", cache + string(filepath.Separator)}, packages...)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -83,6 +83,7 @@ func module(t *testing.T, source string) string {
 
 func TestServersBuildFromSource(t *testing.T) {
 	root := module(t, "package main\nfunc main() { println(\"hello\") }\n")
+	require.NoError(t, os.Mkdir(filepath.Join(root, ".git"), 0o755)) // git does not like it, as a clone of somebody else's
 	var log bytes.Buffer
 	b := Binaries{Source: filepath.Join(root, "cmd"), Cache: t.TempDir(), Prefix: "/p", Log: &log}
 	servers, err := b.Servers(t.Context(), []string{"tiny"})
