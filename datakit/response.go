@@ -33,7 +33,7 @@ func (c *Config) Response(kong *pdk.PDK) {
 	}
 	host := &pdkHost{kong: kong, maxBody: p.maxBody, settings: c.engine.settings}
 	var o *Outcome
-	if lost || state == nil && len(p.carried) > 0 {
+	if lost || !p.canGoOn(state) {
 		o = &Outcome{Failure: &NodeError{Name: responseNode, Type: "implicit", Err: errLost}}
 	} else {
 		if state != nil {
@@ -60,7 +60,7 @@ var errLost = lostError{}
 type lostError struct{}
 
 func (lostError) Error() string {
-	return "what the access phase of this request has left is lost: the gateway was reloaded, or the plugin restarted, in between"
+	return "what the access phase of this request has left is lost: the gateway was reloaded, or the plugin restarted or configured anew, in between"
 }
 
 // travelled reads what the access phase has left. lost says that there is something, and that it is gone.

@@ -185,6 +185,21 @@ func (f *flow) state() *State {
 	return st
 }
 
+// canGoOn reports whether a state has what the response phase needs. One of another configuration, which was in force while
+// the request was in its access phase, may know nothing of a node that this one has.
+func (p *Plan) canGoOn(st *State) bool {
+	for _, i := range p.carried {
+		if st == nil {
+			return false
+		}
+		name := p.steps[i].name
+		if _, ran := st.values[name]; !ran && !slices.Contains(st.skipped, name) {
+			return false
+		}
+	}
+	return true
+}
+
 // restore is the other end of state.
 func (f *flow) restore(st *State) {
 	for i, s := range f.plan.steps {

@@ -49,7 +49,7 @@ plugins:
 	assert.Equal(t, []any{200, "small"}, []any{r.Status, r.Body})
 	r = g.Send("POST", "/", large)
 	assert.Equal(t, 500, r.Status)
-	assert.Contains(t, r.Body, "what the access phase of this request has left is lost: the gateway was reloaded, or the plugin restarted, in between")
+	assert.Contains(t, r.Body, "what the access phase of this request has left is lost: the gateway was reloaded, or the plugin restarted or configured anew, in between")
 	dies.Store(false)
 	assert.Equal(t, large, g.Send("POST", "/", large).Body)
 }

@@ -62,6 +62,30 @@ func TestTakenStatesDoNotCount(t *testing.T) {
 	assert.Zero(t, s.order.Len())
 }
 
+// A response is never given out without what a workflow owes it because the workflow is new: either the state of the one
+// before has what the nodes of the response phase take, or the request fails.
+func TestStateOfAnotherConfiguration(t *testing.T) {
+	t.Parallel()
+	const late = "- {name: OUT, type: jq, jq: '{}', inputs: {a: A, status: service_response.status}, output: response.body}"
+	before := mustCompile(t, "\n- {name: A, type: jq, jq: '1', input: request.method}\n"+late)
+	same := mustCompile(t, "\n- {name: A, type: jq, jq: '2', input: request.method}\n"+late)
+	branched := mustCompile(t, "\n- {name: F, type: jq, jq: 'false'}\n- {name: IF, type: branch, input: F, then: [A]}\n- {name: A, type: jq, jq: '1', input: request.method}\n"+late)
+	other := mustCompile(t, "\n- {name: MASK, type: jq, jq: '1', input: request.method}\n"+strings.ReplaceAll(late, "a: A", "a: MASK"))
+	none := mustCompile(t, "\n- {name: OUT, type: jq, jq: '{}', input: service_response.status, output: response.body}")
+	state := func(p *Plan) *State { return p.Access(t.Context(), &testHost{}, false).State }
+	text, ok := state(before).encode()
+	require.True(t, ok)
+	for _, st := range []*State{state(before), decodeState(text)} {
+		assert.True(t, before.canGoOn(st))
+		assert.True(t, same.canGoOn(st))
+		assert.True(t, none.canGoOn(st))
+		assert.False(t, other.canGoOn(st))
+	}
+	assert.True(t, branched.canGoOn(state(branched)), "a node that was skipped is known, too")
+	assert.False(t, before.canGoOn(nil))
+	assert.True(t, none.canGoOn(nil))
+}
+
 // A state that has travelled is the one that was sent. Other plugins may write into the context, too: what is no state is
 // nil, or a state that can be sent on.
 func FuzzState(f *testing.F) {
