@@ -83,7 +83,8 @@ func module(t *testing.T, source string) string {
 
 func TestServersBuildFromSource(t *testing.T) {
 	root := module(t, "package main\nfunc main() { println(\"hello\") }\n")
-	require.NoError(t, os.Mkdir(filepath.Join(root, ".git"), 0o755)) // git does not like it, as a clone of somebody else's
+	require.NoError(t, os.Mkdir(filepath.Join(root, ".git"), 0o755)) // git does not like it, as it does a clone of somebody else's
+	t.Setenv("GOFLAGS", "-buildvcs=auto")
 	var log bytes.Buffer
 	b := Binaries{Source: filepath.Join(root, "cmd"), Cache: t.TempDir(), Prefix: "/p", Log: &log}
 	servers, err := b.Servers(t.Context(), []string{"tiny"})
