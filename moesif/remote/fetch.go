@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -163,6 +164,16 @@ func (s *Source) cause(err error) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s", s.options.Timeout)
+	}
+	return withoutAnswer(err)
+}
+
+// withoutAnswer leaves out what an error repeats of an answer that is no HTTP: whoever answers there may repeat what it was
+// sent.
+func withoutAnswer(err error) error {
+	text, _, quotes := strings.Cut(err.Error(), `"`)
+	if quotes && (strings.Contains(text, "malformed") || strings.Contains(text, "transport connection broken")) {
+		return errors.New(strings.TrimRight(text, ": "))
 	}
 	return err
 }

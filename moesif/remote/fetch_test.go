@@ -49,6 +49,7 @@ func TestFetchFailures(t *testing.T) {
 		{"cut in the head", unreachable, "", hijack("HTTP/1.1 200 OK\r\nContent-")},
 		{"cut in the body", unreachable, "unexpected EOF", hijack("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}")},
 		{"no HTTP", unreachable, "malformed", hijack("SSH-2.0-OpenSSH\r\n")},
+		{"no HTTP that repeats the question", unreachable, "malformed MIME header", hijack("HTTP/1.1 200 OK\r\nX-Moesif-Application-Id " + testID + "\r\n\r\n")},
 		{"no answer", unreachable, "no answer within 200ms", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
 		{"never ends", unreachable, "no answer within 200ms", func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {

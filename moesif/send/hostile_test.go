@@ -239,6 +239,25 @@ func TestGoAway(t *testing.T) {
 	assert.Greater(t, n, 1)
 }
 
+// Something that answers in no HTTP and repeats what it was sent: none of that is in a line.
+func TestAnswersAreNotRepeated(t *testing.T) {
+	for words, want := range map[string]string{
+		"X-Moesif-Application-Id: app-secret\r\n\r\n": "malformed HTTP status code",
+		"app-secret":                     "malformed HTTP response",
+		"HTTP/app-secret 200 OK\r\n\r\n": "malformed HTTP version",
+		"HTTP/1.1 200 OK\r\nX-Moesif-Application-Id app-secret\r\n\r\n":  "malformed MIME header: missing colon",
+		"HTTP/1.1 200 OK\r\nContent-Length: app-secret\r\n\r\n":          "bad Content-Length",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: \"app-secret\"\r\n\r\n":   "unsupported transfer encoding",
+		"HTTP/1.1 200 OK\r\n" + strings.Repeat("x", 60<<10) + "\r\n\r\n": "malformed MIME header: missing colon",
+	} {
+		u := uploaderTo(serveRaw(t, say(words)), "app-secret", quickUpload())
+		o := u.upload(t.Context(), testEvents(1))
+		u.close()
+		require.Error(t, o.err)
+		assert.Equal(t, "net/http: HTTP/1.x transport connection broken: "+want, o.err.Error(), "%.80q", words)
+	}
+}
+
 // A proxy that cannot pass on what has no length is told it.
 func TestLengthRequired(t *testing.T) {
 	var lengths []int64

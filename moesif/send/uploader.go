@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -109,6 +110,16 @@ func (u *uploader) cause(err error) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w within %s", errNoAnswer, u.timeout)
+	}
+	return withoutAnswer(err)
+}
+
+// withoutAnswer leaves out what an error repeats of an answer that is no HTTP: whoever answers there may repeat what it was
+// sent.
+func withoutAnswer(err error) error {
+	text, _, quotes := strings.Cut(err.Error(), `"`)
+	if quotes && (strings.Contains(text, "malformed") || strings.Contains(text, "transport connection broken")) {
+		return errors.New(strings.TrimRight(text, ": "))
 	}
 	return err
 }
