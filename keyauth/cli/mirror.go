@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"kong-go-plugins/keyauth/key"
 	"kong-go-plugins/keyauth/store"
 )
 
@@ -18,6 +19,8 @@ type mirror struct {
 	urlFile, prefix string
 	tls             store.TLSOptions
 	follow, empty   bool
+
+	sample *key.Digest // of a key that the Redis was given; nil: none
 }
 
 func defineMirror(f *flag.FlagSet) func(*session) error {
@@ -103,6 +106,9 @@ func (m *mirror) once(s *session, admin store.Admin, redis *store.Redis, always 
 	if err != nil {
 		return done, flagsOf(err)
 	}
+	if m.sample = nil; len(credentials) > 0 {
+		m.sample = &credentials[0].Hash.Digest
+	}
 	done = mirroring{len(credentials), changed.Written, changed.Removed}
 	if !always && done.Written+done.Removed == 0 {
 		return done, nil
@@ -114,8 +120,8 @@ func (m *mirror) once(s *session, admin store.Admin, redis *store.Redis, always 
 		{fmt.Sprint(done.Keys), "keys in " + s.path()}, {fmt.Sprint(done.Written), "entries written"}, {fmt.Sprint(done.Removed), "entries removed"}})
 }
 
-// How often the keys file is looked at, and everything is mirrored whether or not it has changed: a Redis may have lost what
-// it had.
+// How often the keys file and one key in the Redis are looked at, and everything is mirrored whether or not these have changed:
+// a Redis may have lost some of what it had.
 const (
 	lookEvery   = time.Second
 	mirrorEvery = time.Minute
@@ -128,7 +134,7 @@ func (m *mirror) goOn(s *session, admin store.Admin, redis *store.Redis) {
 	said := ""
 	for {
 		now, err := os.Stat(s.path())
-		if err != nil || said != "" || time.Since(last) >= mirrorEvery || !isSame(seen, now) {
+		if err != nil || said != "" || s.now().Sub(last) >= mirrorEvery || !isSame(seen, now) || m.isLost(s.ctx, redis) {
 			_, err = m.once(s, admin, redis, last.IsZero())
 			switch {
 			case s.ctx.Err() != nil:
@@ -137,7 +143,7 @@ func (m *mirror) goOn(s *session, admin store.Admin, redis *store.Redis) {
 				if said != "" {
 					s.note("the mirror works again")
 				}
-				seen, last, said = now, time.Now(), ""
+				seen, last, said = now, s.now(), ""
 			case store.Text(err) != said:
 				said = store.Text(err)
 				s.note("trying again: %s", said)
@@ -147,6 +153,16 @@ func (m *mirror) goOn(s *session, admin store.Admin, redis *store.Redis) {
 			return
 		}
 	}
+}
+
+// isLost reports whether the Redis does not have a key that it was given: it was restarted without its data, or another one
+// has taken its place. Until it is mirrored again, readers refuse good keys.
+func (m *mirror) isLost(ctx context.Context, redis *store.Redis) bool {
+	if m.sample == nil {
+		return false
+	}
+	_, err := redis.Lookup(ctx, *m.sample)
+	return errors.Is(err, store.ErrNotFound)
 }
 
 // isSame reports whether a file has not changed. One may be nil, for a file that was not seen.
