@@ -288,7 +288,15 @@ func (h *pdkHost) SetProperty(name string, value any) error {
 		return nil
 	}
 	if key, ok := strings.CutPrefix(name, ctxShared); ok {
-		return h.kong.Ctx.SetShared(key, luaValue(value))
+		left := math.MaxInt
+		if !fits(value, &left, maxSharedDepth) {
+			return plainError(fmt.Sprintf("%s: nested deeper than %d levels, which the gateway does not take; content_type: application/json makes a text of it", name, maxSharedDepth))
+		}
+		v := luaValue(value)
+		if v == nil {
+			v = false // which Kong reads as nothing; what is null for its protocol it reads as a text
+		}
+		return h.kong.Ctx.SetShared(key, v)
 	}
 	switch name {
 	case "kong.service.target":
@@ -364,7 +372,11 @@ func isUUID(s string) bool {
 	return true
 }
 
-// luaValue makes a value that Kong takes: Lua has doubles only.
+// maxSharedDepth is how deep a value for Lua may be nested. Its stack ends below a hundred levels, and with it the request.
+const maxSharedDepth = 50
+
+// luaValue makes a value that Kong takes: Lua has doubles only, and objects without a member for null. A null in a list
+// stays: in Lua a list ends where it has nothing, and Kong makes the text NULL_VALUE of it.
 func luaValue(v any) any {
 	switch v := v.(type) {
 	case nil, bool:
@@ -380,7 +392,9 @@ func luaValue(v any) any {
 	case map[string]any:
 		m := make(map[string]any, len(v))
 		for key, e := range v {
-			m[valid(key)] = luaValue(e)
+			if e := luaValue(e); e != nil {
+				m[valid(key)] = e
+			}
 		}
 		return m
 	}

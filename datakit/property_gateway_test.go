@@ -1,6 +1,7 @@
 package datakit_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -41,4 +42,36 @@ plugins:
 	r = g.Send("GET", "/?name=nobody", "", "apikey", "ann-key")
 	assert.Equal(t, 500, r.Status)
 	g.WaitLog("node #3 (SET) failed with error: \"kong.client.consumer: there is no such consumer\"")
+}
+
+// What a workflow leaves to other plugins: null is nothing there, and what Kong would break down on is an error.
+func TestSharedValues(t *testing.T) {
+	g := startGateway(t, nil, map[string]string{"ctx": `
+debug: true
+nodes:
+- {name: SET, type: property, property: kong.ctx.shared.a, input: request.body}
+- {name: GET, type: property, property: kong.ctx.shared.a}
+- {name: OUT, type: jq, jq: '{got: .}', input: GET}
+- {name: EXIT, type: exit, inputs: {body: OUT}}`})
+	send := func(body string) string {
+		return g.Send("POST", "/ctx/ok", body, "Content-Type", "application/json").Body
+	}
+	for body, want := range map[string]string{
+		``:                                  `{"got":null}`,
+		`null`:                              `{"got":null}`,
+		`{"a":null,"b":{"c":null,"d":1.5}}`: `{"got":{"b":{"d":1.5}}}`,
+		`["a",{"b":null,"c":"d"}]`:          `{"got":["a",{"c":"d"}]}`,
+		`true`:                              `{"got":true}`,
+	} {
+		assert.JSONEq(t, want, send(body), body)
+	}
+	deep := func(before, after string, levels int) string {
+		return strings.Repeat(before, levels) + "1" + strings.Repeat(after, levels)
+	}
+	for before, after := range map[string]string{"[": "]", `{"a":`: "}"} {
+		assert.JSONEq(t, `{"got":`+deep(before, after, 50)+"}", send(deep(before, after, 50)))
+		for _, levels := range []int{51, 100, 5000} {
+			assert.Contains(t, send(deep(before, after, levels)), "kong.ctx.shared.a: nested deeper than 50 levels, which the gateway does not take")
+		}
+	}
 }
