@@ -67,6 +67,9 @@ func (i *importKeys) run(s *session) error {
 		return err
 	}
 	r := report{DryRun: i.dryRun, LeftOut: countErrors(refused)}
+	if len(credentials)+r.LeftOut == 0 {
+		s.note("the source has no keys (keyauth_credentials)")
+	}
 	if consumers, err = i.newConsumers(s, admin, consumers); err != nil {
 		return err
 	}
