@@ -285,7 +285,8 @@ func writeBody(v any, wanted string) (body []byte, contentType string, err error
 	return body, jsonContent, nil
 }
 
-// follow goes into a value by names; what is not there is null. Names of headers have no case.
+// follow goes into a value by names; what is not there is null. Names of headers have no case, and headers are those of a
+// member of that name, too: a call's answer may have come through a cache.
 func follow(v any, path []string, headers bool) any {
 	for i, name := range path {
 		m, ok := v.(map[string]any)
@@ -293,10 +294,11 @@ func follow(v any, path []string, headers bool) any {
 			return nil
 		}
 		next, ok := m[name]
-		if !ok && headers && i == 0 {
-			for k, e := range m {
+		if !ok && (headers && i == 0 || i > 0 && path[i-1] == "headers") {
+			for _, k := range sortedKeys(m) {
 				if strings.EqualFold(k, name) {
-					next = e
+					next = m[k]
+					break
 				}
 			}
 		}

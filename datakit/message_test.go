@@ -102,6 +102,18 @@ func TestHeadersArePassedOnOnce(t *testing.T) {
 	}
 }
 
+// A label finds a header in any case, where headers are taken in and where they come through other nodes.
+func TestLabelsOfHeaders(t *testing.T) {
+	t.Parallel()
+	p := mustCompile(t, `
+- {name: A, type: jq, jq: '{headers: .headers, other: {Kind: 1}}', inputs: {headers: request.headers}}
+- {name: B, type: jq, jq: '{"content-type": "text/plain"}'}
+- {name: OUT, type: jq, jq: "[.a, .b, .c, .d]", inputs: {a: request.headers.Content-Type, b: A.headers.Content-Type, c: A.headers.none, d: A.other.kind}}`)
+	v, failure := outputs(t, p, &testHost{request: Message{Header: map[string][]string{"content-type": {"text/html"}}}})
+	require.Nil(t, failure)
+	assert.Equal(t, []any{"text/html", "text/html", nil, nil}, v)
+}
+
 // Two spellings of one name have an order, whatever that of the map is.
 func TestSpellingsOfAHeader(t *testing.T) {
 	t.Parallel()
