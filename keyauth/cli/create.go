@@ -60,7 +60,8 @@ func (c *create) run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if weak := key.Weakness(secret); weak != "" {
+	hash := hasher.Hash([]byte(secret))
+	if weak := key.Weakness(secret); weak != "" && hash.Algorithm == key.SHA256 {
 		s.note("warning: %s", weak)
 	}
 	if err := owner(s.ctx, admin, &entry, c.consumer); err != nil {
@@ -73,7 +74,7 @@ func (c *create) run(s *session) error {
 		}
 	}
 	entry.Hint = key.Hint(secret)
-	credential := store.Credential{Entry: entry, Hash: hasher.Hash([]byte(secret)), Also: hasher.Also([]byte(secret))}
+	credential := store.Credential{Entry: entry, Hash: hash, Also: hasher.Also([]byte(secret))}
 	if err := admin.CreateCredential(s.ctx, credential); err != nil {
 		return c.explain(err)
 	}

@@ -74,7 +74,7 @@ func (i *importKeys) run(s *session) error {
 		return err
 	}
 	for _, c := range credentials {
-		if c.Weak {
+		if c.Weak && c.Hash.Algorithm == key.SHA256 {
 			r.Weak++
 		}
 	}
