@@ -245,6 +245,30 @@ func TestTheFolderIsRemoved(t *testing.T) {
 	})
 }
 
+// How far the log has come is written as soon as that is possible, at the end at the latest.
+func TestThePositionCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := openLog(t, dir)
+		want := l.add(t, "a", 10)
+		time.Sleep(time.Second)
+		position := filepath.Join(mustGlob(t, filepath.Join(dir, folderPrefix+"*"))[0], positionName)
+		require.NoError(t, os.Remove(position))
+		require.NoError(t, os.Mkdir(position, 0o700))
+		var ids []ID
+		for _, e := range l.Read(5, 1<<20) {
+			ids = append(ids, e.ID)
+		}
+		l.Done(ids)
+		time.Sleep(time.Minute)
+		require.NoError(t, os.Remove(position))
+		l.Close(t.Context())
+		next := openLog(t, dir)
+		assert.Equal(t, want[5:], next.all(t, true))
+		next.Close(t.Context())
+	})
+}
+
 // A folder that cannot be locked is spoken of, and adopted as soon as it can be.
 func TestALockThatCannotBeOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

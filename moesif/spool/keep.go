@@ -49,7 +49,13 @@ func (l *Log) keep() {
 func (l *Log) tidy() {
 	l.sync()
 	l.mu.Lock()
-	var save []folder // copies
+	type position struct {
+		folder *folder
+		path   string
+		slot   int64
+		low    uint64
+	}
+	var save []position
 	var gone []string
 	var emptied []*folder
 	kept := l.adopted[:0:0]
@@ -63,7 +69,7 @@ func (l *Log) tidy() {
 			emptied = append(emptied, f)
 			continue
 		case f.done.low > f.saved && f.lock != nil:
-			save = append(save, *f)
+			save = append(save, position{f, filepath.Join(f.path, positionName), f.slot, f.done.low})
 			f.saved = f.done.low
 			f.slot = 1 - f.slot
 		}
@@ -73,9 +79,13 @@ func (l *Log) tidy() {
 	}
 	l.adopted = kept
 	l.mu.Unlock()
-	for _, f := range save {
+	for _, p := range save {
 		// Without it a restart sends events again; the collector knows them.
-		_ = savePosition(filepath.Join(f.path, positionName), f.slot, f.done.low)
+		if savePosition(p.path, p.slot, p.low) != nil {
+			l.mu.Lock()
+			p.folder.saved = 0 // with the next ones
+			l.mu.Unlock()
+		}
 	}
 	for _, path := range gone {
 		_ = os.Remove(path)
