@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"kong-go-plugins/internal/kongdev/kongdevtest"
 )
 
 // A kong is one connection's other end. It sends as Kong does, two sends a frame, and dials again when an Exit has burnt
@@ -164,7 +167,8 @@ type process struct {
 	socket string
 }
 
-// startProcess runs this test binary in a role and waits until it listens.
+// startProcess runs this test binary in a role and waits until it listens and, if the server is ours, has a worker: without
+// one for two seconds it answers by the plugin's policy.
 func startProcess(b *testing.B, role string) *process {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "kb")
@@ -198,18 +202,25 @@ func startProcess(b *testing.B, role string) *process {
 		_ = p.cmd.Wait()
 		_ = os.RemoveAll(dir)
 	})
-	deadline := time.Now().Add(20 * time.Second)
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	defer cancel()
 	for {
 		c, err := net.Dial("unix", p.socket)
 		if err == nil {
 			_ = c.Close()
-			return p
+			break
 		}
-		if time.Now().After(deadline) {
+		if ctx.Err() != nil {
 			b.Fatalf("%s does not listen: %v", role, err)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	if role == ours || role == ourNoop {
+		if err := kongdevtest.WaitWorker(ctx, p.socket, role); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return p
 }
 
 // pids lists the process and its children: our server's supervisor and worker.
