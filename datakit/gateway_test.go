@@ -146,6 +146,44 @@ func TestResponses(t *testing.T) {
 	assert.Equal(t, "\uFFFD", seen.Q["x"], "a byte that is not UTF-8 does no harm")
 }
 
+// A workflow that fails once the upstream has answered gives nothing of that answer out: it may have been there to mask it.
+func TestFailureAfterTheUpstream(t *testing.T) {
+	g := kongdevtest.Start(t, kongdevtest.Options{
+		Plugins: map[string]string{"datakit": kongdevtest.Self}, Workers: 1, Config: `
+_format_version: "3.0"
+services:
+- name: open
+  url: http://open.test
+  routes:
+  - {name: all, paths: [/]}
+plugins:
+- name: datakit
+  config:
+    nodes:
+    - {name: MASK, type: jq, jq: 'if . == "{}" then {"X-Internal": null} else error("no") end', input: service_response.raw_body, output: response.headers}
+`,
+		Hosts: map[string]http.Handler{"open.test": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for name, value := range map[string]string{
+				"X-Internal": "top-secret", "Set-Cookie": "a=top-secret", "Cache-Control": "max-age=3600", "ETag": `"1"`, "Access-Control-Allow-Origin": "*", "Content-Type": "text/plain",
+			} {
+				w.Header().Set(name, value)
+			}
+			_, _ = io.WriteString(w, strings.TrimPrefix(r.URL.Path, "/"))
+		})},
+	})
+	r := g.Send("GET", "/{}", "")
+	assert.Equal(t, []string{"200", "", "a=top-secret"}, []string{fmt.Sprint(r.Status), r.Header.Get("X-Internal"), r.Header.Get("Set-Cookie")})
+	r = g.Send("GET", "/other", "")
+	assert.Equal(t, 500, r.Status)
+	assert.Equal(t, "application/json", r.Header.Get("Content-Type"))
+	assert.Equal(t, "*", r.Header.Get("Access-Control-Allow-Origin"))
+	assert.Contains(t, r.Body, "An unexpected error occurred")
+	assert.NotContains(t, fmt.Sprint(r.Header), "top-secret")
+	for _, name := range []string{"Cache-Control", "ETag", "Set-Cookie", "X-Internal"} {
+		assert.Empty(t, r.Header.Values(name), name)
+	}
+}
+
 // A response whose body the workflow reads comes in a coding that can be undone, whatever else the client accepts.
 func TestAcceptedCodings(t *testing.T) {
 	const reads = "nodes:\n- {name: A, type: jq, jq: 'type', input: service_response.body, output: response.body}"

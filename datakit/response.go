@@ -2,6 +2,7 @@ package datakit
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/Kong/go-pdk"
@@ -43,7 +44,7 @@ func (c *Config) Response(kong *pdk.PDK) {
 	}
 	switch {
 	case o.Failure != nil:
-		clearBody(kong)
+		clearAll(kong)
 		c.fail(kong, p, o)
 	case o.Answer != nil:
 		clearBody(kong)
@@ -86,6 +87,21 @@ func (c *Config) travelled(kong *pdk.PDK, asked bool) (state *State, lost bool) 
 func clearBody(kong *pdk.PDK) {
 	for _, name := range []string{"Content-Encoding", "ETag", "Content-Type"} {
 		_ = kong.Response.ClearHeader(name)
+	}
+}
+
+// clearAll takes away the headers of the upstream's response: a workflow that has failed did not get to take out those that
+// clients must not see, and nobody may keep the failure as long as the response. Browsers show it only with those of CORS.
+func clearAll(kong *pdk.PDK) {
+	headers, err := pluginserver.ResponseHeaders(kong, maxHeaders)
+	if err != nil {
+		clearBody(kong)
+		return
+	}
+	for _, name := range sortedKeys(headers) {
+		if !strings.HasPrefix(strings.ToLower(name), "access-control-") {
+			_ = kong.Response.ClearHeader(name)
+		}
 	}
 }
 
