@@ -9,41 +9,45 @@ import (
 // it declares entities. Where a masked name stands in it as a name would, all of it is starred.
 func (m *Masks) broken(text []byte, below []*node) (shown []byte, changed bool) {
 	into := func(n *node) bool { return n.all != nil || n.indexes != nil }
-	mentioned := func(word string) bool { return mentions(text, word) }
-	if slices.ContainsFunc(below, into) || slices.ContainsFunc(m.words, mentioned) {
+	if slices.ContainsFunc(below, into) || len(m.words) > 0 && m.mentionedIn(text) {
 		return []byte(Stars), true
 	}
 	return m.detectIn(text)
 }
 
-// mentions reports whether a text has a member, or if it begins as XML an element or attribute, of that name.
-func mentions(text []byte, name string) bool {
+// mentionedIn reports whether a text has a member, or if it begins as XML an element or attribute, of a masked name. It
+// reads the text once, whatever the number of masks.
+func (m *Masks) mentionedIn(text []byte) bool {
 	xml := firstByte(text) == '<'
-	for from := 0; ; {
-		at := bytes.Index(text[from:], []byte(name))
-		if at < 0 {
-			return false
-		}
-		at += from
-		from = at + 1
-		if at == 0 {
-			continue
-		}
-		after := text[at+len(name):]
-		switch before := text[at-1]; {
+	for i, before := range text {
+		after := text[i+1:]
+		switch {
 		case before == '"':
-			if rest, ok := bytes.CutPrefix(bytes.TrimLeft(after, `\`), []byte(`"`)); ok && begins(rest, ':') {
+			end := bytes.IndexAny(after, `"\`)
+			if end >= 0 && m.words[string(after[:end])] && isMember(after[end:]) {
 				return true
 			}
 		case !xml:
-		case before == '<', before == ':':
-			if len(after) > 1 && bytes.IndexByte([]byte(" \t\r\n>"), after[0]) >= 0 || begins(after, '=') {
+		case before == '<', before == ':', before <= ' ':
+			end := bytes.IndexAny(after, " \t\r\n<>/=:\"'")
+			if end > 0 && m.words[string(after[:end])] && (begins(after[end:], '=') || before > ' ' && isElement(after[end:])) {
 				return true
 			}
-		case before <= ' ' && begins(after, '='):
-			return true
 		}
 	}
+	return false
+}
+
+// isMember reports whether what stands behind a name makes it a member's. In a text that stands in a text its quote is
+// escaped.
+func isMember(after []byte) bool {
+	rest, quoted := bytes.CutPrefix(bytes.TrimLeft(after, `\`), []byte(`"`))
+	return quoted && begins(rest, ':')
+}
+
+// isElement reports whether what stands behind a name makes it that of an element with something in it.
+func isElement(after []byte) bool {
+	return len(after) > 1 && bytes.IndexByte([]byte(" \t\r\n>"), after[0]) >= 0
 }
 
 // begins reports whether a text begins with c, or with white space and then c.

@@ -33,9 +33,9 @@ type Rules struct {
 // Masks are compiled rules. They are never changed; nil masks nothing.
 type Masks struct {
 	names   map[string]bool
-	lengths lengths  // of the names
-	paths   *node    // nil when there are none
-	words   []string // names, and the last ones of paths
+	lengths lengths         // of the names
+	paths   *node           // nil when there are none
+	words   map[string]bool // names, and the last ones of paths
 	headers map[string]bool
 	query   map[string]bool
 
@@ -47,7 +47,7 @@ type Masks struct {
 // Compile checks rules. Its errors are about Body when they name a path; they come with the entry and a remedy. Rules
 // that mask nothing give nil.
 func Compile(r Rules) (*Masks, error) {
-	m := &Masks{names: make(map[string]bool), headers: set(r.Headers, strings.ToLower), query: set(r.Query, nil), remove: true}
+	m := &Masks{names: make(map[string]bool), words: make(map[string]bool), headers: set(r.Headers, strings.ToLower), query: set(r.Query, nil), remove: true}
 	switch r.Action {
 	case "", "remove":
 	case "stars":
@@ -94,7 +94,7 @@ func (m *Masks) addBody(entry string) error {
 	if !strings.HasPrefix(entry, "$") {
 		m.names[entry] = true
 		m.lengths.add(len(entry))
-		m.words = append(m.words, entry)
+		m.words[entry] = true
 		if !strings.ContainsAny(entry, ".[") {
 			return nil
 		}
@@ -109,7 +109,7 @@ func (m *Masks) addBody(entry string) error {
 	m.paths.add(steps)
 	for _, s := range slices.Backward(steps) {
 		if s.name != "" {
-			m.words = append(m.words, s.name)
+			m.words[s.name] = true
 			break
 		}
 	}
