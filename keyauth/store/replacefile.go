@@ -6,9 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
-// replaceFile writes a new file, with mode 0600, and puts it in the place of path: whoever reads has the old one or the new one,
+// replaceFile writes a new file, with the owner and mode of that in path or else with mode 0600, and puts it there: whoever reads has the old one or the new one,
 // whole, and it is on the disk when the call returns. Nobody else may do so meanwhile.
 func replaceFile(path string, write func(w *bufio.Writer) error) (fs.FileInfo, error) {
 	left, _ := filepath.Glob(path + ".new-*") // by a writer that was killed
@@ -22,7 +23,7 @@ func replaceFile(path string, write func(w *bufio.Writer) error) (fs.FileInfo, e
 	defer os.Remove(f.Name()) // fails when all went well
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<20)
-	ownAsFolder(f)
+	ownAs(f, path)
 	if err := write(w); err != nil {
 		return nil, err
 	}
@@ -37,6 +38,20 @@ func replaceFile(path string, write func(w *bufio.Writer) error) (fs.FileInfo, e
 		return nil, err
 	}
 	return info, syncFolder(filepath.Dir(path))
+}
+
+// ownAs gives f to who has the file that it replaces, and lets those read it who may read that: else the plugin might not be
+// able to, from the day on at which a file that was appended to is written anew.
+func ownAs(f *os.File, path string) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		ownAsFolder(f)
+		return
+	}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		_ = f.Chown(int(sys.Uid), int(sys.Gid)) // where it fails, the file is that of who writes it
+	}
+	_ = f.Chmod(info.Mode().Perm())
 }
 
 func syncFolder(path string) error {

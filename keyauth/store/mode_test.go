@@ -1,0 +1,49 @@
+package store_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"kong-go-plugins/keyauth/store"
+)
+
+// Who may read the keys file is an operator's decision that outlasts its being written anew.
+func TestKeysFileKeepsItsOwnerAndMode(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys.jsonl")
+	admin, err := store.OpenJournalAdmin(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, admin.Close()) })
+	require.NoError(t, admin.CreateCredential(t.Context(), credential("kept", "a")))
+	before, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), before.Mode().Perm())
+	uid := os.Geteuid()
+	if uid == 0 { // only root may give files away
+		uid = 12345
+		require.NoError(t, os.Chown(path, uid, uid))
+	}
+	require.NoError(t, os.Chmod(path, 0o640))
+
+	var many []store.Credential
+	for n := range 1100 {
+		c := credential(fmt.Sprint(n), fmt.Sprint("key", n))
+		c.ExpiresAt = 1
+		many = append(many, c)
+	}
+	require.NoError(t, admin.Import(t.Context(), nil, many))
+	gone, err := admin.DeleteExpired(t.Context(), 2)
+	require.NoError(t, err)
+	require.Len(t, gone, len(many))
+	after, err := os.Stat(path)
+	require.NoError(t, err)
+	require.False(t, os.SameFile(before, after), "it was written anew")
+	assert.Equal(t, os.FileMode(0o640), after.Mode().Perm())
+	assert.Equal(t, uint32(uid), after.Sys().(*syscall.Stat_t).Uid)
+}
