@@ -28,7 +28,7 @@ var _ Admin = (*JournalAdmin)(nil)
 
 // OpenJournalAdmin reads the file, which need not exist.
 func OpenJournalAdmin(path string) (*JournalAdmin, error) {
-	a := &JournalAdmin{path: path}
+	a := &JournalAdmin{path: withoutLinks(path)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a, a.refreshLocked()

@@ -40,6 +40,23 @@ func replaceFile(path string, write func(w *bufio.Writer) error) (fs.FileInfo, e
 	return info, syncFolder(filepath.Dir(path))
 }
 
+// withoutLinks is the name that a file has in the end, where links lead from path; the file need not exist. Writing it anew would
+// otherwise put it into the place of the link.
+func withoutLinks(path string) string {
+	const most = 40 // links, as for the system
+	for range most {
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return path
+}
+
 // ownAs gives f to who has the file that it replaces, and lets those read it who may read that: else the plugin might not be
 // able to, from the day on at which a file that was appended to is written anew.
 func ownAs(f *os.File, path string) {

@@ -14,7 +14,7 @@ func Volatile(path string) string {
 	if err != nil {
 		return ""
 	}
-	folder, err := filepath.Abs(filepath.Dir(path))
+	folder, err := filepath.Abs(filepath.Dir(withoutLinks(path)))
 	if err != nil {
 		return ""
 	}
