@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// An entry as text. JSON has no strings that are not UTF-8, so those are written as {bytesMember: base64}.
+// An entry as text. JSON has no strings that are not UTF-8, so those are written as {bytesMember: base64}. An object that has
+// a member of that name, as any client may send, is written as {bytesMember: the object}.
 type text struct {
 	Value any   `json:"value"`
 	Fresh int64 `json:"fresh_until,omitempty"` // milliseconds since 1970
@@ -67,7 +68,7 @@ func isText(v any) bool {
 		}
 	case map[string]any:
 		for key, e := range v {
-			if !utf8.ValidString(key) || !isText(e) {
+			if key == bytesMember || !utf8.ValidString(key) || !isText(e) {
 				return false
 			}
 		}
@@ -75,7 +76,7 @@ func isText(v any) bool {
 	return true
 }
 
-// asText copies a value with its other strings as objects.
+// asText copies a value with what isText refuses as objects.
 func asText(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -92,6 +93,9 @@ func asText(v any) any {
 		m := make(map[string]any, len(v))
 		for key, e := range v {
 			m[key] = asText(e)
+		}
+		if _, looksCoded := v[bytesMember]; looksCoded {
+			return map[string]any{bytesMember: m}
 		}
 		return m
 	}
@@ -111,9 +115,13 @@ func fromText(v any) any {
 				return string(b)
 			}
 		}
+		if object, ok := v[bytesMember].(map[string]any); ok && len(v) == 1 {
+			v = object
+		}
 		for key, e := range v {
 			v[key] = fromText(e)
 		}
+		return v
 	}
 	return v
 }

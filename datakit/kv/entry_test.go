@@ -19,7 +19,7 @@ func FuzzEntry(f *testing.F) {
 		}
 		_, err = sizeOf(e.Value)
 		require.NoError(t, err)
-		in := Entry{Value: map[string]any{"v": e.Value, "s": s, "l": []any{s, json.Number("1.10")}}, Fresh: e.Fresh}
+		in := Entry{Value: map[string]any{"v": e.Value, "s": s, "l": []any{s, json.Number("1.10")}, "o": map[string]any{bytesMember: s}, "p": map[string]any{bytesMember: map[string]any{"q": "eA=="}, "r": s}}, Fresh: e.Fresh}
 		b, err := encodeEntry(in)
 		require.NoError(t, err)
 		out, err := decodeEntry(b)

@@ -79,7 +79,7 @@ func TestStores(t *testing.T) {
 				require.True(t, hit)
 				assert.Equal(t, asJSON(t, v), asJSON(t, got))
 			}
-			binary := map[string]any{"png": "\x89PNG\r\n\xff", "list": []any{"\xfe", "a"}, "looks": map[string]any{"bytes": "eA=="}}
+			binary := map[string]any{"png": "\x89PNG\r\n\xff", "list": []any{"\xfe", "a"}, "looks": map[string]any{"bytes": "eA=="}, "coded": map[string]any{"\x00bytes": "eA=="}}
 			require.NoError(t, c.Set(ctx, "binary", binary, time.Hour, 0))
 			got, _, err := c.Get(ctx, "binary", 0)
 			require.NoError(t, err)
@@ -100,7 +100,11 @@ func TestStores(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, hit)
 			require.True(t, reflect.DeepEqual(deepest, got), "what is kept can be read again")
-			for _, deeper := range []any{[]any{deepest}, map[string]any{"a": deepest}} {
+			coded := any("x")
+			for range 9990/2 + 1 {
+				coded = map[string]any{"\x00bytes": coded}
+			}
+			for _, deeper := range []any{[]any{deepest}, map[string]any{"a": deepest}, coded} {
 				require.EqualError(t, c.Set(ctx, "deep", deeper, time.Hour, 0), "the value is nested deeper than 9990 levels")
 			}
 			long := strings.Repeat("k", 64<<10)

@@ -108,7 +108,10 @@ func sizeWithin(v any, depth int) (size int, err error) {
 		}
 		return size, nil
 	case map[string]any:
-		if depth == 0 {
+		if _, twice := v[bytesMember]; twice { // as text it has a level more
+			depth--
+		}
+		if depth <= 0 {
 			return 0, errTooDeep
 		}
 		size = valueSize
