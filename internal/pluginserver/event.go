@@ -260,6 +260,7 @@ func (e *event) exit(args []byte) error {
 			return err
 		}
 	}
+	e.srv.reports.appendTo(e)
 	s.out = appendFrame(s.out, exitMethod)
 	s.out = appendFrameBytes(s.out, args)
 	if err := e.flush(); err != nil {

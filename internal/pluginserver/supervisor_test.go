@@ -450,9 +450,9 @@ func TestPolicyAnswersWhileNoWorkerIsReady(t *testing.T) {
 	require.NoError(t, syscall.Kill(worker, syscall.SIGKILL))
 
 	other := p.dial()
-	other.event(id, "access")
-	assert.Equal(t, "kong.response.exit", string(other.read()), "500, for this plugin fails closed")
-	_ = other.conn.Close()
+	calls, _ := other.run(id, "access", noAnswer)
+	require.NotEmpty(t, calls)
+	assert.Equal(t, exitMethod, calls[len(calls)-1].method, "500, for this plugin fails closed")
 	p.logged(begins, times)
 	p.logged("exit status 4", 1)
 	err := checkWithin(waitFor, options{name: "demo", socket: p.socket}, io.Discard)
