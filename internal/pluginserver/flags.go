@@ -58,7 +58,7 @@ func parseOptions(p Plugin, args []string) (options, error) {
 	f.BoolVar(&version, "version", false, "print the version and exit")
 	f.BoolVar(&help, "help", false, "print this text and exit")
 	f.BoolVar(&check, "check", false, "ask the running plugin server at the socket for a sign of life; exit status 0 or 1")
-	f.StringVar(&o.validate, "validate", "", "check the plugin's configuration in a `file`: kong.yml, KongPlugin manifest or the bare config; exit status 0 or 1")
+	f.StringVar(&o.validate, "validate", "", "check the plugin's configuration in a `file` (- is standard input): kong.yml, KongPlugin manifest or the bare config; exit status 0 or 1")
 	f.StringVar(&o.schema, "schema", "", "print the configuration's schema in a `form`: lua (Konnect), json (JSON Schema), md (table)")
 	if p.Flags != nil {
 		p.Flags(f)
@@ -162,7 +162,7 @@ func parsePhases(p Plugin, list string, given bool) ([]string, error) {
 	var errs []error
 	for name := range strings.SplitSeq(list, ",") {
 		name = strings.TrimSpace(name)
-		if !slices.Contains(have, name) {
+		if !slices.Contains(have, name) && !asked[name] {
 			errs = append(errs, fmt.Errorf("-phases %q: the plugin has %s", name, strings.Join(have, ", ")))
 		}
 		asked[name] = true

@@ -142,7 +142,7 @@ func TestCommands(t *testing.T) {
 		{"demo -schema lua -name demo-go", 0, []string{"demo-go", "say"}, nil},
 		{"demo -schema json", 0, []string{`"say"`}, nil},
 		{"demo -schema md", 0, []string{"say"}, nil},
-		{"demo -wat", 2, nil, []string{"demo: flag provided but not defined: -wat", "usage: demo [flags]"}},
+		{"demo -wat", 2, nil, []string{"demo: flag provided but not defined: -wat\ndemo -help lists the flags\n"}},
 		{"demo -validate " + good, 0, []string{good + ": warning: say: is old", "no mistake found"}, nil},
 		{"demo -validate " + bad, 1, []string{"bad.json:1: ", "say", "shout"}, []string{"2 mistakes found"}},
 		{"demo -validate /no/such/file", 1, nil, []string{"demo: -validate: open /no/such/file: no such file or directory"}},
@@ -160,6 +160,21 @@ func TestCommands(t *testing.T) {
 			assert.Empty(t, errOut.String(), tc.line)
 		}
 	}
+}
+
+func TestValidateStandardInput(t *testing.T) {
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	_, err = write.WriteString(`{"say": 1}`)
+	require.NoError(t, err)
+	require.NoError(t, write.Close())
+	defer func(stdin *os.File) { os.Stdin = stdin }(os.Stdin)
+	os.Stdin = read
+	defer read.Close()
+	var out, errOut bytes.Buffer
+	assert.Equal(t, 1, runCommand(flagsPlugin(), strings.Fields("demo -validate -"), &out, &errOut))
+	assert.Contains(t, out.String(), "standard input:1: ")
+	assert.Contains(t, errOut.String(), "1 mistake found")
 }
 
 func TestDumpCommand(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -157,11 +158,14 @@ func (s *supervisor) serveOn(ctx context.Context, l net.Listener) error {
 }
 
 func listenMetrics(network, address string) (net.Listener, error) {
-	if network == "unix" {
-		l, _, err := listenSocket(address, socketMode)
-		return l, err
+	if network != "unix" {
+		return net.Listen(network, address)
 	}
-	return net.Listen(network, address)
+	if folder, err := os.Stat(filepath.Dir(address)); err != nil || !folder.IsDir() {
+		return nil, fmt.Errorf("%s is no folder; make it, or name another one with -metrics", filepath.Dir(address))
+	}
+	l, _, err := listenSocket(address, socketMode)
+	return l, err
 }
 
 // metricsAddress splits the flag's value.

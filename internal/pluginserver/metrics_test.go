@@ -1,6 +1,7 @@
 package pluginserver
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,4 +16,12 @@ func TestMetricsAreNamedForThePlugin(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(text), "\ntest_server_connections 0")
 	require.NotContains(t, string(text), "test_eu")
+}
+
+func TestMetricsFolder(t *testing.T) {
+	_, err := listenMetrics("unix", "/nowhere/metrics")
+	require.ErrorContains(t, err, "/nowhere is no folder; make it, or name another one with -metrics")
+	l, err := listenMetrics("unix", filepath.Join(prefixFolder(t), "m"))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
 }

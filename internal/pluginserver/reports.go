@@ -66,7 +66,11 @@ func (r *Reports) Report(cause, text string) {
 	if log == nil {
 		log = slog.Default()
 	}
-	log.Error(text, "cause", cause, "repeated", c.times)
+	attributes := []any{"repeated", c.times}
+	if cause != text {
+		attributes = append([]any{"cause", cause}, attributes...)
+	}
+	log.Error(text, attributes...)
 	c.last, c.times = now, 0
 	if len(r.texts) < maxReports {
 		r.texts = append(r.texts, r.prefix+strings.ToValidUTF8(text, "?"))

@@ -30,7 +30,7 @@ func Run(p Plugin) int {
 func runCommand(p Plugin, args []string, stdout, stderr io.Writer) int {
 	o, err := parseOptions(p, args)
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n\n%s", o.name, err, o.usage)
+		fmt.Fprintf(stderr, "%s: %v\n%s -help lists the flags\n", o.name, err, o.name)
 		return 2
 	}
 	if o.action == helpAction {
@@ -94,12 +94,17 @@ func printSchema(p Plugin, o options, w io.Writer) error {
 }
 
 func validateFile(p Plugin, o options, w io.Writer) error {
-	data, err := os.ReadFile(o.validate)
+	file := o.validate
+	read := func() ([]byte, error) { return os.ReadFile(file) }
+	if file == "-" {
+		file, read = "standard input", func() ([]byte, error) { return io.ReadAll(os.Stdin) }
+	}
+	data, err := read()
 	if err != nil {
 		return fmt.Errorf("-validate: %w", err)
 	}
 	var warnings []string
-	problems := p.Schema.ValidateFile(o.name, o.validate, data, func(config []byte) error {
+	problems := p.Schema.ValidateFile(o.name, file, data, func(config []byte) error {
 		more, err := p.checkConfig(config)
 		warnings = append(warnings, more...)
 		return err
@@ -112,11 +117,11 @@ func validateFile(p Plugin, o options, w io.Writer) error {
 		}
 	}
 	for _, text := range warnings {
-		fmt.Fprintf(w, "%s: warning: %s\n", o.validate, text)
+		fmt.Fprintf(w, "%s: warning: %s\n", file, text)
 	}
 	switch mistakes {
 	case 0:
-		fmt.Fprintf(w, "%s: no mistake found in what it says about %s\n", o.validate, o.name)
+		fmt.Fprintf(w, "%s: no mistake found in what it says about %s\n", file, o.name)
 		return nil
 	case 1:
 		return errors.New("1 mistake found")
