@@ -82,6 +82,9 @@ func (c *Capture) newApplication(key applicationKey, s *settings) *application {
 		env.Tags = a.source.Saw
 		a.source.Start()
 	}
+	if c.http.Unusable != nil && a.source != nil {
+		c.report("collector flags", c.http.Unusable.Error()+": no collector is reached, and events wait until the plugin is started with other flags")
+	}
 	if s.queue.SpoolDir == "" && a.source != nil { // a dry run has nothing to lose
 		notice("memory only", "spool_dir is empty: events wait in memory, and what waits is lost with the process")
 	}

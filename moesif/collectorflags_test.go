@@ -47,6 +47,7 @@ func TestCollectorFlags(t *testing.T) {
 func TestWrongFlagsStopNothing(t *testing.T) {
 	g := startGateway(t, builtPlugin, []string{"-collector-ca", "/nowhere/ca.pem"}, "governance_fail_open: true")
 	require.Equal(t, 200, g.send("GET", "/hello", "").Status)
+	g.WaitLog("-collector-ca: open /nowhere/ca.pem: no such file or directory: no collector is reached") // before an upload is tried
 	g.WaitLog("the collector is out of reach: -collector-ca: open /nowhere/ca.pem: no such file or directory; 1 events wait")
 	assert.Empty(t, g.Collector.Events())
 	assert.Zero(t, g.Stats().Failed)

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/term"
+
 	"kong-go-plugins/moesif/send"
 	"kong-go-plugins/moesif/spool"
 )
@@ -120,8 +122,14 @@ func (c replayCommand) send(stdin io.Reader, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.ReadDir(c.folder); err != nil { // before anybody types an id
+		return err
+	}
 	id := ""
 	if strings.HasPrefix(endpoint, "http") {
+		if f, ok := stdin.(*os.File); ok && c.idFile == "" && term.IsTerminal(int(f.Fd())) {
+			fmt.Fprint(stderr, "application id, then Ctrl-D: ")
+		}
 		if id, err = c.applicationID(stdin); err != nil {
 			return err
 		}
