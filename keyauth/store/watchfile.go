@@ -130,6 +130,10 @@ func (w *watched) look(now bool) {
 	}
 	w.loaded, w.waited = err, 0
 	w.status.set(w.loaded)
+	var system syscall.Errno
+	if errors.As(err, &system) { // a right that is missing, a volume that is away: the file stays the same when that ends
+		w.seen, w.loaded = before, loaded
+	}
 }
 
 func (w *watched) health() error { return w.status.last() }
