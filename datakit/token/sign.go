@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -41,7 +42,8 @@ func (k *Keys) Sign(claims map[string]any, keyValue any, o SignOptions) (*Signed
 	if err != nil {
 		return nil, err
 	}
-	if fitting[0].private == nil {
+	signer := slices.IndexFunc(fitting, func(k key) bool { return k.private != nil }) // a set may hold what others verify with
+	if signer < 0 {
 		return nil, fmt.Errorf("key: the public half of %s cannot sign; give the private key", fitting[0].family)
 	}
 
@@ -68,7 +70,7 @@ func (k *Keys) Sign(claims map[string]any, keyValue any, o SignOptions) (*Signed
 	if err != nil {
 		return nil, err
 	}
-	signature, err := algorithm.method.Sign(first+"."+second, fitting[0].private)
+	signature, err := algorithm.method.Sign(first+"."+second, fitting[signer].private)
 	if err != nil {
 		return nil, errors.New("key: cannot sign")
 	}

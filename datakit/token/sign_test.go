@@ -53,6 +53,11 @@ func TestSignChoosesTheKey(t *testing.T) {
 	assert.ErrorContains(t, err, "no key is for algorithm ES256")
 	_, err = keys.Sign(nil, set, SignOptions{Algorithm: "ES256", KeyID: "x"})
 	assert.ErrorContains(t, err, "no key has the kid")
+	mixed := map[string]any{"keys": []any{with(jwkOf("p256", false), "kid", "theirs"), with(jwkOf("p256", true), "kid", "ours")}}
+	_, err = keys.Sign(nil, mixed, SignOptions{Algorithm: "ES256"})
+	assert.NoError(t, err, "the one that can sign")
+	_, err = keys.Sign(nil, mixed, SignOptions{Algorithm: "ES256", KeyID: "theirs"})
+	assert.ErrorContains(t, err, "the public half of an EC key on P-256 cannot sign")
 	signed, err := keys.Sign(nil, with(jwkOf("p256", true), "kid", "e"), SignOptions{Algorithm: "ES256", KeyID: "what verifiers call it"})
 	require.NoError(t, err)
 	assert.Equal(t, "what verifiers call it", signed.Header["kid"])
