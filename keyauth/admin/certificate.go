@@ -21,7 +21,8 @@ type servedCertificate struct {
 
 	mu     sync.Mutex
 	pair   *tls.Certificate
-	read   [2]time.Time // when the files were last changed, as of the last reading
+	read   [2]time.Time // when the files were last changed, as of the last good reading
+	wrong  string       // what was said of a reading since
 	looked time.Time
 }
 
@@ -38,11 +39,13 @@ func (c *servedCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	if now := c.now(); now.Sub(c.looked) >= certificateEvery {
 		c.looked = now
 		if changed := c.changed(); changed != c.read {
-			c.read = changed
-			if err := c.load(); err != nil {
-				c.log.Error("the certificate of -tls-cert has changed and cannot be used; the one before is", "error", err)
-			} else {
+			switch err := c.load(); {
+			case err == nil:
+				c.read, c.wrong = changed, ""
 				c.log.Info("the certificate of -tls-cert was read again", "until", c.pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+			case err.Error() != c.wrong:
+				c.wrong = err.Error()
+				c.log.Error("the certificate of -tls-cert has changed and cannot be used; the one before is", "error", err)
 			}
 		}
 	}

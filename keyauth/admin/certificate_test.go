@@ -55,5 +55,17 @@ func TestRenewedCertificate(t *testing.T) {
 	require.NoError(t, os.WriteFile(cert, []byte("garbage"), 0o600))
 	now = now.Add(certificateEvery)
 	require.Equal(t, after, served())
+	said := strings.Count(log.String(), "cannot be used")
+	now = now.Add(certificateEvery)
+	require.Equal(t, after, served())
+	assert.Equal(t, said, strings.Count(log.String(), "cannot be used"), "it is said once")
+
+	garbage, err := os.Stat(cert)
+	require.NoError(t, err)
+	put(newCert, cert) // what lets a file be read, a right for instance, does not change its time
+	require.NoError(t, os.Chtimes(cert, garbage.ModTime(), garbage.ModTime()))
+	now = now.Add(certificateEvery)
+	require.Equal(t, after, served())
+	assert.Equal(t, 2, strings.Count(log.String(), "was read again"))
 	assert.NotContains(t, log.String(), "PRIVATE")
 }
