@@ -208,9 +208,7 @@ func (g *Gateway) Reload(config *declarative.Config) error {
 	if g.closing.Err() != nil {
 		return errClosing
 	}
-	ctx, cancel := context.WithTimeout(g.closing, external.QueryTimeout)
-	defer cancel()
-	infos, err := g.query(ctx)
+	infos, err := g.query(g.closing)
 	if err != nil {
 		return err
 	}

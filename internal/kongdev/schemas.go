@@ -16,8 +16,6 @@ import (
 // Kong's rules, and adds those of the plugins inside kongdev. Errors name every
 // plugin that would keep Kong from starting.
 func Schemas(ctx context.Context, servers []external.Server) (map[string]external.Info, declarative.Schemas, error) {
-	ctx, cancel := context.WithTimeout(ctx, external.QueryTimeout)
-	defer cancel()
 	infos, err := external.QueryAll(ctx, servers)
 	if err != nil {
 		return nil, declarative.Schemas{}, err

@@ -23,7 +23,7 @@ import (
 // modulePath is the module whose plugins can be built from source.
 const modulePath = "kong-go-plugins"
 
-// QueryTimeout bounds one query command; Kong itself would wait for ever.
+// QueryTimeout bounds one query command, of however many; Kong itself would wait for ever.
 const QueryTimeout = 30 * time.Second
 
 // Binaries says where plugin binaries come from.

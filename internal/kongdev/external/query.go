@@ -68,6 +68,8 @@ const outputWait = 10 * time.Second
 
 // runQuery returns what the query command printed, and what else it had to say: how it ended, its standard error.
 func runQuery(ctx context.Context, s Server) (out []byte, said string) {
+	ctx, cancel := context.WithTimeout(ctx, QueryTimeout)
+	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "sh", "-c", s.QueryCmd)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
