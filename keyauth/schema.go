@@ -18,7 +18,7 @@ const (
 const badName = "bad header name, allowed characters are A-Z, a-z, 0-9, '_', and '-'"
 
 // Schema declares the configuration. The first fields are those of Kong's key-auth 3.9, by name, type and default, so
-// that its configurations load unchanged; identity_realms and principals are those of later versions. No scope is
+// that its configurations load unchanged; identity_realms is one of a later version. No scope is
 // forbidden here, because control planes would learn of it in no other way than by a refused configuration: one for a
 // consumer is answered as a wrong one.
 func Schema() schema.Plugin {
