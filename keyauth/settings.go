@@ -141,6 +141,9 @@ func (c *Config) check() (*settings, error) {
 	}
 	s.inline = store.Chain{{Name: "credentials", Store: inline}}
 	s.first = s.firstQuestions()
+	if !c.KeyInHeader && !c.KeyInQuery && !c.KeyInBody {
+		s.warnings = append(s.warnings, "key_in_header, key_in_query and key_in_body are all false: no key is looked for, and no request has one; set one of them to true")
+	}
 	if slices.ContainsFunc(c.IdentityRealms, func(r IdentityRealm) bool { return r.Scope != "cp" }) {
 		s.warnings = append(s.warnings, "identity_realms: realms at Konnect are not asked; only keys of this plugin's stores count")
 	}

@@ -125,9 +125,9 @@ func TestSpellings(t *testing.T) {
 	assert.Equal(t, "http_x_api_key", newKeyName("X-Api_Key").variable)
 }
 
-// Only realms at Konnect are worth a warning.
-func TestIdentityRealms(t *testing.T) {
-	for config, want := range map[string]int{`{}`: 0, `{"identity_realms":[{"scope":"cp"}]}`: 0, `{"identity_realms":[{"scope":"realm","id":"11111111-1111-4111-8111-111111111111","region":"eu"},{}]}`: 1} {
+// Only realms at Konnect are worth a warning, and a configuration that looks for no key.
+func TestWarnings(t *testing.T) {
+	for config, want := range map[string]int{`{}`: 0, `{"key_in_header":false,"key_in_query":false}`: 1, `{"key_in_header":false}`: 0, `{"identity_realms":[{"scope":"cp"}]}`: 0, `{"identity_realms":[{"scope":"realm","id":"11111111-1111-4111-8111-111111111111","region":"eu"},{}]}`: 1} {
 		s, err := configOf(t, config).check()
 		require.NoError(t, err)
 		assert.Len(t, s.warnings, want, config)
